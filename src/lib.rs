@@ -1,0 +1,4 @@
+//! Switchboard.
+mod limits;
+mod wire;
+pub use limits::Limits;
