@@ -1,4 +1,7 @@
 //! Switchboard.
 mod limits;
+mod error;
+mod hub;
 mod wire;
+pub use error::{Error, Result};
 pub use limits::Limits;

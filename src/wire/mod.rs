@@ -1,7 +1,11 @@
 //! Bytes in, messages out: the protocols as pure state machines.
 //!
 //! Nothing here names a socket, a thread, a clock, a lock or a log. Bytes and the present moment are arguments,
-//! results are values. Works for both ends of a connection ([`Role`]).
+//! results are values. In reading order: `frame`, `message`, `session`; `http` and `handshake` come before them on
+//! the wire.
 
+pub(crate) mod frame;
 pub(crate) mod handshake;
 pub(crate) mod http;
+pub(crate) mod message;
+pub(crate) mod session;

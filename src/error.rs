@@ -1,0 +1,96 @@
+//! What can go wrong, by who can do something about it.
+//!
+//! The peer's mistakes never reach this type unasked: they end its connection with a close code. A normal close is a
+//! value ([`WebSocket::recv`](crate::WebSocket::recv) gives `None`), not an error.
+
+use std::net::SocketAddr;
+use std::{fmt, io};
+
+/// The result of everything here that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation failed. Messages are written for people and name the next step.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address could not be listened on: taken, forbidden, or not this machine's.
+    Bind(SocketAddr, io::Error),
+    /// The address is no `host:port` that can be resolved.
+    Address(String, io::Error),
+    /// A limit, route or name that cannot be used; the text says which and what would do.
+    Config(String),
+    /// The connection has ended, or our Close frame is already queued: nothing more can be sent.
+    Closed,
+    /// [`Sender::try_send`](crate::Sender::try_send) only: the outbox has no room.
+    Full,
+    /// The peer broke the protocol and got a Close frame with this code and reason.
+    Violation(u16, &'static str),
+    /// The peer was silent for longer than ping interval and timeout; it got 1011.
+    Silent,
+    /// The server is stopping or has stopped.
+    Stopped,
+    /// A name of a room or user, or a part of a path, that is not allowed; the text says why.
+    Name(String),
+    /// The socket failed.
+    Io(io::Error),
+    /// A handler's own error: see [`Error::other`].
+    Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// Wraps a handler's own error. The connection is then closed with 1011.
+    ///
+    /// ```
+    /// let error = switchboard::Error::other("the database is away");
+    /// assert_eq!(error.to_string(), "the database is away");
+    /// ```
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(address, error) if error.kind() == io::ErrorKind::AddrInUse => write!(
+                f,
+                "cannot listen on {address}: the address is in use; stop the other program or choose another port \
+                 (port 0 takes any free one)"
+            ),
+            Self::Bind(address, error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                write!(f, "cannot listen on {address}: not permitted; ports below 1024 need privileges, try a higher one")
+            }
+            Self::Bind(address, error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                write!(f, "cannot listen on {address}: this machine has no such address; try 127.0.0.1 or 0.0.0.0")
+            }
+            Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Address(address, error) => {
+                write!(f, "`{address}` is not an address to listen on ({error}); write HOST:PORT, as 127.0.0.1:9527")
+            }
+            Self::Config(what) | Self::Name(what) => f.write_str(what),
+            Self::Closed => f.write_str("the connection is closed"),
+            Self::Full => f.write_str("the connection's outbox is full: its client reads too slowly"),
+            Self::Violation(code, reason) => write!(f, "the peer broke the protocol ({code}): {reason}"),
+            Self::Silent => f.write_str("the peer answered no ping"),
+            Self::Stopped => f.write_str("the server has stopped"),
+            Self::Io(error) => error.fmt(f),
+            Self::Other(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Bind(_, error) | Self::Address(_, error) | Self::Io(error) => Some(error),
+            Self::Other(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}

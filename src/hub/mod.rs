@@ -1,0 +1,228 @@
+//! Who is on which line and in which room: commands in, deliveries out.
+//!
+//! Pure: the hub knows neither sockets nor threads nor clocks. A *line* is whatever the caller hands a connection's
+//! frames to ([`Deliver`]); frames are bytes it never looks into. `server::hub_thread` drives it, tests drive it as a
+//! table.
+
+mod room;
+
+use room::Room;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tungstenite::Bytes;
+
+/// The name of a room or a user. Shared, as each member's entry refers to it.
+pub(crate) type Name = Arc<str>;
+
+/// A connection, for as long as the server lives: never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ConnectionId(pub(crate) u64);
+
+/// Takes what the hub sends. Must not block.
+pub(crate) trait Deliver<L> {
+    /// Whole frames, laid end to end, for one connection.
+    fn deliver(&mut self, to: &L, frames: &Bytes);
+    /// A Close frame for one connection, after everything delivered before.
+    fn close(&mut self, to: &L, frame: &Bytes);
+}
+
+/// What connections and the program ask of the hub.
+#[derive(Debug)]
+pub(crate) enum Command<L> {
+    /// A connection is open.
+    Connect { id: ConnectionId, line: L },
+    /// A connection has ended, however. It leaves its rooms.
+    Disconnect { id: ConnectionId },
+    /// The connection is this user's from now on. A user may have many connections.
+    Identify { id: ConnectionId, user: Name },
+    Join { id: ConnectionId, room: Name },
+    Leave { id: ConnectionId, room: Name },
+    /// To all members of the room, but for one.
+    SendRoom { room: Name, frames: Bytes, except: Option<ConnectionId> },
+    /// To all connections of the user; when there are none, `otherwise` goes to that connection.
+    SendUser { user: Name, frames: Bytes, otherwise: Option<(ConnectionId, Bytes)> },
+    /// To every connection.
+    Broadcast { frames: Bytes },
+    /// A Close frame to all connections of the user.
+    CloseUser { user: Name, frame: Bytes },
+    /// A Close frame to at most so many connections that have not been told yet.
+    CloseSome { at_most: usize, frame: Bytes },
+}
+
+impl<L> Command<L> {
+    /// Bytes of payload that this command keeps in memory.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::SendRoom { frames, .. } | Self::Broadcast { frames } => frames.len(),
+            Self::SendUser { frames, otherwise, .. } => {
+                frames.len() + otherwise.as_ref().map_or(0, |(_, frames)| frames.len())
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// How much there is of everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) connections: usize,
+    pub(crate) users: usize,
+    pub(crate) rooms: usize,
+}
+
+struct Connection<L> {
+    line: L,
+    user: Option<Name>,
+    rooms: Vec<Name>,
+    told_to_close: bool,
+}
+
+/// The user map and the room map.
+///
+/// A *turn* is any number of [`Hub::apply`] and then one [`Hub::end_turn`]. What one turn sends to one room is laid end
+/// to end and delivered to each member once; everything else is delivered at once, after what was sent before it.
+pub(crate) struct Hub<L> {
+    connections: HashMap<ConnectionId, Connection<L>>,
+    users: HashMap<Name, Vec<ConnectionId>>,
+    rooms: HashMap<Name, Room<L>>,
+    /// Rooms with frames that this turn has not delivered yet, in the order of their first one.
+    unsent: Vec<Name>,
+}
+
+impl<L: Clone> Hub<L> {
+    pub(crate) fn new() -> Self {
+        Self { connections: HashMap::new(), users: HashMap::new(), rooms: HashMap::new(), unsent: Vec::new() }
+    }
+
+    pub(crate) fn apply(&mut self, command: Command<L>, out: &mut impl Deliver<L>) {
+        match command {
+            Command::SendRoom { room, frames, except } => return self.send_room(&room, frames, except, out),
+            Command::Connect { id, line } => {
+                let connection = Connection { line, user: None, rooms: Vec::new(), told_to_close: false };
+                self.connections.insert(id, connection);
+            }
+            Command::Disconnect { id } => self.disconnect(id, out),
+            Command::Identify { id, user } => self.identify(id, user),
+            Command::Join { id, room } => self.join(id, room, out),
+            Command::Leave { id, room } => self.leave(id, &room, out),
+            Command::SendUser { user, frames, otherwise } => {
+                self.end_turn(out);
+                let reached = self.each_of(&user, |line| out.deliver(line, &frames));
+                if let (0, Some((id, frames))) = (reached, otherwise)
+                    && let Some(sender) = self.connections.get(&id)
+                {
+                    out.deliver(&sender.line, &frames);
+                }
+            }
+            Command::Broadcast { frames } => {
+                self.end_turn(out);
+                self.connections.values().for_each(|connection| out.deliver(&connection.line, &frames));
+            }
+            Command::CloseUser { user, frame } => {
+                self.end_turn(out);
+                self.each_of(&user, |line| out.close(line, &frame));
+            }
+            Command::CloseSome { at_most, frame } => {
+                self.end_turn(out);
+                let untold = self.connections.values_mut().filter(|connection| !connection.told_to_close);
+                for connection in untold.take(at_most) {
+                    connection.told_to_close = true;
+                    out.close(&connection.line, &frame);
+                }
+            }
+        }
+    }
+
+    /// Delivers what the rooms have gathered.
+    pub(crate) fn end_turn(&mut self, out: &mut impl Deliver<L>) {
+        for name in self.unsent.drain(..) {
+            if let Some(room) = self.rooms.get_mut(&name) {
+                room.deliver(out);
+            }
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { connections: self.connections.len(), users: self.users.len(), rooms: self.rooms.len() }
+    }
+
+    fn send_room(
+        &mut self,
+        name: &Name,
+        frames: Bytes,
+        except: Option<ConnectionId>,
+        out: &mut impl Deliver<L>,
+    ) {
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        if !room.has_room_for(&frames) {
+            room.deliver(out);
+        } else if !room.has_unsent() {
+            self.unsent.push(name.clone());
+        }
+        room.add(frames, except);
+    }
+
+    fn join(&mut self, id: ConnectionId, name: Name, out: &mut impl Deliver<L>) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let room = self.rooms.entry(name.clone()).or_default();
+        // What was sent before is not for the newcomer.
+        room.deliver(out);
+        if room.join(id, connection.line.clone()) {
+            connection.rooms.push(name);
+        }
+    }
+
+    fn leave(&mut self, id: ConnectionId, name: &Name, out: &mut impl Deliver<L>) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.rooms.retain(|room| room != name);
+        }
+        self.remove_member(id, name, out);
+    }
+
+    fn remove_member(&mut self, id: ConnectionId, name: &Name, out: &mut impl Deliver<L>) {
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        // What was sent before is still for the leaver.
+        room.deliver(out);
+        room.leave(id);
+        if room.is_empty() {
+            self.rooms.remove(name);
+        }
+    }
+
+    fn identify(&mut self, id: ConnectionId, user: Name) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let before = connection.user.replace(user.clone());
+        if before.as_ref() == Some(&user) {
+            return;
+        }
+        self.users.entry(user).or_default().push(id);
+        self.forget_user(id, before);
+    }
+
+    fn disconnect(&mut self, id: ConnectionId, out: &mut impl Deliver<L>) {
+        let Some(connection) = self.connections.remove(&id) else { return };
+        self.forget_user(id, connection.user);
+        for room in connection.rooms {
+            self.remove_member(id, &room, out);
+        }
+    }
+
+    fn forget_user(&mut self, id: ConnectionId, user: Option<Name>) {
+        let Some(user) = user else { return };
+        if let Some(connections) = self.users.get_mut(&user) {
+            connections.retain(|other| *other != id);
+            if connections.is_empty() {
+                self.users.remove(&user);
+            }
+        }
+    }
+
+    /// Calls `each` for every line of the user; how many there were.
+    fn each_of(&self, user: &Name, mut each: impl FnMut(&L)) -> usize {
+        let ids = self.users.get(user).map_or(&[][..], Vec::as_slice);
+        ids.iter().filter_map(|id| self.connections.get(id)).map(|connection| each(&connection.line)).count()
+    }
+}
+
+#[cfg(test)]
+mod tests;

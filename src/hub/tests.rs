@@ -1,0 +1,215 @@
+//! Tables for the hub: commands in, what each line got out.
+
+use super::*;
+
+/// A line is its connection's number; a delivery is noted as text, `|` where a piece ends, `×` for a Close.
+#[derive(Default)]
+struct Lines(HashMap<u64, String>);
+
+impl Deliver<u64> for Lines {
+    fn deliver(&mut self, to: &u64, frames: &Bytes) {
+        let line = self.0.entry(*to).or_default();
+        line.push_str(str::from_utf8(frames).unwrap());
+        line.push('|');
+    }
+
+    fn close(&mut self, to: &u64, frame: &Bytes) {
+        self.0.entry(*to).or_default().push_str(&format!("×{}", str::from_utf8(frame).unwrap()));
+    }
+}
+
+fn name(name: &str) -> Name {
+    name.into()
+}
+
+fn id(id: u64) -> ConnectionId {
+    ConnectionId(id)
+}
+
+fn join(number: u64, room: &str) -> Command<u64> {
+    Command::Join { id: id(number), room: name(room) }
+}
+
+fn leave(number: u64, room: &str) -> Command<u64> {
+    Command::Leave { id: id(number), room: name(room) }
+}
+
+fn say(room: &str, text: &str) -> Command<u64> {
+    Command::SendRoom { room: name(room), frames: Bytes::copy_from_slice(text.as_bytes()), except: None }
+}
+
+fn say_others(from: u64, room: &str, text: &str) -> Command<u64> {
+    let frames = Bytes::copy_from_slice(text.as_bytes());
+    Command::SendRoom { room: name(room), frames, except: Some(id(from)) }
+}
+
+fn tell(user: &str, text: &str, otherwise: Option<(u64, &'static str)>) -> Command<u64> {
+    Command::SendUser {
+        user: name(user),
+        frames: Bytes::copy_from_slice(text.as_bytes()),
+        otherwise: otherwise.map(|(number, text)| (id(number), Bytes::from(text))),
+    }
+}
+
+/// Connections 1 to 4, `turns` of commands, and what lines 1 to 4 got.
+fn check(turns: Vec<Vec<Command<u64>>>, expected: [&str; 4]) -> Hub<u64> {
+    let mut hub = Hub::new();
+    let mut lines = Lines::default();
+    for number in 1..=4 {
+        hub.apply(Command::Connect { id: id(number), line: number }, &mut lines);
+    }
+    for turn in turns {
+        turn.into_iter().for_each(|command| hub.apply(command, &mut lines));
+        hub.end_turn(&mut lines);
+    }
+    let got = [1, 2, 3, 4].map(|number| lines.0.remove(&number).unwrap_or_default());
+    assert_eq!(got.each_ref().map(String::as_str), expected);
+    hub
+}
+
+#[test]
+fn a_turn_sends_one_piece_to_each_member() {
+    let turns = vec![
+        vec![join(1, "a"), join(2, "a"), join(3, "b")],
+        vec![say("a", "one "), say("a", "two "), say("b", "bee "), say("a", "three")],
+        vec![say("a", "four")],
+    ];
+    check(turns, ["one two three|four|", "one two three|four|", "bee |", ""]);
+}
+
+#[test]
+fn others_get_everything_and_senders_all_but_their_own() {
+    let members = vec![join(1, "a"), join(2, "a"), join(3, "a")];
+    let turn = vec![say_others(1, "a", "1"), say_others(2, "a", "2"), say_others(1, "a", "3"), say("a", "4")];
+    check(vec![members, turn], ["2|4|", "1|34|", "1234|", ""]);
+    let alone = vec![join(1, "a"), say_others(1, "a", "hello?")];
+    check(vec![alone], ["", "", "", ""]);
+    let from_outside = vec![join(1, "a"), say_others(2, "a", "hi")];
+    check(vec![from_outside], ["hi|", "", "", ""]);
+}
+
+#[test]
+fn membership_counts_from_its_place_in_the_order() {
+    let turn = vec![
+        join(1, "a"),
+        say("a", "before "),
+        join(2, "a"),
+        say("a", "between "),
+        leave(1, "a"),
+        say("a", "after"),
+        leave(1, "a"),
+        say("nowhere", "lost"),
+    ];
+    check(vec![turn], ["before |between |", "between |after|", "", ""]);
+}
+
+#[test]
+fn joining_twice_counts_once() {
+    check(vec![vec![join(1, "a"), join(1, "a"), say("a", "x")]], ["x|", "", "", ""]);
+}
+
+#[test]
+fn a_user_is_reached_on_every_connection_and_nobody_else_is() {
+    let identify = |number, user| Command::Identify { id: id(number), user: name(user) };
+    let turn = vec![
+        identify(1, "ann"),
+        identify(2, "bob"),
+        identify(3, "bob"),
+        tell("bob", "hi", Some((1, "nobody there"))),
+        tell("eve", "hi", Some((1, "nobody there"))),
+        tell("eve", "hi", None),
+        identify(3, "ann"),
+        tell("ann", "both", None),
+        Command::Disconnect { id: id(2) },
+        tell("bob", "gone?", Some((4, "gone"))),
+    ];
+    let hub = check(vec![turn], ["nobody there|both|", "hi|", "hi|both|", "gone|"]);
+    assert_eq!(hub.counts(), Counts { connections: 3, users: 1, rooms: 0 });
+}
+
+#[test]
+fn what_a_connection_sends_to_room_and_user_arrives_in_that_order() {
+    let turn = vec![
+        join(2, "a"),
+        Command::Identify { id: id(2), user: name("bob") },
+        say("a", "first"),
+        tell("bob", "second", None),
+        say("a", "third"),
+    ];
+    check(vec![turn], ["", "first|second|third|", "", ""]);
+}
+
+#[test]
+fn broadcast_reaches_every_connection() {
+    let turn = vec![join(1, "a"), say("a", "x"), Command::Broadcast { frames: Bytes::from("all") }];
+    check(vec![turn], ["x|all|", "all|", "all|", "all|"]);
+}
+
+#[test]
+fn a_disconnect_leaves_every_room_and_empty_rooms_are_forgotten() {
+    let turns = vec![
+        vec![join(1, "a"), join(1, "b"), join(2, "b"), say("b", "x"), Command::Disconnect { id: id(1) }],
+        vec![say("a", "y"), say("b", "z"), Command::Disconnect { id: id(1) }, join(1, "c")],
+    ];
+    let hub = check(turns, ["x|", "x|z|", "", ""]);
+    assert_eq!(hub.counts(), Counts { connections: 3, users: 0, rooms: 1 });
+}
+
+#[test]
+fn closing_comes_after_what_was_sent_and_once() {
+    let close = |at_most| Command::CloseSome { at_most, frame: Bytes::from("bye") };
+    let mut hub = check(vec![vec![join(1, "a"), say("a", "last"), close(9), close(9)]], [
+        "last|×bye",
+        "×bye",
+        "×bye",
+        "×bye",
+    ]);
+    let mut lines = Lines::default();
+    hub.apply(Command::Connect { id: id(5), line: 5 }, &mut lines);
+    hub.apply(Command::Connect { id: id(6), line: 6 }, &mut lines);
+    hub.apply(close(1), &mut lines);
+    assert_eq!(lines.0.len(), 1);
+    hub.apply(close(1), &mut lines);
+    assert_eq!(lines.0.len(), 2);
+}
+
+#[test]
+fn a_room_of_large_frames_is_delivered_before_it_grows() {
+    let big = "x".repeat(200 * 1024);
+    let turn = vec![join(1, "a"), say("a", &big), say("a", &big), say("a", "y")];
+    check(vec![turn], [&format!("{big}|{big}y|"), "", "", ""]);
+}
+
+#[test]
+fn random_commands_keep_every_member_s_order() {
+    // A room's members that never leave see every message, in the same order, whatever the turns are.
+    let mut hub = Hub::new();
+    let mut lines = Lines::default();
+    let mut seed = 7u64;
+    let mut random = |below: u64| {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (seed >> 33) % below
+    };
+    for number in 0..20 {
+        hub.apply(Command::Connect { id: id(number), line: number }, &mut lines);
+        hub.apply(join(number, "a"), &mut lines);
+    }
+    let mut sent = [const { Vec::new() }; 20];
+    for n in 0..5000 {
+        let from = random(20);
+        match random(8) {
+            0 if 10 <= from => hub.apply(leave(from, "a"), &mut lines),
+            1 if 10 <= from => hub.apply(join(from, "a"), &mut lines),
+            2 => hub.end_turn(&mut lines),
+            _ => {
+                hub.apply(say_others(from, "a", &format!("{n} ")), &mut lines);
+                (0..10).filter(|to| *to != from).for_each(|to| sent[to as usize].push(n.to_string()));
+            }
+        }
+    }
+    hub.end_turn(&mut lines);
+    for (number, sent) in sent.iter().take(10).enumerate() {
+        let got = lines.0[&(number as u64)].replace('|', "");
+        assert_eq!(got.split_whitespace().collect::<Vec<_>>(), *sent, "line {number}");
+    }
+}

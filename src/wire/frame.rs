@@ -1,0 +1,256 @@
+//! One WebSocket frame: header rules, masking, close payloads, and what a peer can do wrong. RFC 6455 §5 and §7.4.
+//!
+//! Knows nothing of messages (fragments joined: `message`) or of what was said before (`session`).
+
+use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+use tungstenite::protocol::frame::{FrameHeader, Utf8Bytes};
+use tungstenite::Bytes;
+
+/// Longest payload of a control frame, in bytes. RFC 6455 §5.5.
+pub(crate) const CONTROL_MAX: usize = 125;
+/// Longest reason in a Close frame: a control payload less the two bytes of the code.
+pub(crate) const REASON_MAX: usize = CONTROL_MAX - 2;
+/// Longest frame header: 2 bytes, 8 of extended length, 4 of mask. RFC 6455 §5.2.
+pub(crate) const HEADER_MAX: usize = 14;
+
+/// Which end of the connection we are. Clients mask, servers must not. RFC 6455 §5.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Server,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the rules are those of both ends; the tests hold them to it"))]
+    Client,
+}
+
+/// What the peer did wrong, as the Close frame will tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) code: CloseCode,
+    pub(crate) reason: &'static str,
+}
+
+impl Violation {
+    pub(crate) const fn protocol(reason: &'static str) -> Self {
+        Self { code: CloseCode::Protocol, reason }
+    }
+
+    pub(crate) const fn not_utf8(reason: &'static str) -> Self {
+        Self { code: CloseCode::Invalid, reason }
+    }
+
+    pub(crate) const fn too_big(reason: &'static str) -> Self {
+        Self { code: CloseCode::Size, reason }
+    }
+}
+
+/// The rules a frame header keeps whatever came before it. RFC 6455 §5.1, §5.2, §5.5.
+pub(crate) fn check_header(header: &FrameHeader, length: u64, role: Role) -> Result<(), Violation> {
+    if header.rsv1 || header.rsv2 || header.rsv3 {
+        return Err(Violation::protocol("reserved bits are set, but no extension was negotiated"));
+    }
+    match (role, header.mask.is_some()) {
+        (Role::Server, false) => return Err(Violation::protocol("a client's frames must be masked")),
+        (Role::Client, true) => return Err(Violation::protocol("a server's frames must not be masked")),
+        _ => {}
+    }
+    if length > i64::MAX as u64 {
+        return Err(Violation::protocol("the highest bit of a frame's length must be 0"));
+    }
+    if let OpCode::Control(_) = header.opcode {
+        if !header.is_final {
+            return Err(Violation::protocol("a control frame must not be fragmented"));
+        }
+        if length > CONTROL_MAX as u64 {
+            return Err(Violation::protocol("a control frame's payload is longer than 125 bytes"));
+        }
+    }
+    Ok(())
+}
+
+/// Masks or unmasks `bytes`, the part of a payload that starts at `offset`. RFC 6455 §5.3.
+pub(crate) fn apply_mask(bytes: &mut [u8], mask: [u8; 4], offset: usize) {
+    let mut key = mask;
+    key.rotate_left(offset % 4);
+    let wide = u64::from_ne_bytes([key[0], key[1], key[2], key[3], key[0], key[1], key[2], key[3]]);
+    let mut chunks = bytes.chunks_exact_mut(8);
+    for chunk in &mut chunks {
+        let mut word = [0; 8];
+        word.copy_from_slice(chunk);
+        chunk.copy_from_slice(&(u64::from_ne_bytes(word) ^ wide).to_ne_bytes());
+    }
+    for (byte, key) in chunks.into_remainder().iter_mut().zip(key.iter().cycle()) {
+        *byte ^= key;
+    }
+}
+
+/// Appends one final frame to `out`; masked when a key is given.
+pub(crate) fn encode_into(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], mask: Option<[u8; 4]>) {
+    let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
+    // Writing into a Vec cannot fail.
+    let _ = header.format(payload.len() as u64, out);
+    let start = out.len();
+    out.extend_from_slice(payload);
+    if let Some(key) = mask {
+        apply_mask(&mut out[start..], key, 0);
+    }
+}
+
+/// One final frame of a server, unmasked.
+pub(crate) fn encode(opcode: OpCode, payload: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(payload.len() + HEADER_MAX - 4);
+    encode_into(&mut out, opcode, payload, None);
+    Bytes::from(out)
+}
+
+/// A server's Close frame.
+pub(crate) fn encode_close(code: CloseCode, reason: &str) -> Bytes {
+    encode(OpCode::Control(Control::Close), &close_payload(code, reason))
+}
+
+/// Code and reason as a Close payload; a long reason is cut at a character's end. RFC 6455 §5.5.1.
+pub(crate) fn close_payload(code: CloseCode, reason: &str) -> Vec<u8> {
+    // 1005 stands for "no code was in the frame" and must never be in one. RFC 6455 §7.4.1.
+    if code == CloseCode::Status {
+        return Vec::new();
+    }
+    let reason = &reason[..reason.floor_char_boundary(REASON_MAX)];
+    let mut payload = Vec::with_capacity(2 + reason.len());
+    payload.extend_from_slice(&u16::from(code).to_be_bytes());
+    payload.extend_from_slice(reason.as_bytes());
+    payload
+}
+
+/// What a Close payload says; `None` when it is empty. RFC 6455 §5.5.1, §7.4.
+pub(crate) fn parse_close(payload: &[u8]) -> Result<Option<CloseFrame>, Violation> {
+    let Some((code, reason)) = payload.split_first_chunk::<2>() else {
+        return match payload {
+            [] => Ok(None),
+            _ => Err(Violation::protocol("a Close payload of one byte has half a code")),
+        };
+    };
+    let code = CloseCode::from(u16::from_be_bytes(*code));
+    if !code.is_allowed() {
+        return Err(Violation::protocol("this close code must not be sent"));
+    }
+    let reason = str::from_utf8(reason).map_err(|_| Violation::not_utf8("the close reason is not UTF-8"))?;
+    Ok(Some(CloseFrame { code, reason: Utf8Bytes::from(reason) }))
+}
+
+/// Where the frame that holds byte `at` of `frames` ends; `frames` are whole frames, laid end to end.
+///
+/// For an outbox that must stop after a frame it has begun: what was cut in the middle would never be read.
+pub(crate) fn end_of_frame(frames: &[u8], at: usize) -> usize {
+    let mut start = 0;
+    while start <= at {
+        let mut cursor = std::io::Cursor::new(&frames[start..]);
+        let Ok(Some((_, length))) = FrameHeader::parse(&mut cursor) else { return frames.len() };
+        start += cursor.position() as usize + length as usize;
+    }
+    start.min(frames.len())
+}
+
+pub(crate) const TEXT: OpCode = OpCode::Data(Data::Text);
+pub(crate) const BINARY: OpCode = OpCode::Data(Data::Binary);
+pub(crate) const PING: OpCode = OpCode::Control(Control::Ping);
+pub(crate) const PONG: OpCode = OpCode::Control(Control::Pong);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(change: impl FnOnce(&mut FrameHeader)) -> FrameHeader {
+        let mut header = FrameHeader { opcode: TEXT, mask: Some([1, 2, 3, 4]), ..FrameHeader::default() };
+        change(&mut header);
+        header
+    }
+
+    #[test]
+    fn a_header_is_held_to_the_rules() {
+        let check = |change: fn(&mut FrameHeader), length, role| check_header(&header(change), length, role);
+        assert_eq!(check(|_| {}, 5, Role::Server), Ok(()));
+        assert_eq!(check(|h| h.mask = None, 5, Role::Client), Ok(()));
+        assert_eq!(check(|h| h.opcode = PING, 125, Role::Server), Ok(()));
+        for (change, length, role) in [
+            ((|h| h.rsv1 = true) as fn(&mut FrameHeader), 5, Role::Server),
+            (|h| h.rsv2 = true, 5, Role::Server),
+            (|h| h.rsv3 = true, 5, Role::Server),
+            (|h| h.mask = None, 5, Role::Server),
+            (|_| {}, 5, Role::Client),
+            (|_| {}, 1 << 63, Role::Server),
+            (|h| h.opcode = PING, 126, Role::Server),
+            (|h| (h.opcode, h.is_final) = (PING, false), 5, Role::Server),
+        ] {
+            assert_eq!(check(change, length, role).unwrap_err().code, CloseCode::Protocol);
+        }
+    }
+
+    #[test]
+    fn masking_is_the_same_from_any_offset() {
+        let plain: Vec<u8> = (0..97).collect();
+        let key = [0x37, 0xfa, 0x21, 0x3d];
+        let expected: Vec<u8> = plain.iter().enumerate().map(|(i, b)| b ^ key[i % 4]).collect();
+        for cut in 0..plain.len() {
+            let mut bytes = plain.clone();
+            let (head, tail) = bytes.split_at_mut(cut);
+            apply_mask(head, key, 0);
+            apply_mask(tail, key, cut);
+            assert_eq!(bytes, expected, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn frames_are_the_rfc_s_examples() {
+        // RFC 6455 §5.7
+        assert_eq!(&encode(TEXT, b"Hello")[..], b"\x81\x05Hello");
+        let mut masked = Vec::new();
+        encode_into(&mut masked, TEXT, b"Hello", Some([0x37, 0xfa, 0x21, 0x3d]));
+        assert_eq!(masked, b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
+        assert_eq!(&encode(BINARY, &[0; 256])[..4], b"\x82\x7e\x01\x00");
+        assert_eq!(&encode(BINARY, &[0; 65536])[..10], b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00");
+    }
+
+    #[test]
+    fn headers_take_2_4_or_10_bytes() {
+        for (length, size) in [(0, 2), (125, 2), (126, 4), (65535, 4), (65536, 10)] {
+            assert_eq!(encode(TEXT, &vec![b'x'; length]).len() - length, size, "{length}");
+        }
+    }
+
+    #[test]
+    fn close_payloads_are_read_and_written() {
+        assert_eq!(parse_close(b""), Ok(None));
+        let normal = parse_close(b"\x03\xe8bye").unwrap().unwrap();
+        assert_eq!((normal.code, normal.reason.as_str()), (CloseCode::Normal, "bye"));
+        for (payload, code) in [
+            (&b"\x03"[..], CloseCode::Protocol),
+            (b"\x03\xed", CloseCode::Protocol), // 1005 must not be sent
+            (b"\x03\xee", CloseCode::Protocol), // 1006
+            (b"\x00\x00", CloseCode::Protocol),
+            (b"\x03\xec", CloseCode::Protocol), // 1004 is reserved
+            (b"\x13\x88", CloseCode::Protocol), // 5000 is nobody's
+            (b"\x03\xe8\xff", CloseCode::Invalid),
+        ] {
+            assert_eq!(parse_close(payload).unwrap_err().code, code, "{payload:x?}");
+        }
+        assert_eq!(&encode_close(CloseCode::Normal, "")[..], b"\x88\x02\x03\xe8");
+        assert_eq!(&encode_close(CloseCode::Status, "unsaid")[..], b"\x88\x00");
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_at_a_character() {
+        let payload = close_payload(CloseCode::Policy, &"服".repeat(60));
+        assert_eq!(payload.len(), 2 + 41 * 3);
+        assert!(str::from_utf8(&payload[2..]).is_ok());
+    }
+
+    #[test]
+    fn the_end_of_a_begun_frame_is_found() {
+        let frames: Vec<u8> =
+            [encode(TEXT, b"abc"), encode(TEXT, b""), encode(BINARY, &[7; 300])].concat();
+        let ends = [5, 7, 311];
+        for at in 0..frames.len() {
+            let expected = *ends.iter().find(|end| at < **end).unwrap();
+            assert_eq!(end_of_frame(&frames, at), expected, "at {at}");
+        }
+    }
+}
