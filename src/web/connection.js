@@ -244,6 +244,14 @@ export class Outbox {
     }
   }
 
+  /** Lets go of everything, and returns what was not sent yet. */
+  abandon() {
+    const waiting = this.queue.filter((item) => item.status === 'waiting');
+    for (const item of this.queue) clearTimeout(item.timer);
+    this.queue = [];
+    return waiting;
+  }
+
   /** Watches over an item just sent: without an echo for too long the line is dead; without an error it is done. */
   watch(item) {
     const wait = this.echoes ? SILENCE_LIMIT : Math.min(3000, Math.max(300, 2 * this.link.handshake));

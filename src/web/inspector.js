@@ -22,7 +22,7 @@ let link = null;
 let picked = null; // the frame whose anatomy is shown; null: always the newest
 let shown = null; // the frame and language the anatomy was drawn for
 let clearedAt = 0;
-const rows = new Map(); // log entry -> its row
+const rows = new Map(); // log entry -> { item, button, rtt }, the last two for frames only
 
 /** Shows the frames of another link. */
 export function inspect(next) {
@@ -50,30 +50,27 @@ export function refresh() {
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 30;
 
   const current = new Set(entries);
-  for (const [entry, row] of rows) {
-    if (!current.has(entry)) {
-      row.remove();
-      rows.delete(entry);
-    }
+  for (const [entry, { item }] of rows) {
+    if (current.has(entry)) continue;
+    item.remove();
+    rows.delete(entry);
   }
   for (const entry of entries) {
     if (!rows.has(entry)) {
-      const row = entry.event ? eventRow(entry) : frameRow(entry);
-      rows.set(entry, row);
-      list.append(row);
+      rows.set(entry, entry.event ? eventRow(entry) : frameRow(entry));
+      list.append(rows.get(entry).item);
     }
-    if (entry.rtt && !rows.get(entry).dataset.timed) {
-      rows.get(entry).dataset.timed = 'yes';
-      rows.get(entry).querySelector('.rtt').textContent = milliseconds(entry.rtt);
-    }
+    if (entry.rtt) rows.get(entry).rtt.textContent = milliseconds(entry.rtt);
   }
   $('frames-empty').hidden = entries.length > 0;
   if (atEnd) list.scrollTop = list.scrollHeight;
 
   const frames = entries.filter((entry) => !entry.event);
   if (!frames.includes(picked)) picked = null;
-  anatomy(picked ?? frames.at(-1) ?? null);
-  for (const [entry, row] of rows) if (!entry.event) row.setAttribute('aria-pressed', String(entry === shown));
+  // A frame someone is just reading stays, even when newer ones arrive.
+  const reading = $('anatomy').matches(':hover') || $('anatomy').contains(document.activeElement);
+  anatomy(picked ?? (reading && frames.includes(shown) ? shown : frames.at(-1)) ?? null);
+  for (const [entry, { button }] of rows) button?.setAttribute('aria-pressed', String(entry === shown));
   figures();
 }
 
@@ -92,9 +89,9 @@ function figures() {
 
 function eventRow(entry) {
   const text = t(entry.event, { path: decodeURI(link.path), n: entry.ms?.toFixed(1) });
-  const row = make('li', 'event', text);
-  row.prepend(clock(entry.at));
-  return row;
+  const item = make('li', 'event', text);
+  item.prepend(clock(entry.at));
+  return { item };
 }
 
 function clock(at) {
@@ -108,27 +105,26 @@ const headerHex = (header) => header.map((byte) => (byte === null ? '··' : hex
 
 function frameRow(entry) {
   const item = make('li');
-  const row = make('button', `frame ${entry.direction}`);
-  row.type = 'button';
-  row.dataset.opcode = entry.opcode;
-  row.title = t('rowHelp', {
-    direction: t(entry.direction === 'out' ? 'outgoing' : 'incoming'), opcode: t(opcodeName[entry.opcode]),
-    size: number(entry.size), header: entry.header.length,
+  const button = make('button', `frame ${entry.direction}`);
+  const opcode = t(opcodeName[entry.opcode]);
+  const rtt = make('span', 'rtt');
+  const preview = entry.code ? `${entry.code} ${t(closeMeaning(entry.code))}${entry.head ? `: ${entry.head}` : ''}` : entry.head;
+  button.type = 'button';
+  button.dataset.opcode = entry.opcode;
+  button.title = t('rowHelp', {
+    direction: t(entry.direction === 'out' ? 'outgoing' : 'incoming'), opcode, size: number(entry.size), header: entry.header.length,
   });
-  const preview = entry.code ? `${entry.code} ${t(closeMeaning(entry.code))}${entry.head ? ` “${entry.head}”` : ''}` : entry.head;
-  row.append(
-    make('span', 'arrow', entry.direction === 'out' ? '↑' : '↓'), make('span', 'opcode', t(opcodeName[entry.opcode])),
-    make('span', 'size', `${entry.header.length} + ${number(entry.size)} B`), make('span', 'rtt'), clock(entry.at),
+  button.append(
+    make('span', 'arrow', entry.direction === 'out' ? '↑' : '↓'), make('span', 'opcode', opcode),
+    make('span', 'size', `${entry.header.length} + ${number(entry.size)} B`), rtt, clock(entry.at),
     make('span', 'hex', headerHex(entry.header)), make('span', 'preview', preview + (entry.cut ? '…' : '')),
   );
-  row.addEventListener('click', () => {
+  button.addEventListener('click', () => {
     picked = picked === entry ? null : entry;
     refresh();
   });
-  item.append(row);
-  // The row of a frame is the button; what is kept, removed and timed is the item around it.
-  item.setAttribute = (name, value) => row.setAttribute(name, value);
-  return item;
+  item.append(button);
+  return { item, button, rtt };
 }
 
 /** The parts of a frame: [key, what the wire has, bits or bytes, explanation]. */

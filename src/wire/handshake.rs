@@ -1,7 +1,7 @@
 //! The opening handshake as policy: who may turn an HTTP request into a WebSocket (RFC 6455 §4.2).
 //!
-//! Owns the checks of the client's handshake, the choice of a subprotocol, and the 101. Must not know paths, users,
-//! or how bytes come and go; extensions are negotiated elsewhere, and none is ever echoed from here.
+//! Owns the checks of the client's handshake, the choice of a subprotocol, and the 101. Must not know paths,
+//! users, or how bytes come and go; extensions are negotiated elsewhere, and none is ever echoed from here.
 
 use http::header::{
     ALLOW, CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -17,18 +17,21 @@ const VERSION: &str = "13";
 
 /// Which web pages may open a connection.
 ///
-/// A browser tells in the `Origin` header whose page opens a WebSocket, and leaves the decision to the server: without
-/// one, any page that a user visits could speak in the user's name (RFC 6455 §10.2). Clients that are no browsers send
-/// no `Origin` and are always let in: they could send any. Refused pages are answered 403.
+/// A browser tells in the `Origin` header whose page opens a WebSocket, and leaves the decision to the
+/// server: without one, any page that a user visits could speak in the user's name (RFC 6455 §10.2). Clients
+/// that are no browsers send no `Origin` and are always let in: they could send any. Refused pages are
+/// answered 403.
 #[derive(Clone, Debug, Default)]
 pub enum Origins {
-    /// Pages of the same host and port as the server's (as in the `Host` header), and clients that send no `Origin`.
+    /// Pages of the same host and port as the server's (as in the `Host` header), and clients that send no
+    /// `Origin`.
     #[default]
     SameHost,
-    /// Besides the above these pages, as browsers write them: `scheme://host`, with `:port` unless it is the scheme's
-    /// own, and no slash at the end. `null` stands for pages without an origin, such as local files.
+    /// Besides the above these pages, as browsers write them: `scheme://host`, with `:port` unless it is the
+    /// scheme's own, and no slash at the end. `null` stands for pages without an origin, such as local files.
     List(Vec<String>),
-    /// Every page. For public data only, or where a token that no browser sends by itself proves who connects.
+    /// Every page. For public data only, or where a token that no browser sends by itself proves who
+    /// connects.
     Any,
 }
 
@@ -47,8 +50,8 @@ pub(crate) struct Accepted {
     pub(crate) subprotocol: Option<String>,
 }
 
-/// Whether the client asks for a WebSocket (an Upgrade header field with the token `websocket`): anything else is
-/// plain HTTP.
+/// Whether the client asks for a WebSocket (an Upgrade header field with the token `websocket`): anything
+/// else is plain HTTP.
 pub(crate) fn wants_upgrade<T>(request: &Request<T>) -> bool {
     has_token(request.headers(), &UPGRADE, "websocket")
 }
@@ -73,12 +76,13 @@ pub(crate) fn accept<T>(request: &Request<T>, policy: &Policy) -> Result<Accepte
     }
     if !has_token(headers, &CONNECTION, "upgrade") {
         return Err(bad_request(
-            "the Connection header lacks the token Upgrade: send Connection: Upgrade, and let proxies pass it on",
+            "the Connection header lacks the token Upgrade: \
+             send Connection: Upgrade, and let proxies pass it on",
         ));
     }
     if only(headers, &SEC_WEBSOCKET_VERSION) != Some(VERSION.as_bytes()) {
         // RFC 6455 §4.2.2: the answer to another version names those that are understood.
-        let reason = "the WebSocket version is missing or another: send one Sec-WebSocket-Version: 13 (RFC 6455)";
+        let reason = "the WebSocket version is missing, repeated or not ours: send Sec-WebSocket-Version: 13";
         return Err(Refusal::new(StatusCode::UPGRADE_REQUIRED, reason)
             .with(UPGRADE, "websocket")
             .with(SEC_WEBSOCKET_VERSION, VERSION));
@@ -90,7 +94,10 @@ pub(crate) fn accept<T>(request: &Request<T>, policy: &Policy) -> Result<Accepte
     };
     check_origin(headers, &policy.origins)?;
     let subprotocol = choose_subprotocol(headers, &policy.subprotocols)?;
-    Ok(Accepted { response: switching_protocols(key, subprotocol), subprotocol: subprotocol.map(str::to_owned) })
+    Ok(Accepted {
+        response: switching_protocols(key, subprotocol),
+        subprotocol: subprotocol.map(str::to_owned),
+    })
 }
 
 /// Head of the 101 as bytes.
@@ -103,11 +110,11 @@ pub(crate) fn encode_switch(response: &Response<()>) -> Vec<u8> {
     out
 }
 
-/// The answer to a plain GET on a WebSocket path (RFC 9110 §15.5.22). Its body is for people: most of them opened the
-/// path in a browser.
+/// The answer to a plain GET on a WebSocket path (RFC 9110 §15.5.22). Its body is for people: most of them
+/// opened the path in a browser.
 pub(crate) fn upgrade_required<T>(request: &Request<T>) -> Refusal {
-    // The body offers a command to copy, and a link can bring anyone here: it shows nothing that a shell would read.
-    // The query stays out as well, for it may hold a token.
+    // The body offers a command to copy, and a link can bring anyone here: it shows nothing that a shell
+    // would read. The query stays out as well, for it may hold a token.
     let is_plain = |text: &&str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%/:[]".contains(&b));
     let host = only(request.headers(), &HOST).and_then(|host| str::from_utf8(host).ok());
     let host = host.filter(|host| split_authority(host).is_some()).filter(is_plain).unwrap_or("HOST");
@@ -141,8 +148,8 @@ fn switching_protocols(key: &[u8], subprotocol: Option<&str>) -> Response<()> {
     response
 }
 
-/// RFC 6455 §4.2.1: the key is "a base64-encoded value that, when decoded, is 16 bytes in length". The 4 bits that
-/// the last character has too many are not looked at: the key is a nonce, and never decoded.
+/// RFC 6455 §4.2.1: the key is "a base64-encoded value that, when decoded, is 16 bytes in length". The 4 bits
+/// that the last character has too many are not looked at: the key is a nonce, and never decoded.
 fn is_valid_key(key: &[u8]) -> bool {
     let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
     key.len() == 24 && key.strip_suffix(b"==").is_some_and(|digits| digits.iter().all(is_base64))
@@ -174,8 +181,8 @@ fn check_origin(headers: &HeaderMap, policy: &Origins) -> Result<(), Refusal> {
     Err(Refusal::new(StatusCode::FORBIDDEN, reason))
 }
 
-/// Compares host and port of an origin (RFC 6454 §6.2) with the Host field. A proxy may have ended TLS on the way, so
-/// the scheme of both is the origin's, and with it the port that is not written.
+/// Compares host and port of an origin (RFC 6454 §6.2) with the Host field. A proxy may have ended TLS on the
+/// way, so the scheme of both is the origin's, and with it the port that is not written.
 fn is_same_host(headers: &HeaderMap, origin: &[u8]) -> bool {
     let host = only(headers, &HOST).and_then(|host| str::from_utf8(host).ok());
     let origin = str::from_utf8(origin).ok().and_then(|origin| origin.split_once("://"));
@@ -187,15 +194,17 @@ fn is_same_host(headers: &HeaderMap, origin: &[u8]) -> bool {
         "https" => 443,
         _ => return false,
     };
-    let (Some((ours, our_port)), Some((theirs, their_port))) = (split_authority(host), split_authority(authority))
+    let (Some((ours, our_port)), Some((theirs, their_port))) =
+        (split_authority(host), split_authority(authority))
     else {
         return false;
     };
-    ours.eq_ignore_ascii_case(theirs) && our_port.unwrap_or(default_port) == their_port.unwrap_or(default_port)
+    ours.eq_ignore_ascii_case(theirs)
+        && our_port.unwrap_or(default_port) == their_port.unwrap_or(default_port)
 }
 
-/// The first of the client's offers, "ordered by preference" (RFC 6455 §4.1), that is also ours. `None` is no error:
-/// the client decides whether it goes on without (§4.2.2).
+/// The first of the client's offers, "ordered by preference" (RFC 6455 §4.1), that is also ours. `None` is no
+/// error: the client decides whether it goes on without (§4.2.2).
 fn choose_subprotocol<'a>(headers: &'a HeaderMap, ours: &[String]) -> Result<Option<&'a str>, Refusal> {
     let mut chosen = None;
     for offer in list_elements(headers, &SEC_WEBSOCKET_PROTOCOL) {
@@ -245,7 +254,8 @@ mod tests {
 
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-    /// The handshake of RFC 6455 §1.3 with some fields replaced: `None` removes one, several values repeat it.
+    /// The handshake of RFC 6455 §1.3 with some fields replaced: `None` removes one, several values repeat
+    /// it.
     fn request_with(changes: &[(&str, &[&str])]) -> Request<()> {
         let mut fields = vec![
             ("host", vec!["example.com"]),
@@ -340,7 +350,11 @@ mod tests {
             ("sec-websocket-key", &["dGhlIHNhbXBsZSBub25jZSBub25jZQ=="], 400),
         ];
         for (name, values, status) in table {
-            assert_eq!(status_of(&request_with(&[(name, values)]), Origins::SameHost), *status, "{name}: {values:?}");
+            assert_eq!(
+                status_of(&request_with(&[(name, values)]), Origins::SameHost),
+                *status,
+                "{name}: {values:?}"
+            );
         }
     }
 
@@ -368,7 +382,9 @@ mod tests {
         let refusal = accept(&request, &Policy::default()).expect_err("version 8");
         let head = encode_response(&refusal.into_response(), true);
         let head = String::from_utf8(head).expect("ASCII");
-        for line in ["Upgrade: websocket\r\n", "Sec-WebSocket-Version: 13\r\n", "Connection: close, Upgrade\r\n"] {
+        for line in
+            ["Upgrade: websocket\r\n", "Sec-WebSocket-Version: 13\r\n", "Connection: close, Upgrade\r\n"]
+        {
             assert!(head.contains(line), "{head}");
         }
     }
@@ -490,7 +506,9 @@ mod tests {
             assert!(refusal.reason.contains(&format!("python -m websockets {url}\n")), "{}", refusal.reason);
             assert!(!refusal.reason.contains("secret"));
             let head = String::from_utf8(encode_response(&refusal.into_response(), true)).expect("ASCII");
-            for line in ["Upgrade: websocket\r\n", "Sec-WebSocket-Version: 13\r\n", "Connection: close, Upgrade\r\n"] {
+            for line in
+                ["Upgrade: websocket\r\n", "Sec-WebSocket-Version: 13\r\n", "Connection: close, Upgrade\r\n"]
+            {
                 assert!(head.contains(line), "{head}");
             }
         }
@@ -508,7 +526,18 @@ mod tests {
 
     fn mutate(seed: &[u8], random: &mut Lcg) -> Vec<u8> {
         const SPICE: [&[u8]; 12] = [
-            b"\r\n", b"\0", b"\xff", b"%", b",", b": ", b"://", b"[", b"]:", b"@", b"\r\nHost: a", b"\r\nOrigin: x",
+            b"\r\n",
+            b"\0",
+            b"\xff",
+            b"%",
+            b",",
+            b": ",
+            b"://",
+            b"[",
+            b"]:",
+            b"@",
+            b"\r\nHost: a",
+            b"\r\nOrigin: x",
         ];
         let mut soup = seed.to_vec();
         for _ in 0..random.below(5) {
@@ -526,10 +555,11 @@ mod tests {
     #[test]
     fn byte_soup_is_served_or_refused_but_never_panics() {
         let seeds: [&[u8]; 2] = [
-            b"GET /chat/caf%C3%A9?user=a HTTP/1.1\r\nHost: [::1]:9527\r\nUpgrade: websocket\r\nConnection: keep-alive, \
-              Upgrade\r\nOrigin: http://[::1]:9527\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: a, chat\r\n\
-              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x80",
-            b"POST http://a:80/api/publish HTTP/1.1\r\nHost: a\r\nContent-Length: 2, 2\r\nExpect: 100-continue\r\n\r\n{}",
+            b"GET /chat/caf%C3%A9?user=a HTTP/1.1\r\nHost: [::1]:9527\r\nUpgrade: websocket\r\n\
+              Connection: keep-alive, Upgrade\r\nOrigin: http://[::1]:9527\r\nSec-WebSocket-Version: 13\r\n\
+              Sec-WebSocket-Protocol: a, chat\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x80",
+            b"POST http://a:80/api/publish HTTP/1.1\r\nHost: a\r\nContent-Length: 2, 2\r\n\
+              Expect: 100-continue\r\n\r\n{}",
         ];
         let limits = Limits { head: 350, headers: 9, ..Limits::default() };
         let policy = policy(Origins::List(vec!["null".into()]));
@@ -563,6 +593,9 @@ mod tests {
                 }
             }
         }
-        assert!(1000 < accepted.min(refused).min(partial), "{accepted} {refused} {partial}: a one-sided soup");
+        assert!(
+            1000 < accepted.min(refused).min(partial),
+            "{accepted} {refused} {partial}: a one-sided soup"
+        );
     }
 }

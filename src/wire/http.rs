@@ -1,8 +1,9 @@
 //! HTTP/1.1 as far as a WebSocket server needs it: a bounded request head in, one response out (RFC 9112).
 //!
-//! Owns the syntax of requests and responses, and [`Refusal`], the answer to whatever cannot be served. Must not know
-//! paths, methods, WebSocket, or when bytes come and go. There is no keep-alive and no chunked body, hence no room for
-//! request smuggling: one request per connection, and each response closes it (RFC 9112 §9.6) unless it says otherwise.
+//! Owns the syntax of requests and responses, and [`Refusal`], the answer to whatever cannot be served. Must
+//! not know paths, methods, WebSocket, or when bytes come and go. There is no keep-alive and no chunked body,
+//! hence no room for request smuggling: one request per connection, and each response closes it (RFC 9112
+//! §9.6) unless it says otherwise.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
@@ -56,13 +57,14 @@ fn bad_request(reason: impl Into<String>) -> Refusal {
 
 /// Reads a request head from the start of `buf`, which may hold any part of it.
 ///
-/// `Ok(None)`: incomplete. `Ok(Some((request, n)))`: the head is `buf[..n]`, the rest belongs to the body or to frames.
-/// What can no longer become a request is refused at once, without waiting for the rest. The Host field of the request
-/// is there (HTTP/1.1), is well-formed or empty, and agrees with the target.
+/// `Ok(None)`: incomplete. `Ok(Some((request, n)))`: the head is `buf[..n]`, the rest belongs to the body or
+/// to frames. What can no longer become a request is refused at once, without waiting for the rest. The Host
+/// field of the request is there (HTTP/1.1), is well-formed or empty, and agrees with the target.
 pub(crate) fn parse_head(buf: &[u8], limits: &Limits) -> Result<Option<(Request<()>, usize)>, Refusal> {
     if buf.first() == Some(&TLS_HANDSHAKE) {
         return Err(bad_request(
-            "this port speaks plain HTTP, the client began with TLS: use http:// or ws:// instead of https:// or wss://",
+            "this port speaks plain HTTP, and the client began with TLS: \
+             use http:// or ws:// instead of https:// or wss://",
         ));
     }
     let head = &buf[..buf.len().min(limits.head)];
@@ -88,14 +90,17 @@ fn build_request(parsed: &httparse::Request<'_, '_>) -> Result<Request<()>, Refu
     for field in parsed.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| malformed_field_name())?;
         let value = HeaderValue::from_bytes(field.value).map_err(|_| malformed_field_value())?;
-        request.headers_mut().try_append(name, value).map_err(|_| too_many_fields(parsed.headers.len()))?;
+        request
+            .headers_mut()
+            .try_append(name, value)
+            .map_err(|_| too_many_fields(request.headers().len()))?;
     }
     settle_host(&mut request)?;
     Ok(request)
 }
 
-/// Origin-form and absolute-form are for servers like this one (RFC 9112 §3.2.1, §3.2.2). Authority-form is for
-/// CONNECT and asterisk-form for a whole server: neither names a path.
+/// Origin-form and absolute-form are for servers like this one (RFC 9112 §3.2.1, §3.2.2). Authority-form is
+/// for CONNECT and asterisk-form for a whole server: neither names a path.
 fn parse_target(target: &str) -> Result<Uri, Refusal> {
     if !target.is_ascii() {
         return Err(unencoded_target());
@@ -128,7 +133,9 @@ fn settle_host(request: &mut Request<()>) -> Result<(), Refusal> {
     }
     match host {
         None if Version::HTTP_11 <= request.version() => {
-            return Err(bad_request("the request has no Host header: HTTP/1.1 needs one, such as Host: 127.0.0.1"));
+            return Err(bad_request(
+                "the request has no Host header: HTTP/1.1 needs one, such as Host: 127.0.0.1",
+            ));
         }
         // Empty is valid: the client's URI has no authority (RFC 9110 §7.2).
         Some(host) if !host.is_empty() && host.to_str().ok().and_then(split_authority).is_none() => {
@@ -137,15 +144,16 @@ fn settle_host(request: &mut Request<()>) -> Result<(), Refusal> {
         _ => {}
     }
     // RFC 9112 §3.2.2: an absolute target overrides Host. An authority is always a valid field value.
-    let target = request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    let target =
+        request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
     if let Some(target) = target {
         request.headers_mut().insert(HOST, target);
     }
     Ok(())
 }
 
-/// Splits `host[:port]` (RFC 3986 §3.2.2, §3.2.3); brackets stay with an IPv6 address. `None` if it is malformed, or
-/// has userinfo, which no request may carry (RFC 9110 §4.2.4).
+/// Splits `host[:port]` (RFC 3986 §3.2.2, §3.2.3); brackets stay with an IPv6 address. `None` if it is
+/// malformed, or has userinfo, which no request may carry (RFC 9110 §4.2.4).
 pub(super) fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
     let end_of_host = match authority.strip_prefix('[') {
         Some(literal) => literal.find(']')? + 2,
@@ -164,7 +172,9 @@ pub(super) fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
         None if !port.is_empty() => None,
         None | Some("") => Some((host, None)),
         // `parse` alone would take "+80".
-        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => Some((host, Some(digits.parse().ok()?))),
+        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+            Some((host, Some(digits.parse().ok()?)))
+        }
         Some(_) => None,
     }
 }
@@ -191,7 +201,8 @@ fn malformed(error: httparse::Error, head: &[u8], limits: &Limits) -> Refusal {
         httparse::Error::HeaderName => malformed_field_name(),
         httparse::Error::HeaderValue => malformed_field_value(),
         httparse::Error::NewLine => bad_request(
-            "a line of the request head is not ended properly: end each with CR LF, and the request line with HTTP/1.1",
+            "a line of the request head is not ended properly: \
+             end each with CR LF, and the request line with HTTP/1.1",
         ),
         // Also what begins HTTP/2 with prior knowledge: "PRI * HTTP/2.0" (RFC 9113 §3.4).
         httparse::Error::Version if is_http_version(version) => Refusal::new(
@@ -199,7 +210,9 @@ fn malformed(error: httparse::Error, head: &[u8], limits: &Limits) -> Refusal {
             "this server speaks HTTP/1.1 only: let the client use it (curl --http1.1)",
         ),
         httparse::Error::Token if !target.is_ascii() => unencoded_target(),
-        httparse::Error::Version | httparse::Error::Token | httparse::Error::Status => malformed_request_line(),
+        httparse::Error::Version | httparse::Error::Token | httparse::Error::Status => {
+            malformed_request_line()
+        }
     }
 }
 
@@ -219,7 +232,8 @@ fn malformed_request_line() -> Refusal {
 
 fn malformed_field_name() -> Refusal {
     bad_request(
-        "a header line is malformed: write Name: value, without a blank before the name or the colon, on one line",
+        "a header line is malformed: \
+         write Name: value, without a blank before the name or the colon, on one line",
     )
 }
 
@@ -241,7 +255,8 @@ pub(crate) fn body_length(request: &Request<()>, limits: &Limits) -> Result<usiz
     let headers = request.headers();
     if headers.contains_key(TRANSFER_ENCODING) {
         if headers.contains_key(CONTENT_LENGTH) {
-            // RFC 9112 §6.3: "ought to be handled as an error", for it may be an attempt at request smuggling.
+            // RFC 9112 §6.3: "ought to be handled as an error", for it may be an attempt at request
+            // smuggling.
             return Err(bad_request("both Content-Length and Transfer-Encoding: send Content-Length alone"));
         }
         let reason = "chunked bodies are not taken: send a Content-Length instead of Transfer-Encoding";
@@ -271,8 +286,8 @@ pub(crate) fn body_length(request: &Request<()>, limits: &Limits) -> Result<usiz
     Ok(length)
 }
 
-/// Content-Length is always ours. Connection is ours unless the response has one: `close`, and besides it `Upgrade`
-/// where the response has an Upgrade field, which must not go without (RFC 9110 §7.8).
+/// Content-Length is always ours. Connection is ours unless the response has one: `close`, and besides it
+/// `Upgrade` where the response has an Upgrade field, which must not go without (RFC 9110 §7.8).
 pub(crate) fn encode_response(response: &Response<Bytes>, head_only: bool) -> Vec<u8> {
     let (status, headers, body) = (response.status(), response.headers(), response.body());
     let mut out = status_line(status);
@@ -284,8 +299,8 @@ pub(crate) fn encode_response(response: &Response<Bytes>, head_only: bool) -> Ve
         push_field(&mut out, &CONNECTION, options);
     }
     // RFC 9110 §8.6, §15.4.5: these have no body, and a Content-Length would speak of another response.
-    let is_bodiless = status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let is_bodiless =
+        status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if !is_bodiless {
         push_field(&mut out, &CONTENT_LENGTH, body.len().to_string().as_bytes());
     }
@@ -341,10 +356,9 @@ pub(crate) fn decode_segment(segment: &str) -> Result<String, Refusal> {
             rest = tail;
             continue;
         }
-        let (Some(high), Some(low)) = (
-            tail.first().copied().and_then(hex_digit),
-            tail.get(1).copied().and_then(hex_digit),
-        ) else {
+        let (Some(high), Some(low)) =
+            (tail.first().copied().and_then(hex_digit), tail.get(1).copied().and_then(hex_digit))
+        else {
             return Err(bad_request(
                 "the path holds a '%' without two hexadecimal digits after it: write %25 for the sign itself",
             ));
@@ -352,8 +366,9 @@ pub(crate) fn decode_segment(segment: &str) -> Result<String, Refusal> {
         decoded.push(high << 4 | low);
         rest = &tail[2..];
     }
-    String::from_utf8(decoded)
-        .map_err(|_| bad_request("the path is not UTF-8 after percent-decoding: encode it as UTF-8 (é is %C3%A9)"))
+    String::from_utf8(decoded).map_err(|_| {
+        bad_request("the path is not UTF-8 after percent-decoding: encode it as UTF-8 (é is %C3%A9)")
+    })
 }
 
 #[cfg(test)]
@@ -488,7 +503,10 @@ mod tests {
             (b"GET / HTTP/1.1\r\nx: a\x7f", "control character"),
             (b"GET / HTTP/1.1\r\nx: \x1b", "control character"),
             (b"GET / HTTP/1.1\r\nx: a\rb", "control character"),
-            (b"GET / HTTP/1.1\r\nx: a long value, for the parser looks at blocks\x7f\r\n", "control character"),
+            (
+                b"GET / HTTP/1.1\r\nx: a long value, for the parser looks at blocks\x7f\r\n",
+                "control character",
+            ),
         ];
         for (head, reason) in table {
             assert_eq!(status_of(head), 400, "{}", head.escape_ascii());
@@ -525,12 +543,16 @@ mod tests {
 
         let roomy = Limits { head: 1 << 20, ..Limits::default() };
         let head = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(LONGEST_TARGET));
-        assert_eq!(parse_head(head.as_bytes(), &roomy).expect_err("too long").status, StatusCode::URI_TOO_LONG);
+        assert_eq!(
+            parse_head(head.as_bytes(), &roomy).expect_err("too long").status,
+            StatusCode::URI_TOO_LONG
+        );
     }
 
     #[test]
     fn a_head_is_bounded_in_fields() {
-        let head_of = |count: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "x: y\r\n".repeat(count - 1));
+        let head_of =
+            |count: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "x: y\r\n".repeat(count - 1));
         let most = Limits::default().headers;
         let (request, _) = parse(head_of(most).as_bytes()).expect("fits").expect("complete");
         assert_eq!(request.headers().len(), most);
@@ -593,8 +615,16 @@ mod tests {
             response.body(Bytes::from(body)).expect("valid")
         };
         let table: &[(Response<Bytes>, bool, &[u8])] = &[
-            (response(200, &[], "ok"), false, b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"),
-            (response(200, &[], "ok"), true, b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"),
+            (
+                response(200, &[], "ok"),
+                false,
+                b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+            ),
+            (
+                response(200, &[], "ok"),
+                true,
+                b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n",
+            ),
             (response(204, &[], "no"), false, b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"),
             (
                 response(304, &[("etag", b"\"1\"")], "no"),
@@ -618,7 +648,11 @@ mod tests {
                 b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nConnection: keep-alive\r\n\
                   Content-Length: 0\r\n\r\n",
             ),
-            (response(799, &[], ""), false, b"HTTP/1.1 799 \r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
+            (
+                response(799, &[], ""),
+                false,
+                b"HTTP/1.1 799 \r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            ),
         ];
         for (response, head_only, wire) in table {
             let out = encode_response(response, *head_only);
@@ -633,8 +667,9 @@ mod tests {
             .with(http::header::RETRY_AFTER, HeaderValue::from(5))
             .with(http::header::SERVER, "two\r\nlines");
         let out = encode_response(&refusal.into_response(), false);
-        let expected = "HTTP/1.1 405 Method Not Allowed\r\nContent-Type: text/plain; charset=utf-8\r\nAllow: GET\r\n\
-                        Retry-After: 5\r\nConnection: close\r\nContent-Length: 8\r\n\r\nuse GET\n";
+        let expected = "HTTP/1.1 405 Method Not Allowed\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                        Allow: GET\r\nRetry-After: 5\r\nConnection: close\r\n\
+                        Content-Length: 8\r\n\r\nuse GET\n";
         assert_eq!(String::from_utf8(out).expect("UTF-8"), expected);
     }
 

@@ -1,0 +1,96 @@
+//! The door: a listening socket whose `accept` can be ended from another thread, and that survives a lack of
+//! descriptors.
+
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use parking_lot::Mutex;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::fs::File;
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+pub(crate) struct Listener {
+    socket: TcpListener,
+    /// A descriptor kept for the moment there are no others: given up to accept, and so be able to refuse, one more.
+    spare: Mutex<Option<File>>,
+}
+
+/// What came through the door.
+pub(crate) enum Accepted {
+    Connection(TcpStream, SocketAddr),
+    /// There are no descriptors left; this connection was taken with the last one and must be refused at once.
+    OneTooMany(TcpStream),
+    /// [`Listener::close`] was called.
+    Closed,
+}
+
+impl Listener {
+    /// Listens with the backlog and send buffer of `limits`.
+    pub(crate) fn bind(address: SocketAddr, limits: &Limits) -> Result<Self> {
+        let bind = || -> io::Result<TcpListener> {
+            let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+            // A server that restarts must not wait for the old connections' TIME_WAIT.
+            socket.set_reuse_address(true)?;
+            // Accepted sockets inherit it. Left alone the kernel grows it to megabytes for a client that does not read.
+            socket.set_send_buffer_size(limits.send_buffer)?;
+            socket.set_tcp_nodelay(true)?;
+            socket.bind(&address.into())?;
+            socket.listen(limits.backlog)?;
+            Ok(socket.into())
+        };
+        let socket = bind().map_err(|error| Error::Bind(address, error))?;
+        Ok(Self { socket, spare: Mutex::new(File::open("/dev/null").ok()) })
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Blocks until a client connects or [`Listener::close`] is called.
+    pub(crate) fn accept(&self) -> Accepted {
+        loop {
+            match self.socket.accept() {
+                Ok((socket, peer)) => return Accepted::Connection(socket, peer),
+                // Linux answers EINVAL to an accept on a listener that was shut down.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Accepted::Closed,
+                Err(error) if is_out_of_descriptors(&error) => {
+                    if let Some(socket) = self.accept_with_spare() {
+                        return Accepted::OneTooMany(socket);
+                    }
+                }
+                // The client is gone already, or the network coughed: neither is the listener's end.
+                Err(error) => log::debug!("accept: {error}"),
+            }
+        }
+    }
+
+    /// Ends [`Listener::accept`]; new clients are refused by the kernel.
+    pub(crate) fn close(&self) {
+        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
+    }
+
+    fn accept_with_spare(&self) -> Option<TcpStream> {
+        let mut spare = self.spare.lock();
+        let had_spare = spare.take().is_some();
+        let accepted = self.socket.accept().ok().map(|(socket, _)| socket);
+        if !had_spare && accepted.is_none() {
+            // Nothing tells when a descriptor is free again, and accept would answer at once for ever.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        accepted
+    }
+
+    /// Takes the spare descriptor back, once the connection accepted with it is closed.
+    pub(crate) fn restore_spare(&self) {
+        let mut spare = self.spare.lock();
+        if spare.is_none() {
+            *spare = File::open("/dev/null").ok();
+        }
+    }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let error = rustix::io::Errno::from_io_error(error);
+    matches!(error, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
+}

@@ -1,0 +1,210 @@
+//! The slow lane: one thread that waits for everything a connection's own thread does not wait for.
+//!
+//! Full sockets (until they take more, or for the write deadline), peers that were sent a Close by somebody else (until
+//! the close deadline), and corked replies (until the cork's time is up). A client that does not read thus costs a place
+//! in one `poll`, not a thread, and never a moment of anybody else's.
+
+use super::outbox::{Batch, Drained, Outbox};
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use parking_lot::Mutex;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+pub(crate) struct SlowLane {
+    inbox: Mutex<Inbox>,
+    /// Wakes the thread from `poll`.
+    waker: OwnedFd,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    full: Vec<Arc<Outbox>>,
+    closing: Vec<Weak<Outbox>>,
+    corked: Vec<Weak<Outbox>>,
+    /// The thread will look here by itself before the next cork's time is up: no need to wake it.
+    ticking: bool,
+    stopped: bool,
+}
+
+impl SlowLane {
+    pub(crate) fn start(
+        limits: &Limits,
+        metrics: Arc<Metrics>,
+        stack: usize,
+    ) -> io::Result<(Arc<Self>, JoinHandle<()>)> {
+        let waker = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
+        let slow_lane = Arc::new(Self { inbox: Mutex::default(), waker, metrics });
+        let mut watch = Watch {
+            write_deadline: limits.write_deadline,
+            close_deadline: limits.close_deadline,
+            cork: limits.cork,
+            full: Vec::new(),
+            closing: VecDeque::new(),
+            corked: VecDeque::new(),
+        };
+        let shared = slow_lane.clone();
+        let run = move || watch.run(&shared);
+        let thread = thread::Builder::new().name("sb-slow-lane".into()).stack_size(stack).spawn(run)?;
+        Ok((slow_lane, thread))
+    }
+
+    /// Takes an outbox over whose socket is full, and with it the right to drain it.
+    pub(crate) fn take_over(&self, outbox: Arc<Outbox>) {
+        self.metrics.stalls.add(1);
+        self.inbox.lock().full.push(outbox);
+        self.nudge();
+    }
+
+    /// Cuts the connection unless it has ended by itself within the close deadline.
+    pub(crate) fn watch_close(&self, outbox: &Arc<Outbox>) {
+        self.inbox.lock().closing.push(Arc::downgrade(outbox));
+        self.nudge();
+    }
+
+    /// Lets the corked replies go when the cork's time is up.
+    pub(crate) fn watch_cork(&self, outbox: &Arc<Outbox>) {
+        let mut inbox = self.inbox.lock();
+        inbox.corked.push(Arc::downgrade(outbox));
+        let ticking = std::mem::replace(&mut inbox.ticking, true);
+        drop(inbox);
+        if !ticking {
+            self.nudge();
+        }
+    }
+
+    /// Makes the thread look at everything it has.
+    pub(crate) fn nudge(&self) {
+        // It fails only when the counter is full, and then the thread wakes anyway.
+        let _ = rustix::io::write(&self.waker, &1u64.to_ne_bytes());
+    }
+
+    /// Ends the thread; what it still has is left as it is.
+    pub(crate) fn stop(&self) {
+        self.inbox.lock().stopped = true;
+        self.nudge();
+    }
+}
+
+/// What the thread waits for.
+struct Watch {
+    write_deadline: Duration,
+    close_deadline: Duration,
+    cork: Duration,
+    full: Vec<Full>,
+    /// In the order of their deadlines, as all have the same time.
+    closing: VecDeque<(Instant, Weak<Outbox>)>,
+    corked: VecDeque<(Instant, Weak<Outbox>)>,
+}
+
+struct Full {
+    outbox: Arc<Outbox>,
+    deadline: Instant,
+    writable: bool,
+    /// The overflow has been dealt with.
+    given_up: bool,
+}
+
+impl Watch {
+    fn run(&mut self, shared: &SlowLane) {
+        let mut batch = Batch::default();
+        loop {
+            let now = Instant::now();
+            if self.take_in(shared, now) {
+                return;
+            }
+            self.drain_full(now, &mut batch);
+            self.close_ignored(now);
+            self.release_corks(now);
+            self.wait(shared);
+        }
+    }
+
+    /// `true`: to end.
+    fn take_in(&mut self, shared: &SlowLane, now: Instant) -> bool {
+        let mut inbox = shared.inbox.lock();
+        let deadline = now + self.write_deadline;
+        let full = inbox.full.drain(..);
+        self.full.extend(full.map(|outbox| Full { outbox, deadline, writable: false, given_up: false }));
+        let deadline = now + self.close_deadline;
+        self.closing.extend(inbox.closing.drain(..).map(|outbox| (deadline, outbox)));
+        let deadline = now + self.cork;
+        self.corked.extend(inbox.corked.drain(..).map(|outbox| (deadline, outbox)));
+        inbox.ticking = !self.corked.is_empty();
+        inbox.stopped
+    }
+
+    fn drain_full(&mut self, now: Instant, batch: &mut Batch) {
+        self.full.retain_mut(|full| {
+            let overflowed = !full.given_up && full.outbox.is_abandoned();
+            if !full.writable && !overflowed && now < full.deadline {
+                return true;
+            }
+            if !full.writable && !overflowed {
+                full.outbox.give_up();
+            }
+            if !full.given_up && full.outbox.is_abandoned() {
+                full.given_up = true;
+                full.outbox.stream().make_room();
+                full.deadline = now + self.close_deadline;
+            }
+            match full.outbox.drain(batch) {
+                Drained::Full { progress } => {
+                    if progress && !full.given_up {
+                        full.deadline = now + self.write_deadline;
+                    }
+                    true
+                }
+                Drained::Empty | Drained::Gone => false,
+            }
+        });
+    }
+
+    fn close_ignored(&mut self, now: Instant) {
+        while let Some((_, outbox)) = self.closing.pop_front_if(|(deadline, _)| *deadline <= now) {
+            if let Some(outbox) = outbox.upgrade() {
+                outbox.cut();
+            }
+        }
+    }
+
+    fn release_corks(&mut self, now: Instant) {
+        while let Some((_, outbox)) = self.corked.pop_front_if(|(deadline, _)| *deadline <= now) {
+            if let Some(outbox) = outbox.upgrade() {
+                outbox.release_cork();
+            }
+        }
+    }
+
+    /// Until a socket is writable, a deadline has come, or somebody nudges.
+    fn wait(&mut self, shared: &SlowLane) {
+        let deadlines = [
+            self.full.iter().map(|full| full.deadline).min(),
+            self.closing.front().map(|(deadline, _)| *deadline),
+            self.corked.front().map(|(deadline, _)| *deadline),
+        ];
+        let timeout = deadlines.into_iter().flatten().min().map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) }
+        });
+        let writable: Vec<bool> = {
+            let sockets = self.full.iter().map(|full| PollFd::new(full.outbox.stream(), PollFlags::OUT));
+            let mut fds: Vec<PollFd<'_>> =
+                [PollFd::new(&shared.waker, PollFlags::IN)].into_iter().chain(sockets).collect();
+            if let Err(error) = poll(&mut fds, timeout.as_ref())
+                && error != rustix::io::Errno::INTR
+            {
+                log::error!("poll: {error}");
+            }
+            fds[1..].iter().map(|fd| !fd.revents().is_empty()).collect()
+        };
+        self.full.iter_mut().zip(writable).for_each(|(full, writable)| full.writable = writable);
+        let _ = rustix::io::read(&shared.waker, &mut [0; 8]);
+    }
+}

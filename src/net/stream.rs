@@ -1,0 +1,97 @@
+//! One socket: a blocking read half for the connection's thread, a write half that never blocks for whoever drains the
+//! outbox. One handle for both, as a second one would cost a second descriptor.
+
+use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
+use socket2::SockRef;
+use std::io::{self, IoSlice, Read};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+/// `SO_SNDBUF` for the last frames to a client that does not read: the kernel cuts it to its `wmem_max`.
+const LAST_SEND_BUFFER: usize = 4 * 1024 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Stream {
+    socket: TcpStream,
+    peer: SocketAddr,
+    /// The read timeout that the socket has now: setting it costs a system call, and it rarely changes.
+    read_timeout: Mutex<Option<Duration>>,
+}
+
+impl Stream {
+    pub(crate) fn new(socket: TcpStream, peer: SocketAddr) -> Self {
+        Self { socket, peer, read_timeout: Mutex::new(None) }
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Reads what there is; blocks until there is something, for `timeout` at most (`WouldBlock`).
+    ///
+    /// The timeout is kept to within an eighth: a deadline that is checked again afterwards does not need more.
+    pub(crate) fn read(&self, buffer: &mut [u8], timeout: Duration) -> io::Result<usize> {
+        self.set_read_timeout(timeout)?;
+        loop {
+            match (&self.socket).read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
+        // Zero would mean "for ever" to the kernel.
+        let timeout = timeout.max(Duration::from_millis(1));
+        let mut set = self.read_timeout.lock();
+        let near = set.is_some_and(|set| set <= timeout + timeout / 8 && timeout - timeout / 8 <= set);
+        if !near {
+            self.socket.set_read_timeout(Some(timeout))?;
+            *set = Some(timeout);
+        }
+        Ok(())
+    }
+
+    /// Waits until a read would not block; `false` when `timeout` passed first.
+    pub(crate) fn wait_readable(&self, timeout: Duration) -> io::Result<bool> {
+        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+        let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(ready) => Ok(0 < ready),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes as much as the socket takes now. `WouldBlock`: it is full.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(send(&self.socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+    }
+
+    /// [`Stream::try_write`] of many pieces in one system call.
+    pub(crate) fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        Ok(sendmsg(&self.socket, pieces, &mut SendAncillaryBuffer::default(), flags)?)
+    }
+
+    /// Makes room in the kernel for a few last bytes to a peer that does not read, so that it finds them should it read
+    /// again. Does nothing when the kernel allows no more.
+    pub(crate) fn make_room(&self) {
+        let _ = SockRef::from(&self.socket).set_send_buffer_size(LAST_SEND_BUFFER);
+    }
+
+    /// Ends one direction or both; wakes a thread that is blocked in [`Stream::read`] when that direction is ended.
+    pub(crate) fn shutdown(&self, how: Shutdown) {
+        // It may have ended before.
+        let _ = self.socket.shutdown(how);
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

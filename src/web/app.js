@@ -1,0 +1,568 @@
+// Owns the chat page: who you are, the conversations, and how they are shown. Each conversation uses a `Link` (see
+// connection.js); all direct conversations share one. What arrives is never trusted: it only ever becomes text nodes.
+// In reading order: settings, conversations, receiving, sending, drawing, choosing, controls, start.
+
+import { Link, Outbox, bytesOf, hexByte } from './connection.js';
+import { inspect, make, refresh as refreshInspector, reset as resetInspector, startInspector } from './inspector.js';
+import { avatar, elementOf, hue, paintItem } from './messages.js';
+import { echoLink, paintEcho, startEcho } from './echo.js';
+import { currentLanguage, guestName, setLanguage, t } from './i18n.js';
+
+const ITEMS_KEPT = 500; // messages per conversation; older ones are forgotten
+const GROUPED_WITHIN = 5 * 60_000; // ms; one sender's messages closer than this share a heading
+
+const $ = (id) => document.getElementById(id);
+
+// ---- Settings: kept in the browser, and the page works without storage ----
+
+function kept(area, key, value) {
+  try {
+    if (value === undefined) return area().getItem(`switchboard.${key}`);
+    if (value === null) area().removeItem(`switchboard.${key}`);
+    else area().setItem(`switchboard.${key}`, value);
+  } catch { /* storage is off: nothing is remembered */ }
+  return null;
+}
+const stored = (key, value) => kept(() => localStorage, key, value);
+const inTab = (key, value) => kept(() => sessionStorage, key, value);
+
+/** As the server sees names; and "." and "..", even percent-encoded, would be taken out of the URL by the browser. */
+function validName(name) {
+  const size = bytesOf(name).length;
+  return 1 <= size && size <= 128 && !/[\p{Cc}\p{Cs}]/u.test(name) && name !== '.' && name !== '..';
+}
+
+function complainUnless(valid) {
+  $('problem').textContent = valid ? '' : t('badName');
+  return valid;
+}
+
+const randomId = () => [...crypto.getRandomValues(new Uint8Array(9))].map(hexByte).join('');
+
+let nick;
+let nickIsOurs = true; // false: it came with ?nick= and is not stored
+
+// ---- Conversations ----
+
+const conversations = new Map(); // "kind/name" -> conversation, in the order of the sidebar
+const keyOf = (kind, name) => `${kind}/${name}`;
+const direct = { link: null, outbox: null }; // the line all direct conversations share
+let current = null; // the conversation shown, or null for the echo tab
+
+const currentLink = () => current?.link() ?? echoLink;
+
+function converse(kind, name) {
+  const known = conversations.get(keyOf(kind, name));
+  if (known) return known;
+  const conversation = { kind, name, items: [], seen: new Set(), unread: 0, missed: 0, draft: '' };
+  if (kind === 'direct') {
+    conversation.link = () => direct.link;
+    conversation.outbox = () => direct.outbox;
+  } else {
+    const path = kind === 'group' ? '/conn_ws' : `/room/${encodeURIComponent(name)}`;
+    const { link, outbox } = line(path, {
+      echoes: true,
+      encode: ({ from, text, id }) => JSON.stringify({ from, text, id }),
+      message: (data) => receive(conversation, data),
+    });
+    conversation.link = () => link;
+    conversation.outbox = () => outbox;
+    link.connect();
+  }
+  conversations.set(keyOf(kind, name), conversation);
+  addEntry(conversation);
+  remember();
+  return conversation;
+}
+
+/** A link with its outbox. */
+function line(path, { echoes, encode, message }) {
+  const link = new Link(path, {
+    open: () => outbox.flush(),
+    close: (last) => outbox.interrupted(last),
+    change: () => changed(link),
+    message,
+  });
+  const outbox = new Outbox(link, { echoes, encode, changed: paintItem });
+  return { link, outbox };
+}
+
+/** Opens the line for direct messages under the present nick; what still waits on the old one moves over. */
+function openDirectLine() {
+  const waiting = direct.outbox?.abandon() ?? [];
+  direct.link?.close('new name');
+  Object.assign(direct, line(`/conn_ws/${encodeURIComponent(nick)}`, {
+    echoes: false,
+    encode: ({ to, text, id }) => JSON.stringify({ from_user: nick, to_user: to, message: text, id }),
+    message: receiveDirect,
+  }));
+  for (const item of waiting) direct.outbox.add(Object.assign(item, { wire: null }));
+  direct.link.connect();
+}
+
+function leave(conversation) {
+  if (conversation.kind === 'room') conversation.link().close('left the room');
+  conversations.delete(keyOf(conversation.kind, conversation.name));
+  conversation.entry.remove();
+  remember();
+  if (conversation === current) location.replace('#lobby');
+  paintTitle();
+}
+
+function remember() {
+  inTab('conversations', JSON.stringify([...conversations.values()].map(({ kind, name }) => [kind, name])));
+}
+
+function recall() {
+  let list = [];
+  try { list = JSON.parse(inTab('conversations')) ?? []; } catch { /* not ours */ }
+  converse('group', 'lobby');
+  for (const [kind, name] of list) if (kind !== 'group' && validName(name)) converse(kind, name);
+}
+
+// ---- Receiving ----
+
+function parse(data) {
+  if (typeof data !== 'string') return null;
+  try {
+    const value = JSON.parse(data);
+    return typeof value === 'object' ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+/** A message of the lobby or a room: an echo of ours, a message of this page elsewhere, or anything else, verbatim. */
+function receive(conversation, data) {
+  const own = typeof data === 'string' && conversation.outbox().confirm(data);
+  const parsed = parse(data);
+  const ours = parsed && typeof parsed.from === 'string' && parsed.from !== '' && typeof parsed.text === 'string';
+  if ((ours && repeated(conversation, parsed, data)) || own) return;
+  arrived(conversation, ours ? { from: parsed.from, text: parsed.text } : { from: null, text: verbatim(data) });
+}
+
+/** Whether this very message was here before: sent again after a broken connection, known by its id. */
+function repeated({ seen }, { id }, data) {
+  if (typeof id !== 'string') return false;
+  if (seen.has(data)) return true;
+  seen.add(data);
+  if (ITEMS_KEPT < seen.size) seen.delete(seen.values().next().value);
+  return false;
+}
+
+function verbatim(data) {
+  if (typeof data === 'string') return data;
+  const bytes = new Uint8Array(data);
+  const hex = [...bytes.subarray(0, 32)].map(hexByte).join(' ');
+  return t('binary', { n: bytes.length, hex: hex + (32 < bytes.length ? ' …' : '') });
+}
+
+function receiveDirect(data) {
+  const parsed = parse(data);
+  if (!parsed) return; // a broadcast of the server: the lobby shows it
+  const { from_user: from, message: text } = parsed;
+  // A person's message always has from_user, the server sees to that; without one it is the server speaking.
+  if (parsed.type === 'error' && from === undefined) {
+    direct.outbox.refuse({ code: String(parsed.code), why: String(parsed.message ?? parsed.code) });
+    return;
+  }
+  if (typeof from !== 'string' || typeof text !== 'string' || direct.outbox.confirm(data)) return;
+  const conversation = converse('direct', from);
+  if (!repeated(conversation, parsed, data)) arrived(conversation, { from, text });
+}
+
+function arrived(conversation, { from, text }) {
+  addItem(conversation, { from, text, own: false, at: new Date() });
+  if (conversation !== current || document.hidden) {
+    conversation.unread += 1;
+    paintEntry(conversation);
+    paintTitle();
+  }
+}
+
+// ---- Sending ----
+
+function send(conversation, text) {
+  const item = { from: nick, to: conversation.name, text, id: randomId(), own: true, at: new Date() };
+  item.retry = () => conversation.outbox().add(Object.assign(item, { tries: 0 }));
+  addItem(conversation, item);
+  conversation.outbox().add(item);
+}
+
+function addItem(conversation, item) {
+  item.conversation = conversation;
+  const previous = conversation.items.at(-1);
+  item.again = previous?.from === item.from && previous.own === item.own && item.at - previous.at < GROUPED_WITHIN;
+  conversation.items.push(item);
+  if (ITEMS_KEPT < conversation.items.length) conversation.items.shift().element?.remove();
+  if (conversation !== current) return;
+  fresh.push(item);
+  soon();
+}
+
+// ---- Drawing: collected, so that a flood of messages costs one layout per turn ----
+
+const fresh = []; // items of the current conversation without an element on the page yet
+let drawing = null;
+
+function soon() {
+  drawing ??= setTimeout(draw, 16);
+}
+
+function changed(link) {
+  for (const conversation of conversations.values()) if (conversation.link() === link) paintEntry(conversation);
+  soon();
+}
+
+function draw() {
+  drawing = null;
+  const items = fresh.splice(0).filter((item) => item.conversation === current && current.items.includes(item));
+  if (items.length) {
+    const list = $('messages');
+    const own = items.some((item) => item.own);
+    const follow = own || atBottom();
+    list.append(...items.map(elementOf));
+    if (follow) toBottom();
+    else current.missed += items.length;
+  }
+  paintJump();
+  paintEmpty();
+  paintState();
+  refreshInspector();
+}
+
+const scroller = () => $('messages').parentElement;
+const atBottom = () => scroller().scrollHeight - scroller().scrollTop - scroller().clientHeight < 60;
+
+function toBottom() {
+  scroller().scrollTop = scroller().scrollHeight;
+  if (current) current.missed = 0;
+}
+
+function titleOf({ kind, name }) {
+  return kind === 'group' ? t('lobby') : name;
+}
+
+function addEntry(conversation) {
+  const { kind, name } = conversation;
+  const entry = make('li', 'entry');
+  const button = make('button', 'conversation');
+  button.type = 'button';
+  Object.assign(button.dataset, { kind, name });
+  const sign = kind === 'direct' ? avatar(name) : make('span', 'badge-icon', kind === 'group' ? '◎' : '#');
+  sign.setAttribute('aria-hidden', 'true');
+  button.append(sign, make('bdi', 'name'), make('span', 'unread'), make('span', 'dot'));
+  button.addEventListener('click', () => go(conversation));
+  entry.append(button);
+  if (kind !== 'group') {
+    const away = make('button', 'icon leave', '×');
+    away.type = 'button';
+    away.addEventListener('click', () => leave(conversation));
+    entry.append(away);
+  }
+  conversation.entry = entry;
+  $(`${kind}-list`).append(entry);
+  paintEntry(conversation);
+}
+
+function paintEntry(conversation) {
+  const { entry, unread, kind } = conversation;
+  if (!entry) return;
+  const button = entry.querySelector('.conversation');
+  button.querySelector('.name').textContent = titleOf(conversation);
+  button.querySelector('.unread').textContent = unread ? (99 < unread ? '99+' : unread) : '';
+  button.querySelector('.unread').setAttribute('aria-label', unread ? t('unread', { n: unread }) : '');
+  button.querySelector('.dot').dataset.state = conversation.link().state;
+  if (conversation === current) button.setAttribute('aria-current', 'page');
+  else button.removeAttribute('aria-current');
+  if (kind !== 'group') {
+    const label = t('leave', { name: conversation.name });
+    entry.querySelector('.leave').title = label;
+    entry.querySelector('.leave').setAttribute('aria-label', label);
+  }
+}
+
+function paintTitle() {
+  const unread = [...conversations.values()].reduce((sum, conversation) => sum + conversation.unread, 0);
+  const title = current ? titleOf(current) : t('echo');
+  document.title = `${unread ? `(${unread}) ` : ''}${title} · Switchboard`;
+  $('title').textContent = title;
+  $('path').textContent = decodeURI(currentLink().path);
+  $('menu-unread').textContent = unread || '';
+}
+
+const stateText = { connecting: 'connecting', open: 'stateOpen', waiting: 'waiting', closed: 'closed' };
+
+function paintState() {
+  const link = currentLink();
+  const seconds = Math.max(1, Math.ceil((link.retryAt - Date.now()) / 1000));
+  const el = $('state');
+  const text = t(stateText[link.state], { n: seconds });
+  if (el.textContent !== text) el.textContent = text;
+  if (el.dataset.state !== link.state) {
+    el.dataset.state = link.state;
+    $('announce').textContent = text;
+  }
+  $('retry').hidden = link.state !== 'waiting' && link.state !== 'closed';
+  $('retry').textContent = t(link.state === 'closed' ? 'connect' : 'retry');
+}
+
+function paintEmpty() {
+  if (!current) return;
+  const { kind, name, items } = current;
+  $('empty').hidden = items.length > 0;
+  if (items.length) return;
+  const title = { group: 'emptyTitleGroup', room: 'emptyTitleRoom', direct: 'emptyTitleDirect' }[kind];
+  const text = { group: 'emptyGroup', room: 'emptyRoom', direct: 'emptyDirect' }[kind];
+  $('empty-title').textContent = t(title, { nick, name });
+  $('empty-text').textContent = t(text, { name });
+  $('empty-buttons').hidden = kind !== 'group';
+  $('empty-command').textContent = `websocat '${current.link().url.replaceAll("'", '%27')}'`;
+}
+
+function paintJump() {
+  const missed = current?.missed ?? 0;
+  $('jump').hidden = missed === 0;
+  $('jump').textContent = t('newMessages', { n: missed });
+}
+
+function paintNick() {
+  $('nick').value = nick;
+  $('nick-avatar').textContent = [...nick][0].toLocaleUpperCase();
+  $('nick-avatar').style.setProperty('--hue', hue(nick));
+}
+
+// ---- Choosing: the hash of the address says what is shown ----
+
+function hashOf({ kind, name }) {
+  if (kind === 'group') return '#lobby';
+  return `#${kind === 'room' ? 'room' : 'user'}/${encodeURIComponent(name)}`;
+}
+
+function go(conversation) {
+  openDrawer(false);
+  if (location.hash === hashOf(conversation)) show(conversation);
+  else location.hash = hashOf(conversation);
+}
+
+function follow() {
+  if (location.hash === '#echo') return show(null);
+  const [, kind, encoded] = location.hash.match(/^#(room|user)\/(.+)$/) ?? [];
+  let name = '';
+  try { name = decodeURIComponent(encoded ?? ''); } catch { /* no valid percent-encoding */ }
+  if (!kind || !complainUnless(validName(name))) return show(converse('group', 'lobby'));
+  show(converse(kind === 'room' ? 'room' : 'direct', name));
+}
+
+function show(conversation) {
+  if (current) current.draft = $('composer').value;
+  const before = current;
+  current = conversation;
+  $('chat-pane').hidden = !current;
+  $('echo-pane').hidden = Boolean(current);
+  if (current) {
+    current.unread = 0;
+    fresh.length = 0;
+    const list = $('messages');
+    list.setAttribute('aria-live', 'off'); // a whole conversation is not news
+    list.replaceChildren(...current.items.map((item) => item.element ?? elementOf(item)));
+    setTimeout(() => list.setAttribute('aria-live', 'polite'), 100);
+    $('composer').value = current.draft;
+    $('composer').placeholder = t('composeHint', { name: titleOf(current) });
+    fit();
+    toBottom();
+    paintEntry(current);
+  } else echoLink.connect();
+  if (before) paintEntry(before);
+  if (current) $('echo-tab').removeAttribute('aria-current');
+  else $('echo-tab').setAttribute('aria-current', 'page');
+  paintTitle();
+  inspect(currentLink());
+  draw();
+  if (matchMedia('(pointer: fine)').matches) $(current ? 'composer' : 'echo-input').focus();
+}
+
+/** The entry `step` below (or above) the present one in the sidebar. */
+function neighbour(step) {
+  const buttons = [...document.querySelectorAll('.entry > .conversation, #echo-tab')];
+  const at = buttons.findIndex((button) => button.hasAttribute('aria-current'));
+  buttons[(at + step + buttons.length) % buttons.length].click();
+}
+
+// ---- Controls ----
+
+function openDrawer(open) {
+  document.body.classList.toggle('drawer', open);
+  $('menu').setAttribute('aria-expanded', String(open));
+}
+
+function showInspector(open) {
+  $('inspector').hidden = !open;
+  $('inspector-toggle').setAttribute('aria-expanded', String(open));
+  stored('inspector', open ? 'open' : 'closed');
+  inspect(currentLink());
+}
+
+function fit() {
+  const box = $('composer');
+  box.style.height = 'auto';
+  box.style.height = `${box.scrollHeight + box.offsetHeight - box.clientHeight}px`;
+}
+
+function rename() {
+  const next = $('nick').value.trim();
+  if (next === nick || !complainUnless(validName(next))) return paintNick();
+  nick = next;
+  if (nickIsOurs) stored('nick', nick);
+  paintNick();
+  openDirectLine();
+  for (const conversation of conversations.values()) paintEntry(conversation);
+  inspect(currentLink());
+  paintTitle();
+  soon();
+}
+
+function speak(language) {
+  setLanguage(language);
+  $('queue-label').title = t('queueHelp');
+  $('rtt-label').title = t('rttHelp');
+  $('overhead-label').title = t('overheadHelp');
+  resetInspector();
+  paintEcho();
+  for (const conversation of conversations.values()) {
+    paintEntry(conversation);
+    for (const item of conversation.items) item.element = null;
+  }
+  if (current) {
+    $('messages').replaceChildren(...current.items.map(elementOf));
+    $('composer').placeholder = t('composeHint', { name: titleOf(current) });
+  }
+  if (nick) {
+    paintTitle();
+    draw();
+  }
+}
+
+function toggleTheme() {
+  const system = matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
+  const now = document.documentElement.dataset.theme || system;
+  const next = now === 'dark' ? 'light' : 'dark';
+  // Back at the system's theme: follow it again.
+  document.documentElement.dataset.theme = next === system ? '' : next;
+  stored('theme', next === system ? null : next);
+}
+
+/** Wires a form with one name in it to what is to be done with the name. */
+function onName(form, input, act) {
+  $(form).addEventListener('submit', (event) => {
+    event.preventDefault();
+    const name = $(input).value.trim();
+    if (!name || !complainUnless(validName(name))) return;
+    $(input).value = '';
+    act(name);
+  });
+}
+
+function startControls() {
+  onName('room-form', 'room-name', (name) => go(converse('room', name)));
+  onName('dm-form', 'dm-name', (name) => go(converse('direct', name)));
+  $('nick-form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    rename();
+    $('nick').blur();
+  });
+  $('nick').addEventListener('blur', rename);
+  $('compose-form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const text = $('composer').value;
+    if (!text.trim()) return;
+    $('composer').value = '';
+    fit();
+    send(current, text);
+  });
+  $('composer').addEventListener('input', fit);
+  $('composer').addEventListener('keydown', (event) => {
+    // While an input method composes (Chinese, Japanese), Enter belongs to it; 229 is how Safari says so.
+    if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    event.preventDefault();
+    $('compose-form').requestSubmit();
+  });
+  $('echo-tab').addEventListener('click', () => {
+    openDrawer(false);
+    location.hash = '#echo';
+  });
+  $('second').addEventListener('click', () => open(`/?nick=${encodeURIComponent(guestName())}#lobby`, '_blank', 'noopener,width=900,height=700'));
+  $('rename').addEventListener('click', () => {
+    openDrawer(true);
+    $('nick').select();
+  });
+  $('retry').addEventListener('click', () => currentLink().connect());
+  $('jump').addEventListener('click', () => { toBottom(); paintJump(); });
+  scroller().addEventListener('scroll', () => {
+    if (!current?.missed || !atBottom()) return;
+    current.missed = 0;
+    paintJump();
+  });
+  $('menu').addEventListener('click', () => openDrawer(!document.body.classList.contains('drawer')));
+  $('shade').addEventListener('click', () => openDrawer(false));
+  $('inspector-toggle').addEventListener('click', () => showInspector($('inspector').hidden));
+  $('inspector-close').addEventListener('click', () => {
+    showInspector(false);
+    $('inspector-toggle').focus();
+  });
+  $('theme').addEventListener('click', toggleTheme);
+  $('lang').addEventListener('click', () => {
+    const next = currentLanguage() === 'en' ? 'zh' : 'en';
+    stored('language', next);
+    speak(next);
+  });
+}
+
+const everyLink = () => new Set([...conversations.values()].map((conversation) => conversation.link()).concat(direct.link, echoLink));
+
+function retryLost() {
+  for (const link of everyLink()) if (link.state === 'waiting') link.connect();
+}
+
+function startEvents() {
+  addEventListener('hashchange', follow);
+  addEventListener('online', retryLost);
+  document.addEventListener('visibilitychange', () => {
+    if (document.hidden) return;
+    retryLost();
+    if (!current?.unread) return;
+    current.unread = 0;
+    paintEntry(current);
+    paintTitle();
+  });
+  document.addEventListener('keydown', (event) => {
+    if (event.key === 'Escape') openDrawer(false);
+    if (!event.altKey || (event.key !== 'ArrowUp' && event.key !== 'ArrowDown')) return;
+    event.preventDefault();
+    neighbour(event.key === 'ArrowUp' ? -1 : 1);
+  });
+  addEventListener('beforeunload', (event) => {
+    const unsent = direct.outbox.unsent || [...conversations.values()].some((conversation) => conversation.outbox().unsent);
+    if (unsent) event.preventDefault();
+  });
+  echoLink.on.change = () => changed(echoLink);
+  setInterval(paintState, 1000); // the countdown
+}
+
+// ---- Start ----
+
+speak(stored('language') ?? (navigator.language.startsWith('zh') ? 'zh' : 'en'));
+const given = new URLSearchParams(location.search).get('nick')?.trim();
+nickIsOurs = !given || !validName(given);
+nick = nickIsOurs ? stored('nick') ?? guestName() : given;
+if (!validName(nick)) nick = guestName();
+if (nickIsOurs) stored('nick', nick);
+paintNick();
+openDirectLine();
+recall();
+startControls();
+startEvents();
+startEcho();
+startInspector();
+showInspector(stored('inspector') === 'open');
+follow();

@@ -1,0 +1,63 @@
+// Owns how one message looks, and what its signs say about its fate. An item is {from, to, text, own, again, at}, with
+// the status its Outbox gives it; `from` is null when the sender is unknown. Content only ever becomes text nodes.
+
+import { make } from './inspector.js';
+import { currentLanguage, t } from './i18n.js';
+
+export function hue(name) {
+  let hash = 7;
+  for (const char of name) hash = (hash * 31 + char.codePointAt(0)) >>> 0;
+  return hash % 360;
+}
+
+export function avatar(name) {
+  const el = make('span', 'avatar', (name === null ? '?' : [...name][0]).toLocaleUpperCase());
+  el.setAttribute('aria-hidden', 'true');
+  if (name !== null) el.style.setProperty('--hue', hue(name));
+  else el.classList.add('nobody');
+  return el;
+}
+
+const clock = (date) => date.toLocaleTimeString(currentLanguage(), { hour: '2-digit', minute: '2-digit', hour12: false });
+
+/** Makes the element of an item, and keeps it in `item.element`. */
+export function elementOf(item) {
+  const el = make('article', 'message');
+  el.classList.toggle('own', item.own);
+  el.classList.toggle('again', item.again);
+  const from = make('bdi', 'from', item.from ?? t('someone'));
+  if (item.from !== null) from.style.setProperty('--hue', hue(item.from));
+  const meta = make('span', 'meta');
+  const time = make('time', '', clock(item.at));
+  time.dateTime = item.at.toISOString();
+  time.title = item.at.toLocaleString(currentLanguage());
+  meta.append(time, make('span', 'status'));
+  el.append(avatar(item.from), from, make('div', 'text', item.text), meta, make('div', 'note'));
+  item.element = el;
+  paintItem(item);
+  return el;
+}
+
+const statusSign = { waiting: '◷', sent: '✓', delivered: '✓✓', failed: '!' };
+const statusText = { waiting: 'statusWaiting', sent: 'statusSent', delivered: 'statusDelivered', failed: 'statusFailed' };
+
+/** Brings the fate of an own message up to date. */
+export function paintItem(item) {
+  const el = item.element;
+  if (!el || !item.own) return;
+  el.dataset.status = item.status;
+  const status = el.querySelector('.status');
+  status.textContent = statusSign[item.status] + (item.status === 'waiting' ? ` ${t('waitingShort')}` : '');
+  status.title = t(statusText[item.status]);
+  status.setAttribute('role', 'img');
+  status.setAttribute('aria-label', status.title);
+  const note = el.querySelector('.note');
+  note.replaceChildren();
+  if (item.status !== 'failed') return;
+  const { code, why } = item.error;
+  const again = make('button', 'quiet', t('sendAgain'));
+  again.type = 'button';
+  again.addEventListener('click', () => item.retry());
+  note.dataset.code = code;
+  note.append(make('span', '', t(why === undefined || code === 'no_such_user' ? code : 'refused', { name: item.to, why })), again);
+}
