@@ -3,6 +3,7 @@
 //! Nothing else in the crate holds such a number. [`Limits::check`] is called once, when a server or client starts;
 //! nothing is clamped silently afterwards.
 
+use crate::error::{Error, Result};
 use std::time::Duration;
 
 /// Bytes in a KiB.
@@ -55,7 +56,7 @@ pub struct Limits {
     /// much more would only add latency.
     pub turn: usize,
     /// Connections at once, plain HTTP included. Default `None`: as many as the threads that the machine's limits allow
-    /// (see `thread_budget`); a larger number is cut to that. One more: 503.
+    /// ([`Budget`](crate::Budget)); a larger number is cut to that. One more: 503.
     pub connections: Option<usize>,
     /// Stack of a connection's thread, in bytes. Default 256 KiB. It is address space: pages that are never touched cost
     /// nothing. At least 64 KiB.
@@ -107,5 +108,59 @@ impl Default for Limits {
             close_deadline: Duration::from_secs(5),
             cork: Duration::from_millis(5),
         }
+    }
+}
+
+impl Limits {
+    /// Whether the values go together. Called when a server or client starts.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) that names the field, its value and what would do.
+    pub fn check(&self) -> Result<()> {
+        let rules = [
+            (1 <= self.message, "message", "at least 1 byte"),
+            (1 <= self.fragments, "fragments", "at least 1"),
+            (256 <= self.head, "head", "at least 256 bytes, a browser's request has some 500"),
+            (4 <= self.headers, "headers", "at least 4, the handshake's own"),
+            ((1..=65_536).contains(&self.name), "name", "1 to 65536 bytes"),
+            (self.message <= self.outbox, "outbox", "at least `message`, or a message could not be answered"),
+            (4 * KIB <= self.send_buffer, "send_buffer", "at least 4 KiB"),
+            (self.message <= self.hub_queue, "hub_queue", "at least `message`"),
+            (1 <= self.hub_commands, "hub_commands", "at least 1"),
+            (1 <= self.turn, "turn", "at least 1"),
+            (self.connections != Some(0), "connections", "at least 1"),
+            (64 * KIB <= self.stack, "stack", "at least 64 KiB"),
+            (1 <= self.backlog, "backlog", "at least 1"),
+            (SHORTEST <= self.head_deadline, "head_deadline", "at least 1 ms"),
+            (SHORTEST <= self.ping_interval, "ping_interval", "at least 1 ms"),
+            (SHORTEST <= self.ping_timeout, "ping_timeout", "at least 1 ms"),
+            (SHORTEST <= self.write_deadline, "write_deadline", "at least 1 ms"),
+            (SHORTEST <= self.close_deadline, "close_deadline", "at least 1 ms"),
+        ];
+        match rules.iter().find(|(kept, ..)| !kept) {
+            Some((_, field, rule)) => Err(Error::Config(format!("the limit `{field}` must be {rule}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The timers' resolution.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_go_together() {
+        Limits::default().check().unwrap();
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_is_named() {
+        let wrong = |limits: Limits| limits.check().unwrap_err().to_string();
+        assert!(wrong(Limits { outbox: 10, ..Limits::default() }).contains("`outbox`"));
+        assert!(wrong(Limits { stack: 1, ..Limits::default() }).contains("`stack`"));
+        assert!(wrong(Limits { ping_timeout: Duration::ZERO, ..Limits::default() }).contains("`ping_timeout`"));
     }
 }

@@ -16,7 +16,7 @@ use std::io::{self, IoSlice};
 use std::mem::{swap, take};
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tungstenite::Bytes;
 use tungstenite::protocol::frame::coding::{CloseCode, OpCode};
 

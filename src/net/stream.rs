@@ -8,7 +8,7 @@ use socket2::SockRef;
 use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// `SO_SNDBUF` for the last frames to a client that does not read: the kernel cuts it to its `wmem_max`.
 const LAST_SEND_BUFFER: usize = 4 * 1024 * 1024;
@@ -57,7 +57,11 @@ impl Stream {
 
     /// Waits until a read would not block; `false` when `timeout` passed first.
     pub(crate) fn wait_readable(&self, timeout: Duration) -> io::Result<bool> {
-        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+        self.wait(PollFlags::IN, timeout)
+    }
+
+    fn wait(&self, what: PollFlags, timeout: Duration) -> io::Result<bool> {
+        let mut fds = [PollFd::new(&self.socket, what)];
         let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
         match poll(&mut fds, Some(&timeout)) {
             Ok(ready) => Ok(0 < ready),
@@ -75,6 +79,25 @@ impl Stream {
     pub(crate) fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         Ok(sendmsg(&self.socket, pieces, &mut SendAncillaryBuffer::default(), flags)?)
+    }
+
+    /// Writes everything, waiting for room until `deadline` (`TimedOut`).
+    pub(crate) fn write_all(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.try_write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                    self.wait(PollFlags::OUT, left)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Makes room in the kernel for a few last bytes to a peer that does not read, so that it finds them should it read

@@ -3,15 +3,14 @@
 // In reading order: settings, conversations, receiving, sending, drawing, choosing, controls, start.
 
 import { Link, Outbox, bytesOf, hexByte } from './connection.js';
-import { inspect, make, refresh as refreshInspector, reset as resetInspector, startInspector } from './inspector.js';
+import { $, make, makeButton, stickToEnd, write } from './dom.js';
+import { inspect, refresh as refreshInspector, reset as resetInspector, startInspector } from './inspector.js';
 import { avatar, elementOf, hue, paintItem } from './messages.js';
 import { echoLink, paintEcho, startEcho } from './echo.js';
 import { currentLanguage, guestName, setLanguage, t } from './i18n.js';
 
 const ITEMS_KEPT = 500; // messages per conversation; older ones are forgotten
 const GROUPED_WITHIN = 5 * 60_000; // ms; one sender's messages closer than this share a heading
-
-const $ = (id) => document.getElementById(id);
 
 // ---- Settings: kept in the browser, and the page works without storage ----
 
@@ -47,7 +46,7 @@ let nickIsOurs = true; // false: it came with ?nick= and is not stored
 const conversations = new Map(); // "kind/name" -> conversation, in the order of the sidebar
 const keyOf = (kind, name) => `${kind}/${name}`;
 const direct = { link: null, outbox: null }; // the line all direct conversations share
-let current = null; // the conversation shown, or null for the echo tab
+let current; // the conversation shown, or null for the echo tab
 
 const currentLink = () => current?.link() ?? echoLink;
 
@@ -78,9 +77,9 @@ function converse(kind, name) {
 /** A link with its outbox. */
 function line(path, { echoes, encode, message }) {
   const link = new Link(path, {
-    open: () => outbox.flush(),
+    open: () => outbox.resume(),
     close: (last) => outbox.interrupted(last),
-    change: () => changed(link),
+    change: soon,
     message,
   });
   const outbox = new Outbox(link, { echoes, encode, changed: paintItem });
@@ -105,8 +104,11 @@ function leave(conversation) {
   conversations.delete(keyOf(conversation.kind, conversation.name));
   conversation.entry.remove();
   remember();
-  if (conversation === current) location.replace('#lobby');
-  paintTitle();
+  if (conversation === current) {
+    show(converse('group', 'lobby'));
+    location.replace('#lobby'); // not in the history: going back must not join again
+  }
+  soon();
 }
 
 function remember() {
@@ -175,8 +177,7 @@ function arrived(conversation, { from, text }) {
   addItem(conversation, { from, text, own: false, at: new Date() });
   if (conversation !== current || document.hidden) {
     conversation.unread += 1;
-    paintEntry(conversation);
-    paintTitle();
+    soon();
   }
 }
 
@@ -205,38 +206,39 @@ function addItem(conversation, item) {
 const fresh = []; // items of the current conversation without an element on the page yet
 let drawing = null;
 
+/** Asks for a draw(), which brings everything up to date with the state above. */
 function soon() {
   drawing ??= setTimeout(draw, 16);
-}
-
-function changed(link) {
-  for (const conversation of conversations.values()) if (conversation.link() === link) paintEntry(conversation);
-  soon();
 }
 
 function draw() {
   drawing = null;
   const items = fresh.splice(0).filter((item) => item.conversation === current && current.items.includes(item));
   if (items.length) {
-    const list = $('messages');
-    const own = items.some((item) => item.own);
-    const follow = own || atBottom();
-    list.append(...items.map(elementOf));
-    if (follow) toBottom();
-    else current.missed += items.length;
+    $('messages').append(...items.map(elementOf));
+    if (items.some((item) => item.own)) toEnd();
+    else if (!stick.following) current.missed += items.length;
   }
+  stick.keep();
+  for (const conversation of conversations.values()) paintEntry(conversation);
+  paintTitle();
   paintJump();
   paintEmpty();
   paintState();
   refreshInspector();
 }
 
-const scroller = () => $('messages').parentElement;
-const atBottom = () => scroller().scrollHeight - scroller().scrollTop - scroller().clientHeight < 60;
+const stick = stickToEnd($('messages').parentElement, caughtUp);
 
-function toBottom() {
-  scroller().scrollTop = scroller().scrollHeight;
-  if (current) current.missed = 0;
+function toEnd() {
+  stick.toEnd();
+  caughtUp();
+}
+
+function caughtUp() {
+  if (!current?.missed) return;
+  current.missed = 0;
+  paintJump();
 }
 
 function titleOf({ kind, name }) {
@@ -246,20 +248,13 @@ function titleOf({ kind, name }) {
 function addEntry(conversation) {
   const { kind, name } = conversation;
   const entry = make('li', 'entry');
-  const button = make('button', 'conversation');
-  button.type = 'button';
+  const button = makeButton('conversation', '', () => go(conversation));
   Object.assign(button.dataset, { kind, name });
   const sign = kind === 'direct' ? avatar(name) : make('span', 'badge-icon', kind === 'group' ? '◎' : '#');
   sign.setAttribute('aria-hidden', 'true');
   button.append(sign, make('bdi', 'name'), make('span', 'unread'), make('span', 'dot'));
-  button.addEventListener('click', () => go(conversation));
   entry.append(button);
-  if (kind !== 'group') {
-    const away = make('button', 'icon leave', '×');
-    away.type = 'button';
-    away.addEventListener('click', () => leave(conversation));
-    entry.append(away);
-  }
+  if (kind !== 'group') entry.append(makeButton('icon leave', '×', () => leave(conversation)));
   conversation.entry = entry;
   $(`${kind}-list`).append(entry);
   paintEntry(conversation);
@@ -267,28 +262,32 @@ function addEntry(conversation) {
 
 function paintEntry(conversation) {
   const { entry, unread, kind } = conversation;
-  if (!entry) return;
-  const button = entry.querySelector('.conversation');
-  button.querySelector('.name').textContent = titleOf(conversation);
-  button.querySelector('.unread').textContent = unread ? (99 < unread ? '99+' : unread) : '';
-  button.querySelector('.unread').setAttribute('aria-label', unread ? t('unread', { n: unread }) : '');
+  const button = entry.firstElementChild;
+  const badge = button.querySelector('.unread');
+  write(button.querySelector('.name'), titleOf(conversation));
+  write(badge, 99 < unread ? '99+' : String(unread || ''));
+  badge.setAttribute('aria-label', unread ? t('unread', { n: unread }) : '');
   button.querySelector('.dot').dataset.state = conversation.link().state;
-  if (conversation === current) button.setAttribute('aria-current', 'page');
-  else button.removeAttribute('aria-current');
+  markCurrent(button, conversation === current);
   if (kind !== 'group') {
-    const label = t('leave', { name: conversation.name });
-    entry.querySelector('.leave').title = label;
-    entry.querySelector('.leave').setAttribute('aria-label', label);
+    entry.lastElementChild.title = t('leave', { name: conversation.name });
+    entry.lastElementChild.setAttribute('aria-label', entry.lastElementChild.title);
   }
+}
+
+function markCurrent(button, is) {
+  if (is) button.setAttribute('aria-current', 'page');
+  else button.removeAttribute('aria-current');
 }
 
 function paintTitle() {
   const unread = [...conversations.values()].reduce((sum, conversation) => sum + conversation.unread, 0);
   const title = current ? titleOf(current) : t('echo');
-  document.title = `${unread ? `(${unread}) ` : ''}${title} · Switchboard`;
-  $('title').textContent = title;
-  $('path').textContent = decodeURI(currentLink().path);
-  $('menu-unread').textContent = unread || '';
+  const whole = `${unread ? `(${unread}) ` : ''}${title} · Switchboard`;
+  if (document.title !== whole) document.title = whole;
+  write($('title'), title);
+  write($('path'), decodeURI(currentLink().path));
+  write($('menu-unread'), String(unread || ''));
 }
 
 const stateText = { connecting: 'connecting', open: 'stateOpen', waiting: 'waiting', closed: 'closed' };
@@ -298,13 +297,13 @@ function paintState() {
   const seconds = Math.max(1, Math.ceil((link.retryAt - Date.now()) / 1000));
   const el = $('state');
   const text = t(stateText[link.state], { n: seconds });
-  if (el.textContent !== text) el.textContent = text;
+  write(el, text);
   if (el.dataset.state !== link.state) {
     el.dataset.state = link.state;
     $('announce').textContent = text;
   }
   $('retry').hidden = link.state !== 'waiting' && link.state !== 'closed';
-  $('retry').textContent = t(link.state === 'closed' ? 'connect' : 'retry');
+  write($('retry'), t(link.state === 'closed' ? 'connect' : 'retry'));
 }
 
 function paintEmpty() {
@@ -316,8 +315,10 @@ function paintEmpty() {
   const text = { group: 'emptyGroup', room: 'emptyRoom', direct: 'emptyDirect' }[kind];
   $('empty-title').textContent = t(title, { nick, name });
   $('empty-text').textContent = t(text, { name });
-  $('empty-buttons').hidden = kind !== 'group';
-  $('empty-command').textContent = `websocat '${current.link().url.replaceAll("'", '%27')}'`;
+  $('empty-buttons').hidden = $('tries').hidden = kind !== 'group';
+  // Of a direct conversation, the other end.
+  const url = kind === 'direct' ? new URL(encodeURIComponent(name), current.link().url).href : current.link().url;
+  $('empty-command').textContent = `websocat '${url.replaceAll("'", '%27')}'`;
 }
 
 function paintJump() {
@@ -334,15 +335,18 @@ function paintNick() {
 
 // ---- Choosing: the hash of the address says what is shown ----
 
-function hashOf({ kind, name }) {
+function hashOf(conversation) {
+  if (!conversation) return '#echo';
+  const { kind, name } = conversation;
   if (kind === 'group') return '#lobby';
   return `#${kind === 'room' ? 'room' : 'user'}/${encodeURIComponent(name)}`;
 }
 
 function go(conversation) {
   openDrawer(false);
-  if (location.hash === hashOf(conversation)) show(conversation);
-  else location.hash = hashOf(conversation);
+  show(conversation); // now, not when the browser gets round to its hashchange event: keys may already be on their way
+  focusInput();
+  location.hash = hashOf(conversation);
 }
 
 function follow() {
@@ -354,9 +358,10 @@ function follow() {
   show(converse(kind === 'room' ? 'room' : 'direct', name));
 }
 
+/** Shows a conversation, or with null the echo tab. */
 function show(conversation) {
+  if (conversation === current) return;
   if (current) current.draft = $('composer').value;
-  const before = current;
   current = conversation;
   $('chat-pane').hidden = !current;
   $('echo-pane').hidden = Boolean(current);
@@ -370,15 +375,16 @@ function show(conversation) {
     $('composer').value = current.draft;
     $('composer').placeholder = t('composeHint', { name: titleOf(current) });
     fit();
-    toBottom();
-    paintEntry(current);
+    toEnd();
   } else echoLink.connect();
-  if (before) paintEntry(before);
-  if (current) $('echo-tab').removeAttribute('aria-current');
-  else $('echo-tab').setAttribute('aria-current', 'page');
-  paintTitle();
+  markCurrent($('echo-tab'), !current);
   inspect(currentLink());
   draw();
+  focusInput();
+}
+
+/** Not on a touch screen, where it would open the keyboard. */
+function focusInput() {
   if (matchMedia('(pointer: fine)').matches) $(current ? 'composer' : 'echo-input').focus();
 }
 
@@ -394,6 +400,13 @@ function neighbour(step) {
 function openDrawer(open) {
   document.body.classList.toggle('drawer', open);
   $('menu').setAttribute('aria-expanded', String(open));
+}
+
+/** Takes someone to a field of the sidebar. */
+function ask(field) {
+  openDrawer(true);
+  $(field).select();
+  $(field).focus();
 }
 
 function showInspector(open) {
@@ -416,9 +429,7 @@ function rename() {
   if (nickIsOurs) stored('nick', nick);
   paintNick();
   openDirectLine();
-  for (const conversation of conversations.values()) paintEntry(conversation);
   inspect(currentLink());
-  paintTitle();
   soon();
 }
 
@@ -429,18 +440,12 @@ function speak(language) {
   $('overhead-label').title = t('overheadHelp');
   resetInspector();
   paintEcho();
-  for (const conversation of conversations.values()) {
-    paintEntry(conversation);
-    for (const item of conversation.items) item.element = null;
-  }
+  for (const conversation of conversations.values()) for (const item of conversation.items) item.element = null;
   if (current) {
     $('messages').replaceChildren(...current.items.map(elementOf));
     $('composer').placeholder = t('composeHint', { name: titleOf(current) });
   }
-  if (nick) {
-    paintTitle();
-    draw();
-  }
+  if (nick) draw();
 }
 
 function toggleTheme() {
@@ -487,22 +492,14 @@ function startControls() {
     event.preventDefault();
     $('compose-form').requestSubmit();
   });
-  $('echo-tab').addEventListener('click', () => {
-    openDrawer(false);
-    location.hash = '#echo';
-  });
+  $('echo-tab').addEventListener('click', () => go(null));
   $('second').addEventListener('click', () => open(`/?nick=${encodeURIComponent(guestName())}#lobby`, '_blank', 'noopener,width=900,height=700'));
-  $('rename').addEventListener('click', () => {
-    openDrawer(true);
-    $('nick').select();
-  });
+  $('rename').addEventListener('click', () => ask('nick'));
+  $('try-room').addEventListener('click', () => ask('room-name'));
+  $('try-direct').addEventListener('click', () => ask('dm-name'));
+  $('try-inspector').addEventListener('click', () => showInspector(true));
   $('retry').addEventListener('click', () => currentLink().connect());
-  $('jump').addEventListener('click', () => { toBottom(); paintJump(); });
-  scroller().addEventListener('scroll', () => {
-    if (!current?.missed || !atBottom()) return;
-    current.missed = 0;
-    paintJump();
-  });
+  $('jump').addEventListener('click', toEnd);
   $('menu').addEventListener('click', () => openDrawer(!document.body.classList.contains('drawer')));
   $('shade').addEventListener('click', () => openDrawer(false));
   $('inspector-toggle').addEventListener('click', () => showInspector($('inspector').hidden));
@@ -532,8 +529,7 @@ function startEvents() {
     retryLost();
     if (!current?.unread) return;
     current.unread = 0;
-    paintEntry(current);
-    paintTitle();
+    soon();
   });
   document.addEventListener('keydown', (event) => {
     if (event.key === 'Escape') openDrawer(false);
@@ -545,7 +541,7 @@ function startEvents() {
     const unsent = direct.outbox.unsent || [...conversations.values()].some((conversation) => conversation.outbox().unsent);
     if (unsent) event.preventDefault();
   });
-  echoLink.on.change = () => changed(echoLink);
+  echoLink.on.change = soon;
   setInterval(paintState, 1000); // the countdown
 }
 

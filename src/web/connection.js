@@ -3,10 +3,12 @@
 
 const RETRY_MIN = 500; // ms; shortest wait before a new attempt
 const RETRY_MAX = 20_000; // ms; longest
+const RETRY_GROWTH = 1.5;
+const PATIENCE = 3_000; // ms; longest time that messages from before a reconnect wait for the others to be back too
 const STABLE_AFTER = 5_000; // ms open until the attempts count from zero again, so that accept-then-close is not retried in a tight loop
 const CONNECT_LIMIT = 10_000; // ms for the opening handshake
 const SILENCE_LIMIT = 10_000; // ms without an echo, and without anything else, until the line is taken for dead
-const TRIES = 5; // times one message is sent before it counts as failed
+const TRIES = 3; // times one message is sent before it counts as failed
 const FRAMES_KEPT = 200;
 
 export const TEXT = 0x1;
@@ -18,8 +20,8 @@ const utf8 = new TextEncoder();
 /** `data` (string or ArrayBuffer) as the bytes that travel. */
 export const bytesOf = (data) => (typeof data === 'string' ? utf8.encode(data) : new Uint8Array(data));
 
-/** Full jitter: anywhere between the shortest wait and a bound that doubles with every failure. */
-const retryDelay = (attempt) => RETRY_MIN + Math.random() * (Math.min(RETRY_MAX, RETRY_MIN * 2 ** attempt) - RETRY_MIN);
+/** Full jitter: the wait is anywhere between the shortest and this bound, which grows with every failure. */
+const retryBound = (attempt) => Math.min(RETRY_MAX, RETRY_MIN * 2 * RETRY_GROWTH ** (attempt - 1));
 
 export class Link {
   /** `on`: open(), message(data), close({code, reason}), change(); all optional. */
@@ -33,6 +35,7 @@ export class Link {
     this.rtt = null; // ms, of the latest echo
     this.handshake = null; // ms the latest opening took
     this.retryAt = 0;
+    this.patience = 0;
     this.socket = null;
     this.heardAt = 0;
   }
@@ -118,7 +121,9 @@ export class Link {
     }
     if (this.farewell) this.become('closed');
     else {
-      const delay = retryDelay(this.attempt++);
+      const bound = retryBound(this.attempt++);
+      const delay = RETRY_MIN + Math.random() * (bound - RETRY_MIN);
+      this.patience = Math.min(PATIENCE, bound);
       this.retryAt = Date.now() + delay;
       this.timer = setTimeout(() => this.connect(), delay);
       this.become('waiting');
@@ -199,7 +204,22 @@ export class Outbox {
     this.flush();
   }
 
+  /**
+   * The link is open (again). The others lost their connections together with us, and a relay keeps nothing for who is
+   * not there: so what waited through the outage waits a moment longer, until most of them are back.
+   */
+  resume() {
+    clearTimeout(this.hold);
+    this.hold = null;
+    if (!this.unsent || this.link.patience === 0) return this.flush();
+    this.hold = setTimeout(() => {
+      this.hold = null;
+      this.flush();
+    }, this.link.patience);
+  }
+
   flush() {
+    if (this.hold) return;
     for (const item of this.queue) {
       if (item.status === 'sent' && !this.echoes) return;
       if (item.status !== 'waiting') continue;
@@ -248,6 +268,7 @@ export class Outbox {
   abandon() {
     const waiting = this.queue.filter((item) => item.status === 'waiting');
     for (const item of this.queue) clearTimeout(item.timer);
+    clearTimeout(this.hold);
     this.queue = [];
     return waiting;
   }

@@ -1,14 +1,14 @@
 // Owns the echo tab: sends text or bytes to /echo and compares what comes back, byte for byte.
 
 import { Link, bytesOf, hexByte } from './connection.js';
-import { make, milliseconds, number } from './inspector.js';
+import { $, make, makeButton, milliseconds, number } from './dom.js';
 import { closeMeaning, t } from './i18n.js';
 
 const RESULTS_KEPT = 20;
 const SIZES = [125, 126, 65_535, 65_536]; // on both sides of the two places where the header grows
 const PREVIEW = 96; // bytes shown of a result
 
-const $ = (id) => document.getElementById(id);
+const results = []; // all tests shown, newest first
 const underWay = []; // tests sent or waiting, oldest first: echoes come back in order
 
 export const echoLink = new Link('/echo', { open: flush, message: received, close: interrupted });
@@ -35,10 +35,10 @@ async function read() {
 function run(data) {
   const test = { data, bytes: bytesOf(data), row: make('li', 'result') };
   underWay.push(test);
+  results.unshift(test);
+  for (const old of results.splice(RESULTS_KEPT)) old.row.remove();
   $('echo-none').hidden = true;
-  const list = $('echo-result');
-  list.prepend(test.row);
-  while (RESULTS_KEPT < list.children.length) list.lastElementChild.remove();
+  $('echo-result').prepend(test.row);
   show(test, 'echoWaiting');
   flush();
 }
@@ -59,24 +59,26 @@ function received(data) {
   const same = typeof data === typeof test.data && bytes.length === test.bytes.length && bytes.every((byte, i) => byte === test.bytes[i]);
   underWay.shift();
   echoLink.echoed(test.frame);
-  show(test, same ? 'identical' : 'different', {}, bytes);
+  show(test, same ? 'identical' : 'different', { back: bytes });
 }
 
 function interrupted({ code }) {
   const lost = underWay.filter((test) => test.frame);
   underWay.splice(0, underWay.length, ...underWay.filter((test) => !test.frame));
-  for (const test of lost) show(test, 'echoLost', { code, meaning: t(closeMeaning(code)) });
+  for (const test of lost) show(test, 'echoLost', { code });
 }
 
 const outcome = { identical: 'good', different: 'bad', echoLost: 'bad' };
 
-function show(test, verdict, values = {}, back = null) {
+/** Shows how a test stands: its verdict, with `code` of a close or the bytes that came `back`. */
+function show(test, verdict, { code, back } = {}) {
+  test.shown = [verdict, { code, back }];
   const text = typeof test.data === 'string';
   const line = make('div', 'line');
   line.append(
     make('span', 'kind', t(text ? 'text' : 'binaryOp')), make('span', 'size', t('bytes', { n: number(test.bytes.length) })),
     make('span', 'back', back ? t('echoBack', { n: number(back.length) }) : ''),
-    make('span', 'rtt', back ? milliseconds(test.frame.rtt) : ''), make('span', `verdict ${outcome[verdict] ?? ''}`, t(verdict, values)),
+    make('span', 'rtt', back ? milliseconds(test.frame.rtt) : ''), make('span', `verdict ${outcome[verdict] ?? ''}`, t(verdict, { code, meaning: closeMeaning(code) })),
   );
   test.row.dataset.verdict = verdict;
   test.row.replaceChildren(line, make('pre', 'dump', text ? textDump(test.data) : hexDump(back ?? test.bytes)));
@@ -106,6 +108,7 @@ export function paintEcho() {
   $('echo-input').hidden = kind() === 'file';
   $('echo-input').placeholder = t(kind() === 'hex' ? 'echoHexHint' : 'echoTextHint');
   $('echo-problem').textContent = '';
+  for (const test of results) show(test, ...test.shown);
 }
 
 export function startEcho() {
@@ -121,11 +124,6 @@ export function startEcho() {
     $('echo-form').requestSubmit();
   });
   for (const radio of document.querySelectorAll('input[name="echo-kind"]')) radio.addEventListener('change', paintEcho);
-  for (const size of SIZES) {
-    const button = make('button', 'quiet', number(size));
-    button.type = 'button';
-    button.addEventListener('click', () => run(randomBytes(size)));
-    $('echo-sizes').append(button);
-  }
+  for (const size of SIZES) $('echo-sizes').append(makeButton('quiet', number(size), () => run(randomBytes(size))));
   paintEcho();
 }

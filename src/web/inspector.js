@@ -2,26 +2,15 @@
 // Reads a Link, never changes it (but for the button that closes the connection).
 
 import { BINARY, CLOSE, TEXT, hexByte } from './connection.js';
+import { $, make, makeButton, milliseconds, number, stickToEnd } from './dom.js';
 import { closeMeaning, t } from './i18n.js';
 
 const opcodeName = { [TEXT]: 'text', [BINARY]: 'binaryOp', [CLOSE]: 'closeOp' };
-const $ = (id) => document.getElementById(id);
-const number = (n) => n.toLocaleString('en').replaceAll(',', '\u202f');
-const milliseconds = (ms) => (ms === null ? '–' : `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`);
-export { milliseconds, number };
-
-/** An element with a class and a text. */
-export function make(tag, className = '', text = '') {
-  const el = document.createElement(tag);
-  if (className) el.className = className;
-  if (text !== '') el.textContent = text;
-  return el;
-}
-
 let link = null;
 let picked = null; // the frame whose anatomy is shown; null: always the newest
 let shown = null; // the frame and language the anatomy was drawn for
 let clearedAt = 0;
+const stick = stickToEnd($('frames'));
 const rows = new Map(); // log entry -> { item, button, rtt }, the last two for frames only
 
 /** Shows the frames of another link. */
@@ -31,6 +20,7 @@ export function inspect(next) {
     picked = null;
     clearedAt = 0;
     reset();
+    stick.toEnd();
   }
   refresh();
 }
@@ -47,7 +37,6 @@ export function refresh() {
   if (!link || $('inspector').hidden) return;
   const list = $('frames');
   const entries = link.frames.filter((entry) => clearedAt < entry.at);
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 30;
 
   const current = new Set(entries);
   for (const [entry, { item }] of rows) {
@@ -63,7 +52,6 @@ export function refresh() {
     if (entry.rtt) rows.get(entry).rtt.textContent = milliseconds(entry.rtt);
   }
   $('frames-empty').hidden = entries.length > 0;
-  if (atEnd) list.scrollTop = list.scrollHeight;
 
   const frames = entries.filter((entry) => !entry.event);
   if (!frames.includes(picked)) picked = null;
@@ -72,12 +60,13 @@ export function refresh() {
   anatomy(picked ?? (reading && frames.includes(shown) ? shown : frames.at(-1)) ?? null);
   for (const [entry, { button }] of rows) button?.setAttribute('aria-pressed', String(entry === shown));
   figures();
+  stick.keep();
 }
 
 function figures() {
   const { count } = link;
   const total = count.header + count.payload;
-  const share = total ? ` (${Math.round((100 * count.header) / total)} %)` : '';
+  const share = total ? ` (${((100 * count.header) / total).toFixed(1)} %)` : '';
   $('fact-url').textContent = link.url;
   $('fact-queue').textContent = t('bytes', { n: number(link.queued) });
   $('fact-rtt').textContent = milliseconds(link.rtt);
@@ -105,11 +94,13 @@ const headerHex = (header) => header.map((byte) => (byte === null ? '··' : hex
 
 function frameRow(entry) {
   const item = make('li');
-  const button = make('button', `frame ${entry.direction}`);
+  const button = makeButton(`frame ${entry.direction}`, '', () => {
+    picked = picked === entry ? null : entry;
+    refresh();
+  });
   const opcode = t(opcodeName[entry.opcode]);
   const rtt = make('span', 'rtt');
-  const preview = entry.code ? `${entry.code} ${t(closeMeaning(entry.code))}${entry.head ? `: ${entry.head}` : ''}` : entry.head;
-  button.type = 'button';
+  const preview = entry.code ? `${entry.code} ${closeMeaning(entry.code)}${entry.head ? `: ${entry.head}` : ''}` : entry.head;
   button.dataset.opcode = entry.opcode;
   button.title = t('rowHelp', {
     direction: t(entry.direction === 'out' ? 'outgoing' : 'incoming'), opcode, size: number(entry.size), header: entry.header.length,
@@ -119,38 +110,39 @@ function frameRow(entry) {
     make('span', 'size', `${entry.header.length} + ${number(entry.size)} B`), rtt, clock(entry.at),
     make('span', 'hex', headerHex(entry.header)), make('span', 'preview', preview + (entry.cut ? '…' : '')),
   );
-  button.addEventListener('click', () => {
-    picked = picked === entry ? null : entry;
-    refresh();
-  });
   item.append(button);
   return { item, button, rtt };
 }
 
-/** The parts of a frame: [key, what the wire has, bits or bytes, explanation]. */
-function parts(frame) {
+/** A frame as groups of bytes, each with its parts: [group, hex of the group, [[key, what the wire has, explanation]…]]. */
+function groups(frame) {
   const { header, size, opcode, direction } = frame;
   const bits = (byte, from, to) => byte.toString(2).padStart(8, '0').slice(from, to);
   const masked = direction === 'out';
-  const length = header[1] & 0x7f;
   const long = header.slice(2, masked ? -4 : undefined);
+  const bytes = (from, count) => t('byteRange', { from, to: from + count - 1 });
   const list = [
-    ['fin', bits(header[0], 0, 1), t('finHelp')],
-    ['rsv', bits(header[0], 1, 4), t('rsvHelp')],
-    ['opcode', bits(header[0], 4, 8), t('opcodeHelp', { value: opcode, name: t(opcodeName[opcode]) })],
-    ['mask', bits(header[1], 0, 1), t(masked ? 'maskOutHelp' : 'maskInHelp')],
-    ['len', bits(header[1], 1, 8), t('lenHelp', { value: length })],
+    [t('byte', { n: 0 }), hexByte(header[0]), [
+      ['fin', bits(header[0], 0, 1), t('finHelp')],
+      ['rsv', bits(header[0], 1, 4), t('rsvHelp')],
+      ['opcode', bits(header[0], 4, 8), t('opcodeHelp', { value: opcode, name: t(opcodeName[opcode]) })],
+    ]],
+    [t('byte', { n: 1 }), hexByte(header[1]), [
+      ['mask', bits(header[1], 0, 1), t(masked ? 'maskOutHelp' : 'maskInHelp')],
+      ['len', bits(header[1], 1, 8), t('lenHelp', { value: header[1] & 0x7f })],
+    ]],
   ];
-  if (long.length) list.push(['ext', headerHex(long), t('extHelp', { n: number(size), bits: long.length * 8 })]);
-  if (masked) list.push(['key', '·· ·· ·· ··', t('keyHelp')]);
+  if (long.length) list.push([bytes(2, long.length), '', [['ext', headerHex(long), t('extHelp', { n: number(size), bits: long.length * 8 })]]]);
+  if (masked) list.push([bytes(2 + long.length, 4), '', [['key', '·· ·· ·· ··', t('keyHelp')]]]);
+  const payload = [];
   if (frame.code && size) {
     const hex = `${hexByte(frame.code >> 8)} ${hexByte(frame.code & 0xff)}`;
-    list.push(['code', hex, t('codeHelp', { value: frame.code, meaning: t(closeMeaning(frame.code)) })]);
+    payload.push(['code', hex, t('codeHelp', { value: frame.code, meaning: closeMeaning(frame.code) })]);
   }
   if (size > (frame.code ? 2 : 0)) {
-    const text = frame.head + (frame.cut ? '…' : '');
-    list.push(['data', text, t('dataHelp', { n: number(size), total: number(size + header.length) })]);
+    payload.push(['data', frame.head + (frame.cut ? '…' : ''), t('dataHelp', { n: number(size), total: number(size + header.length) })]);
   }
+  if (size) list.push([t('payloadBytes', { n: number(size) }), '', payload]);
   return list;
 }
 
@@ -159,18 +151,27 @@ function anatomy(frame) {
   shown = frame;
   const help = $('anatomy-help');
   help.textContent = t(frame ? 'anatomyHint' : 'noFrames');
-  const cells = frame ? parts(frame).map(([key, value, text]) => {
-    const cell = make('button', `part ${key}`);
-    cell.type = 'button';
-    cell.append(make('span', 'value', value), make('span', 'label', t(key)));
-    const explain = () => {
-      for (const other of $('anatomy').children) other.classList.toggle('chosen', other === cell);
+  const cellOf = ([key, value, text]) => {
+    const cell = makeButton(`part ${key}`, '', explain);
+    function explain() {
+      for (const other of $('anatomy').querySelectorAll('.part')) other.classList.toggle('chosen', other === cell);
       help.textContent = text;
-    };
-    for (const event of ['pointerenter', 'focus', 'click']) cell.addEventListener(event, explain);
+    }
+    cell.append(make('span', 'value', value), make('span', 'label', t(key)));
+    cell.addEventListener('pointerenter', explain);
+    cell.addEventListener('focus', explain);
     return cell;
-  }) : [];
-  $('anatomy').replaceChildren(...cells);
+  };
+  const groupOf = ([name, hex, list]) => {
+    const group = make('div', 'bytes');
+    const caption = make('div', 'caption', name);
+    if (hex) caption.append(make('b', '', hex));
+    const cells = make('div', 'parts');
+    cells.append(...list.map(cellOf));
+    group.append(caption, cells);
+    return group;
+  };
+  $('anatomy').replaceChildren(...(frame ? groups(frame).map(groupOf) : []));
 }
 
 export function startInspector() {

@@ -1,7 +1,7 @@
 // Owns how one message looks, and what its signs say about its fate. An item is {from, to, text, own, again, at}, with
 // the status its Outbox gives it; `from` is null when the sender is unknown. Content only ever becomes text nodes.
 
-import { make } from './inspector.js';
+import { make, makeButton } from './dom.js';
 import { currentLanguage, t } from './i18n.js';
 
 export function hue(name) {
@@ -26,7 +26,8 @@ export function elementOf(item) {
   el.classList.toggle('own', item.own);
   el.classList.toggle('again', item.again);
   const from = make('bdi', 'from', item.from ?? t('someone'));
-  if (item.from !== null) from.style.setProperty('--hue', hue(item.from));
+  if (item.from === null) from.classList.add('nobody');
+  else from.style.setProperty('--hue', hue(item.from));
   const meta = make('span', 'meta');
   const time = make('time', '', clock(item.at));
   time.dateTime = item.at.toISOString();
@@ -55,9 +56,6 @@ export function paintItem(item) {
   note.replaceChildren();
   if (item.status !== 'failed') return;
   const { code, why } = item.error;
-  const again = make('button', 'quiet', t('sendAgain'));
-  again.type = 'button';
-  again.addEventListener('click', () => item.retry());
   note.dataset.code = code;
-  note.append(make('span', '', t(why === undefined || code === 'no_such_user' ? code : 'refused', { name: item.to, why })), again);
+  note.append(make('span', '', t(why === undefined || code === 'no_such_user' ? code : 'refused', { name: item.to, why })), makeButton('quiet', t('sendAgain'), () => item.retry()));
 }

@@ -1,0 +1,45 @@
+//! The command line: what can be said, and which part of the program does it.
+
+mod direct;
+mod pages;
+mod routes;
+mod serve;
+mod units;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// A real-time WebSocket server: rooms, direct messages, broadcast. Without a command it serves.
+#[derive(Parser)]
+#[command(version, about, args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Serve,
+}
+
+const AFTER_HELP: &str = "Logging: RUST_LOG=debug (or info, trace; default warn). Every option can also be set in the \
+                          environment, as SWITCHBOARD_BIND.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the web app, the chat rooms and the echo on one port (the default)
+    Serve(serve::Serve),
+}
+
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    let serve = match cli.command {
+        Some(Command::Serve(serve)) => serve,
+        None => cli.serve,
+    };
+    match serve::run(serve) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("switchboard: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

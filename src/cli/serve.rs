@@ -1,0 +1,102 @@
+//! `switchboard serve`: its options, its first line, its end by signal.
+
+use super::{routes, units};
+use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::io::Write;
+use std::process::exit;
+use std::time::Duration;
+use std::{io, thread};
+use switchboard::{Budget, Drain, Limits, Origins, Result};
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// Address and port to listen on; port 0 takes any free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9527", env = "SWITCHBOARD_BIND")]
+    bind: String,
+    /// Connections at once [default: what the machine grants]
+    #[arg(long, value_name = "N", env = "SWITCHBOARD_MAX_CONNECTIONS")]
+    max_connections: Option<usize>,
+    /// Largest message, as 64K or 1M
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = units::size, env = "SWITCHBOARD_MAX_MESSAGE")]
+    max_message: usize,
+    /// Silence after which a client is pinged, as 20s or 500ms
+    #[arg(long, value_name = "T", default_value = "20s", value_parser = units::time, env = "SWITCHBOARD_PING_INTERVAL")]
+    ping_interval: Duration,
+    /// Silence after a ping that ends the connection
+    #[arg(long, value_name = "T", default_value = "20s", value_parser = units::time, env = "SWITCHBOARD_PING_TIMEOUT")]
+    ping_timeout: Duration,
+    /// Another site whose pages may connect, as https://example.com; repeatable; `*` allows every site [default: only
+    /// pages of this server, and clients that are no browser]
+    #[arg(long, value_name = "ORIGIN", env = "SWITCHBOARD_ALLOW_ORIGIN", value_delimiter = ',')]
+    allow_origin: Vec<String>,
+    /// Time for clients to take what waits for them when the server is stopped
+    #[arg(long, value_name = "T", default_value = "10s", value_parser = units::time, env = "SWITCHBOARD_DRAIN")]
+    drain: Duration,
+}
+
+/// Serves until SIGINT or SIGTERM, then drains. A second signal ends the process at once.
+pub(crate) fn run(options: Serve) -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let drain = Drain::within(options.drain);
+    let limits = limits(&options);
+    let wanted = limits.connections;
+    let server = routes::all().limits(limits).origins(origins(options.allow_origin)).bind(&options.bind)?.start()?;
+    announce(&server, wanted)?;
+    signals.forever().next();
+    thread::spawn(move || {
+        signals.forever().next();
+        exit(130);
+    });
+    eprintln!("stopping; once more to stop at once");
+    let report = server.shutdown(drain);
+    if 0 < report.cut + report.busy {
+        eprintln!("{} of {} connections were cut", report.cut, report.open);
+    }
+    Ok(())
+}
+
+fn limits(options: &Serve) -> Limits {
+    let defaults = Limits::default();
+    Limits {
+        connections: options.max_connections,
+        message: options.max_message,
+        // A message that is allowed in must fit on its way out, and as JSON into a request.
+        outbox: defaults.outbox.max(options.max_message.saturating_mul(2)),
+        hub_queue: defaults.hub_queue.max(options.max_message.saturating_mul(2)),
+        body: defaults.body.max(options.max_message.saturating_mul(2)),
+        ping_interval: options.ping_interval,
+        ping_timeout: options.ping_timeout,
+        ..defaults
+    }
+}
+
+fn origins(allowed: Vec<String>) -> Origins {
+    if allowed.iter().any(|origin| origin == "*") {
+        Origins::Any
+    } else if allowed.is_empty() {
+        Origins::SameHost
+    } else {
+        Origins::List(allowed)
+    }
+}
+
+/// The first line on stdout, which scripts wait for; the rest is for people.
+fn announce(server: &switchboard::Server, wanted: Option<usize>) -> Result<()> {
+    let mut stdout = io::stdout();
+    writeln!(stdout, "listening on http://{}", server.local_addr())?;
+    stdout.flush()?;
+    let budget = Budget::of_this_machine();
+    match wanted {
+        Some(wanted) if wanted <= budget.connections => {
+            eprintln!("room for {wanted} connections, as asked");
+        }
+        wanted => {
+            let asked = wanted.map(|wanted| format!(" (of {wanted} asked for)")).unwrap_or_default();
+            eprintln!("room for {} connections{asked}: {} binds, {}", budget.connections, budget.limit, budget.advice);
+        }
+    }
+    eprintln!("Ctrl-C stops");
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! The door: one thread accepts and hands each socket to a thread of the pool. It reads nothing itself, so that no client
+//! can hold it up; whom it must refuse gets 503 at once.
+
+use super::front;
+use super::shared::Shared;
+use crate::net::listener::{Accepted, Listener};
+use crate::net::pool::Pool;
+use crate::net::stream::Stream;
+use crate::wire::http::{Refusal, encode_response};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use http::{StatusCode, header};
+use parking_lot::Mutex;
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use std::{io, mem};
+
+/// How long a refused client has to take its refusal.
+const REFUSAL: Duration = Duration::from_secs(1);
+/// Refused clients that are waited for; more are dropped at once.
+const REFUSALS: usize = 256;
+
+pub(crate) struct Door {
+    listener: Arc<Listener>,
+    pool: Arc<Pool<Arc<Stream>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Door {
+    pub(crate) fn open(shared: &Arc<Shared>, listener: Listener) -> io::Result<Self> {
+        let listener = Arc::new(listener);
+        let (limits, served) = (&shared.limits, shared.clone());
+        let serve = move |stream| front::serve(&served, stream);
+        let pool = Pool::new("sb-connection", shared.max_connections, limits.stack, limits.thread_idle, serve);
+        let pool = Arc::new(pool);
+        let (refused, refusals) = bounded(REFUSALS);
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            thread::Builder::new().name(name.into()).stack_size(limits.stack).spawn(run)
+        };
+        let accept = {
+            let (shared, listener, pool) = (shared.clone(), listener.clone(), pool.clone());
+            spawn("sb-accept", Box::new(move || accept_all(&shared, &listener, &pool, &refused)))?
+        };
+        let refuse = spawn("sb-refusals", Box::new(move || see_off(&refusals)))?;
+        Ok(Self { listener, pool, threads: Mutex::new(vec![accept, refuse]) })
+    }
+
+    /// Waits until no connection is open, or `deadline`; how many are.
+    pub(crate) fn wait_idle(&self, deadline: Instant) -> usize {
+        self.pool.wait_idle(deadline)
+    }
+
+    /// Accepts nobody any more.
+    pub(crate) fn close(&self) {
+        self.listener.close();
+        for thread in mem::take(&mut *self.threads.lock()) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn accept_all(
+    shared: &Arc<Shared>,
+    listener: &Listener,
+    pool: &Pool<Arc<Stream>>,
+    refused: &Sender<(Instant, Arc<Stream>)>,
+) {
+    loop {
+        match listener.accept() {
+            Accepted::Closed => return,
+            Accepted::OneTooMany(socket) => {
+                shared.metrics.over_budget.add(1);
+                log::warn!("no file descriptors left: connections are refused; raise the limit with `ulimit -n`");
+                refuse_at_once(&socket);
+                drop(socket);
+                listener.restore_spare();
+            }
+            Accepted::Connection(socket, peer) => {
+                shared.metrics.accepted.add(1);
+                let stream = Arc::new(Stream::new(socket, peer));
+                if let Err(stream) = pool.run(stream) {
+                    shared.metrics.over_budget.add(1);
+                    log::debug!("{peer}: refused, all {} connections are in use", shared.max_connections);
+                    let _ = stream.try_write(&busy());
+                    stream.shutdown(Shutdown::Write);
+                    let _ = refused.try_send((Instant::now() + REFUSAL, stream));
+                }
+            }
+        }
+    }
+}
+
+/// Reads what refused clients still send, or the kernel would answer it with a reset and they might never see why.
+fn see_off(refused: &Receiver<(Instant, Arc<Stream>)>) {
+    for (deadline, stream) in refused {
+        let mut buffer = [0; 1024];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || !matches!(stream.read(&mut buffer, left), Ok(1..)) {
+                break;
+            }
+        }
+    }
+}
+
+fn refuse_at_once(socket: &TcpStream) {
+    let _ = socket.set_nonblocking(true);
+    let _ = io::Write::write(&mut &*socket, &busy());
+    let _ = socket.shutdown(Shutdown::Write);
+}
+
+fn busy() -> Vec<u8> {
+    let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "all connections are in use; try again later")
+        .with(header::RETRY_AFTER, "5");
+    encode_response(&refusal.into_response(), false)
+}
+

@@ -1,0 +1,203 @@
+//! How a server is put together: routes, limits, policy; then an address; then it runs.
+
+use super::accept::Door;
+use super::drain::{Parts, Running};
+use super::handle::Server;
+use super::hub_thread::HubQueue;
+use super::request::{Request, Response};
+use super::router::{Route, Router};
+use super::shared::{Shared, Sockets};
+use super::websocket::WebSocket;
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::net::budget::Budget;
+use crate::net::listener::Listener;
+use crate::net::slow_lane::SlowLane;
+use crate::net::writers::Writers;
+use crate::wire::handshake::{Origins, Policy};
+use http::Method;
+use parking_lot::RwLock;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
+use std::thread::available_parallelism;
+
+/// A server that is being put together: see [`Server::builder`].
+#[derive(Default)]
+pub struct Builder {
+    limits: Limits,
+    policy: Policy,
+    router: Router,
+    /// The health pages' view of the server they belong to.
+    state: StateView,
+    /// The first mistake, told by [`Builder::bind`].
+    mistake: Option<Error>,
+}
+
+/// Filled when the server starts; does not keep it.
+type StateView = Arc<RwLock<Weak<Shared>>>;
+
+impl Server {
+    /// Begins a server without routes, with default limits, open to pages of the same host.
+    ///
+    /// ```
+    /// use switchboard::{Response, Server};
+    ///
+    /// # fn main() -> switchboard::Result<()> {
+    /// let server = Server::builder()
+    ///     .get("/", |_| Response::text("a chat is at ws://HOST/chat/ROOM"))
+    ///     .route("/chat/{room}", |mut ws| {
+    ///         let room = ws.join(ws.param("room"))?;
+    ///         while let Some(message) = ws.recv()? {
+    ///             room.send(message);
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .bind("127.0.0.1:0")?
+    ///     .start()?; // returns at once
+    ///
+    /// server.room("lobby").send("hello"); // from any thread
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+impl Builder {
+    /// A WebSocket at this path. Whole segments in braces are parameters: `/chat/{room}`
+    /// ([`WebSocket::param`]); their values are names ([`Limits::name`]), percent-decoded.
+    ///
+    /// The handler runs on a thread of the connection's own and may block. A plain GET is answered 426, unless
+    /// [`Builder::get`] has set an answer for the same path.
+    #[must_use]
+    pub fn route(
+        self,
+        path: &str,
+        handler: impl Fn(WebSocket) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.change(path, |route| route.websocket = Some(Arc::new(handler)))
+    }
+
+    /// A plain HTTP answer to GET (and HEAD) at this path. The path may have a WebSocket too.
+    #[must_use]
+    pub fn get(self, path: &str, responder: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
+        self.change(path, |route| route.set_http(Method::GET, Arc::new(responder)))
+    }
+
+    /// A plain HTTP answer to POST at this path; the body is read first, up to [`Limits::body`].
+    #[must_use]
+    pub fn post(self, path: &str, responder: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
+        self.change(path, |route| route.set_http(Method::POST, Arc::new(responder)))
+    }
+
+    /// `/healthz` (200 while the process serves), `/readyz` (503 while it drains or all connections are in use) and
+    /// `/metrics` (Prometheus).
+    #[must_use]
+    pub fn health(self) -> Self {
+        let ready = self.state.clone();
+        let metrics = self.state.clone();
+        let uncached = |text: String| Response::text(text).with_header("cache-control", "no-store");
+        self.get("/healthz", move |_| uncached("ok\n".into()))
+            .get("/readyz", move |_| match ready.read().upgrade() {
+                Some(shared) if shared.is_ready() => uncached("ready\n".into()),
+                _ => uncached("not ready: going away, or all connections are in use\n".into()).with_status(503),
+            })
+            .get("/metrics", move |_| {
+                let text = metrics.read().upgrade().map(|shared| shared.metrics.text()).unwrap_or_default();
+                Response::new("text/plain; version=0.0.4; charset=utf-8", text)
+                    .with_header("cache-control", "no-store")
+            })
+    }
+
+    /// Bounds and timers.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Which pages may connect. Default: those of the same host, and whoever is no browser.
+    #[must_use]
+    pub fn origins(mut self, origins: Origins) -> Self {
+        self.policy.origins = origins;
+        self
+    }
+
+    /// Subprotocols to agree to, when a client offers them. Default: none. RFC 6455 §1.9
+    #[must_use]
+    pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.policy.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Listens. Clients can connect from now on and are served once the server is started. Port 0 takes any free one.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a limit or route that cannot be, [`Error::Address`] when the address cannot be resolved,
+    /// [`Error::Bind`] when it cannot be listened on.
+    pub fn bind(self, address: &str) -> Result<Bound> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        self.limits.check()?;
+        let resolved = |address: &str| -> std::io::Result<SocketAddr> {
+            address.to_socket_addrs()?.next().ok_or_else(|| std::io::ErrorKind::NotFound.into())
+        };
+        let address = resolved(address).map_err(|error| Error::Address(address.into(), error))?;
+        let listener = Listener::bind(address, &self.limits)?;
+        let address = listener.local_addr()?;
+        let Self { limits, policy, router, state, .. } = self;
+        Ok(Bound { limits, policy, router, state, listener, address })
+    }
+
+    fn change(mut self, path: &str, change: impl FnOnce(&mut Route)) -> Self {
+        match self.router.route(path) {
+            Ok(route) => change(route),
+            Err(error) => self.mistake = self.mistake.or(Some(error)),
+        }
+        self
+    }
+}
+
+/// A server that listens but does not serve yet.
+pub struct Bound {
+    limits: Limits,
+    policy: Policy,
+    router: Router,
+    state: StateView,
+    listener: Listener,
+    address: SocketAddr,
+}
+
+impl Bound {
+    /// Where it listens: with the real port when it was bound to port 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Starts the server's threads and returns at once. The server runs until [`Server`] is dropped or
+    /// [`shutdown`](super::Handle::shutdown).
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the machine refuses a thread.
+    pub fn start(self) -> Result<Server> {
+        let Self { limits, policy, router, state, listener, address } = self;
+        let granted = Budget::of_this_machine().connections;
+        let max_connections = limits.connections.map_or(granted, |wanted| wanted.min(granted));
+        let metrics = Arc::new(Metrics::default());
+        let (slow_lane, slow_lane_thread) = SlowLane::start(&limits, metrics.clone(), limits.stack)?;
+        let cores = available_parallelism().map_or(2, usize::from);
+        let (writers, writer_threads) = Writers::start(cores, &slow_lane, limits.stack)?;
+        let (hub, hub_thread) = HubQueue::start(&limits, writers, metrics.clone())?;
+        let (draining, sockets) = (AtomicBool::new(false), Sockets::default());
+        let shared = Arc::new(Shared {
+            limits, router, policy, hub, slow_lane, metrics, max_connections, draining, sockets,
+        });
+        *state.write() = Arc::downgrade(&shared);
+        let door = Door::open(&shared, listener)?;
+        let parts = Parts { door, hub: hub_thread, writers: writer_threads, slow_lane: slow_lane_thread };
+        Ok(Server::new(shared, Running::new(parts), address))
+    }
+}

@@ -1,0 +1,143 @@
+//! The end of a server: nobody new, everybody told, a deadline, and a report of who was cut.
+
+use super::accept::Door;
+use super::shared::{Shared, Stage};
+use crate::hub::Command;
+use crate::wire::frame;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tungstenite::protocol::frame::coding::CloseCode;
+
+/// How a server is to end.
+///
+/// ```
+/// use std::time::Duration;
+/// use switchboard::Drain;
+///
+/// let restart = Drain::within(Duration::from_secs(30)).with_code(1012).with_reason("back in a minute");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Drain {
+    within: Duration,
+    code: u16,
+    reason: String,
+    batch: usize,
+}
+
+impl Drain {
+    /// Whoever has not ended after this time is cut. Close code 1001 (going away), in batches of 1000 clients each 50 ms.
+    pub fn within(deadline: Duration) -> Self {
+        Self { within: deadline, code: 1001, reason: "the server is going away".into(), batch: 1000 }
+    }
+
+    /// Another close code, as 1012 (service restart).
+    #[must_use]
+    pub fn with_code(self, code: u16) -> Self {
+        Self { code, ..self }
+    }
+
+    /// Another reason, at most 123 bytes.
+    #[must_use]
+    pub fn with_reason(self, reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), ..self }
+    }
+
+    /// How many clients are told at once: all of them together would also come back together.
+    #[must_use]
+    pub fn with_batch(self, clients: usize) -> Self {
+        Self { batch: clients.max(1), ..self }
+    }
+}
+
+/// Between two batches of clients that are told.
+const BATCH_PAUSE: Duration = Duration::from_millis(50);
+/// For threads whose sockets were cut to come to an end.
+const UNWIND: Duration = Duration::from_secs(1);
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Connections that were open when it began.
+    pub open: usize,
+    /// Connections that were cut at the deadline.
+    pub cut: usize,
+    /// Handlers that had not returned even then; their threads go on.
+    pub busy: usize,
+}
+
+/// What a running server consists of besides its connections.
+pub(crate) struct Running {
+    parts: Mutex<Result<Parts, Report>>,
+}
+
+pub(crate) struct Parts {
+    pub(crate) door: Door,
+    pub(crate) hub: JoinHandle<()>,
+    pub(crate) writers: Vec<JoinHandle<()>>,
+    pub(crate) slow_lane: JoinHandle<()>,
+}
+
+impl Running {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self { parts: Mutex::new(Ok(parts)) }
+    }
+}
+
+pub(crate) fn shutdown(shared: &Arc<Shared>, running: &Running, drain: &Drain) -> Report {
+    shared.draining.store(true, Relaxed);
+    // Whoever comes second waits here for the first.
+    let mut parts = running.parts.lock();
+    let parts = match std::mem::replace(&mut *parts, Err(Report::default())) {
+        Ok(running) => {
+            let report = stop(shared, running, drain);
+            *parts = Err(report);
+            return report;
+        }
+        Err(report) => {
+            *parts = Err(report);
+            report
+        }
+    };
+    parts
+}
+
+fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
+    let began = Instant::now();
+    let deadline = began + drain.within;
+    let open = shared.metrics.connections.get() as usize;
+    log::info!("shutting down, {open} connections are open");
+    shared.sockets.cut(Some(Stage::Asking));
+    let mut busy = tell_all(shared, &parts.door, drain, deadline);
+    let mut cut = 0;
+    if 0 < busy {
+        cut = shared.sockets.cut(None);
+        busy = parts.door.wait_idle(Instant::now() + UNWIND);
+    }
+    parts.door.close();
+    shared.hub.stop();
+    let _ = parts.hub.join();
+    parts.writers.into_iter().for_each(|thread| drop(thread.join()));
+    shared.slow_lane.stop();
+    let _ = parts.slow_lane.join();
+    let report = Report { open, cut, busy };
+    log::info!("stopped after {:?}: {cut} connections cut, {busy} handlers still busy", began.elapsed());
+    report
+}
+
+/// Sends Close frames in batches until nobody is left or the time is up; how many are.
+fn tell_all(shared: &Shared, door: &Door, drain: &Drain, deadline: Instant) -> usize {
+    let frame = frame::encode_close(CloseCode::from(drain.code), &drain.reason);
+    loop {
+        let _ = shared.hub.send(Command::CloseSome { at_most: drain.batch, frame: frame.clone() });
+        let now = Instant::now();
+        let busy = door.wait_idle(deadline.min(now + BATCH_PAUSE));
+        if busy == 0 || deadline <= now {
+            return busy;
+        }
+    }
+}
+

@@ -1,0 +1,203 @@
+//! The first thing on a connection: its request head. Leads to a page, a refusal, or the upgrade. RFC 9112, RFC 6455 §4.2.
+//!
+//! One request per TCP connection: answering with `Connection: close` leaves no room for request smuggling, and what stays
+//! open here is WebSockets.
+
+use super::connection::{self, Opening};
+use super::request::{Request, Response};
+use super::router::Route;
+use super::shared::{Shared, Sockets};
+use crate::limits::KIB;
+use crate::net::stream::Stream;
+use crate::wire::handshake;
+use crate::wire::http::{Refusal, body_length, encode_response, parse_head};
+use http::{Method, StatusCode, header};
+use std::io;
+use std::net::Shutdown;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+use tungstenite::Bytes;
+
+/// What is read at once; a usual request fits.
+const HEAD_READ: usize = KIB;
+
+/// Why a request got no further.
+enum Stop {
+    Refused(Refusal),
+    /// The client went away, or the socket failed: nobody to answer.
+    Gone,
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Serves one connection to its end.
+pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
+    let registered = Sockets::register(shared, stream.clone());
+    let deadline = Instant::now() + shared.limits.head_deadline;
+    let mut input = Vec::new();
+    let head = match read_head(shared, &stream, &mut input, deadline) {
+        Ok(head) => head,
+        Err(stop) => return refuse(shared, &stream, stop, false),
+    };
+    registered.served();
+    let head_only = head.method() == Method::HEAD;
+    let (route, params) = match find_route(shared, &head) {
+        Ok(found) => found,
+        Err(refusal) => return refuse(shared, &stream, Stop::Refused(refusal), head_only),
+    };
+    let mut request = Request { head, body: Bytes::new(), params, peer: stream.peer() };
+    if let (Some(handler), true) = (&route.websocket, handshake::wants_upgrade(&request.head)) {
+        let (handler, opening) = match upgrade(shared, &stream, &request) {
+            Ok(subprotocol) => {
+                // A thousand idle connections need not keep what their requests had room for.
+                input.shrink_to_fit();
+                (handler, Opening { stream, registered, request, subprotocol, leftover: input })
+            }
+            Err(stop) => return refuse(shared, &stream, stop, false),
+        };
+        return connection::run(shared, opening, handler);
+    }
+    match answer(shared, &stream, route, &mut request, input, deadline) {
+        Ok(response) => respond(shared, &stream, &response, head_only),
+        Err(stop) => refuse(shared, &stream, stop, head_only),
+    }
+}
+
+/// Reads until the head is complete. What lies behind it stays in `input`.
+fn read_head(
+    shared: &Shared,
+    stream: &Stream,
+    input: &mut Vec<u8>,
+    deadline: Instant,
+) -> Result<http::Request<()>, Stop> {
+    loop {
+        if read_more(stream, input, deadline)? == 0 {
+            return Err(Stop::Gone);
+        }
+        if let Some((head, size)) = parse_head(input, &shared.limits)? {
+            input.drain(..size);
+            return Ok(head);
+        }
+    }
+}
+
+/// One read; 408 when the deadline passes.
+fn read_more(stream: &Stream, input: &mut Vec<u8>, deadline: Instant) -> Result<usize, Stop> {
+    let late = || {
+        let reason = "the request did not arrive in time; send it at once after connecting";
+        Stop::Refused(Refusal::new(StatusCode::REQUEST_TIMEOUT, reason))
+    };
+    let have = input.len();
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(late());
+        }
+        input.resize(have + HEAD_READ, 0);
+        let read = stream.read(&mut input[have..], left);
+        input.truncate(have + read.as_ref().copied().unwrap_or(0));
+        match read {
+            Ok(read) => return Ok(read),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return Err(Stop::Gone),
+        }
+    }
+}
+
+fn find_route<'a>(
+    shared: &'a Shared,
+    head: &http::Request<()>,
+) -> Result<(&'a Route, Vec<(String, String)>), Refusal> {
+    // Before the path is looked at: a body too large is refused wherever it was meant to go.
+    body_length(head, &shared.limits)?;
+    shared.router.find(head.uri().path(), shared.limits.name)
+}
+
+/// The 101, or why not; the subprotocol that was agreed on.
+fn upgrade(shared: &Shared, stream: &Stream, request: &Request) -> Result<Option<String>, Stop> {
+    if shared.is_draining() {
+        return Err(draining().into());
+    }
+    let accepted = handshake::accept(&request.head, &shared.policy)?;
+    let deadline = Instant::now() + shared.limits.write_deadline;
+    let switch = handshake::encode_switch(&accepted.response);
+    stream.write_all(&switch, deadline).map_err(|_| Stop::Gone)?;
+    Ok(accepted.subprotocol)
+}
+
+/// What a plain request is answered.
+fn answer(
+    shared: &Shared,
+    stream: &Stream,
+    route: &Route,
+    request: &mut Request,
+    mut input: Vec<u8>,
+    deadline: Instant,
+) -> Result<Response, Stop> {
+    let Some(responder) = route.responder(request.method()) else {
+        let is_get = [Method::GET, Method::HEAD].contains(request.method());
+        return Err(match route.websocket {
+            Some(_) if is_get => handshake::upgrade_required(&request.head),
+            _ => route.method_not_allowed(request.method()),
+        }
+        .into());
+    };
+    let length = body_length(&request.head, &shared.limits)?;
+    if input.len() < length && request.header("expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue")) {
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n", deadline).map_err(|_| Stop::Gone)?;
+    }
+    while input.len() < length {
+        if read_more(stream, &mut input, deadline)? == 0 {
+            return Err(Stop::Gone);
+        }
+    }
+    input.truncate(length);
+    request.body = input.into();
+    let request = &*request;
+    Ok(catch_unwind(AssertUnwindSafe(|| responder(request))).unwrap_or_else(|_| {
+        shared.metrics.panics.add(1);
+        log::error!("{}: the handler of {} panicked", request.peer(), request.path());
+        Response::text("the handler failed\n").with_status(500)
+    }))
+}
+
+fn refuse(shared: &Shared, stream: &Stream, stop: Stop, head_only: bool) {
+    let Stop::Refused(refusal) = stop else { return };
+    log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);
+    respond(shared, stream, &Response { inner: refusal.into_response() }, head_only);
+}
+
+/// Writes the answer and ends the connection in a way that lets the client read it.
+fn respond(shared: &Shared, stream: &Stream, response: &Response, head_only: bool) {
+    if response.inner.status().is_client_error() || response.inner.status().is_server_error() {
+        shared.metrics.refused.add(1);
+    }
+    let bytes = encode_response(&response.inner, head_only);
+    if stream.write_all(&bytes, Instant::now() + shared.limits.write_deadline).is_err() {
+        return;
+    }
+    stream.shutdown(Shutdown::Write);
+    // Unread input would make the kernel reset the connection when it is closed, and the answer could be lost. A client
+    // that goes on sending gets a part of a large body taken, not all of it.
+    let deadline = Instant::now() + shared.limits.close_deadline;
+    let mut buffer = vec![0; 4 * KIB];
+    let mut taken = 0;
+    while taken <= shared.limits.body {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match stream.read(&mut buffer, left) {
+            Ok(read @ 1..) if !left.is_zero() => taken += read,
+            _ => return,
+        }
+    }
+}
+
+/// What an upgrade is answered while the server is going away.
+fn draining() -> Refusal {
+    let reason = "the server is going away; try again in a moment";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason).with(header::RETRY_AFTER, "5")
+}

@@ -1,0 +1,191 @@
+//! A running server as the program around it sees it: rooms, users, everybody, and the end. From any thread.
+
+use super::drain::{self, Drain, Report, Running};
+use super::shared::Shared;
+use super::websocket::data_of;
+use crate::error::Result;
+use crate::hub::{Command, ConnectionId, Name};
+use crate::wire::frame;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+use tungstenite::{Bytes, Message};
+
+/// A running server. Dropping it shuts it down, as [`Handle::shutdown`] does within the close deadline.
+///
+/// Everything else is [`Handle`]'s, which can be cloned and given to other threads.
+pub struct Server {
+    handle: Handle,
+}
+
+impl Server {
+    pub(crate) fn new(shared: Arc<Shared>, running: Running, address: SocketAddr) -> Self {
+        Self { handle: Handle { shared, running: Arc::new(running), address } }
+    }
+
+    /// A handle for another thread. It does not keep the server running.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+}
+
+impl Deref for Server {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.handle.shutdown(Drain::within(self.handle.shared.limits.close_deadline));
+    }
+}
+
+/// The way to a running server, from any thread. Costs nothing to clone.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    running: Arc<Running>,
+    address: SocketAddr,
+}
+
+impl Handle {
+    /// Where the server listens: with the real port when it was bound to port 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A room to send to. It need not exist.
+    pub fn room(&self, room: &str) -> Room {
+        Room::new(self.shared.clone(), room.into(), None)
+    }
+
+    /// A user to send to. Nobody needs to be there.
+    pub fn user(&self, user: &str) -> User {
+        User::new(self.shared.clone(), user.into(), None)
+    }
+
+    /// Sends a message to every open connection. Never blocks: `false` when the hub's queue is full, or the server has
+    /// stopped, and the message is lost.
+    pub fn broadcast(&self, message: impl Into<Message>) -> bool {
+        encode(message).is_ok_and(|frames| self.shared.hub.try_send(Command::Broadcast { frames }))
+    }
+
+    /// Connections that are open now, plain HTTP included.
+    pub fn connections(&self) -> usize {
+        self.shared.metrics.connections.get() as usize
+    }
+
+    /// Connections that can be open at once: [`Limits::connections`](crate::Limits::connections), or what the machine
+    /// grants.
+    pub fn max_connections(&self) -> usize {
+        self.shared.max_connections
+    }
+
+    /// All counters and gauges in the Prometheus text format.
+    pub fn metrics(&self) -> String {
+        self.shared.metrics.text()
+    }
+
+    /// Ends the server: new requests are answered 503, every client gets what waits for it and then a Close frame, and
+    /// whoever has not ended by the deadline is cut. Blocks until then. A handler that is busy with something else than
+    /// its socket is not waited for any longer; its thread goes on.
+    ///
+    /// Further calls wait for the first one's end and report the same.
+    pub fn shutdown(&self, drain: Drain) -> Report {
+        drain::shutdown(&self.shared, &self.running, &drain)
+    }
+}
+
+/// A room to send to.
+#[derive(Clone)]
+pub struct Room {
+    shared: Arc<Shared>,
+    name: Name,
+    /// The connection that sends, if it is one.
+    from: Option<ConnectionId>,
+}
+
+impl Room {
+    pub(crate) fn new(shared: Arc<Shared>, name: Name, from: Option<ConnectionId>) -> Self {
+        Self { shared, name, from }
+    }
+
+    pub(crate) fn name(&self) -> Name {
+        self.name.clone()
+    }
+
+    /// Sends a message to all members of the room, the sender too if it is one. All members see a room's messages in the
+    /// same order.
+    ///
+    /// From a handler ([`WebSocket::room`](crate::WebSocket::room)) it blocks while the hub's queue is full, so that the
+    /// client that sends too much waits. From elsewhere it never blocks. `false`: the queue was full or the server has
+    /// stopped, and the message is lost.
+    pub fn send(&self, message: impl Into<Message>) -> bool {
+        self.send_but(message, None)
+    }
+
+    /// [`Room::send`] to all members but the sender.
+    pub fn send_others(&self, message: impl Into<Message>) -> bool {
+        self.send_but(message, self.from)
+    }
+
+    fn send_but(&self, message: impl Into<Message>, except: Option<ConnectionId>) -> bool {
+        let Ok(frames) = encode(message) else { return false };
+        let command = Command::SendRoom { room: self.name.clone(), frames, except };
+        match self.from {
+            Some(_) => self.shared.hub.send(command).is_ok(),
+            None => self.shared.hub.try_send(command),
+        }
+    }
+}
+
+/// A user to send to.
+#[derive(Clone)]
+pub struct User {
+    shared: Arc<Shared>,
+    name: Name,
+    from: Option<ConnectionId>,
+}
+
+impl User {
+    pub(crate) fn new(shared: Arc<Shared>, name: Name, from: Option<ConnectionId>) -> Self {
+        Self { shared, name, from }
+    }
+
+    /// Sends a message to every connection of the user; blocks and fails as [`Room::send`] does. When the user has no
+    /// connection, nothing happens.
+    pub fn send(&self, message: impl Into<Message>) -> bool {
+        self.send_with(message, None)
+    }
+
+    /// [`User::send`]; when the user has no connection, `otherwise` goes to the connection that sends.
+    pub fn send_or(&self, message: impl Into<Message>, otherwise: impl Into<Message>) -> bool {
+        let Ok(frames) = encode(otherwise) else { return false };
+        self.send_with(message, self.from.map(|from| (from, frames)))
+    }
+
+    /// Closes all connections of the user with this code and reason; the same rules as for
+    /// [`WebSocket::close`](crate::WebSocket::close).
+    pub fn close(&self, code: u16, reason: &str) -> bool {
+        let frame = frame::encode_close(code.into(), reason);
+        self.shared.hub.try_send(Command::CloseUser { user: self.name.clone(), frame })
+    }
+
+    fn send_with(&self, message: impl Into<Message>, otherwise: Option<(ConnectionId, Bytes)>) -> bool {
+        let Ok(frames) = encode(message) else { return false };
+        let command = Command::SendUser { user: self.name.clone(), frames, otherwise };
+        match self.from {
+            Some(_) => self.shared.hub.send(command).is_ok(),
+            None => self.shared.hub.try_send(command),
+        }
+    }
+}
+
+fn encode(message: impl Into<Message>) -> Result<Bytes> {
+    let message = message.into();
+    let (opcode, payload) = data_of(&message)?;
+    Ok(frame::encode(opcode, payload))
+}

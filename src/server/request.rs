@@ -1,0 +1,167 @@
+//! What a client asked for and what it is answered, in plain HTTP terms.
+
+use crate::error::{Error, Result};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use std::net::SocketAddr;
+use tungstenite::Bytes;
+
+/// An HTTP request: of a plain one, or the one that opened a WebSocket.
+#[derive(Debug)]
+pub struct Request {
+    pub(super) head: http::Request<()>,
+    pub(super) body: Bytes,
+    pub(super) params: Vec<(String, String)>,
+    pub(super) peer: SocketAddr,
+}
+
+impl Request {
+    /// The method, as `GET`.
+    pub fn method(&self) -> &Method {
+        self.head.method()
+    }
+
+    /// The path as it was sent, percent-encoded, without the query.
+    pub fn path(&self) -> &str {
+        self.head.uri().path()
+    }
+
+    /// The part of the path that stood for `{name}` in the route, percent-decoded; empty when the route has none such.
+    pub fn param(&self, name: &str) -> &str {
+        self.params.iter().find(|(param, _)| param == name).map_or("", |(_, value)| value)
+    }
+
+    /// The first value of `name` in the query, percent-decoded (`+` is a blank).
+    pub fn query(&self, name: &str) -> Option<String> {
+        let query = self.head.uri().query()?;
+        let decode = |text: &str| crate::wire::http::decode_segment(&text.replace('+', " ")).ok();
+        query.split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(key)? == name).then(|| decode(value)).flatten()
+        })
+    }
+
+    /// The first header field of that name, if it is visible ASCII. Names are compared without regard to case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.headers().get(name)?.to_str().ok()
+    }
+
+    /// All header fields.
+    pub fn headers(&self) -> &HeaderMap {
+        self.head.headers()
+    }
+
+    /// The body of a plain request; empty for a WebSocket's.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The client's address, or that of the proxy before it.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+}
+
+/// The answer to a plain HTTP request.
+///
+/// ```
+/// use switchboard::Response;
+///
+/// let answer = Response::text("Hello, HTTP").with_header("cache-control", "no-store");
+/// let missing = Response::text("no such thing").with_status(404);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub(super) inner: http::Response<Bytes>,
+}
+
+impl Response {
+    /// 200 with a body of this media type.
+    pub fn new(media_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let mut inner = http::Response::new(body.into());
+        inner.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        Self { inner }
+    }
+
+    /// 200 with plain text in UTF-8.
+    pub fn text(body: impl Into<Bytes>) -> Self {
+        Self::new("text/plain; charset=utf-8", body)
+    }
+
+    /// 200 with a page in UTF-8.
+    pub fn html(body: impl Into<Bytes>) -> Self {
+        Self::new("text/html; charset=utf-8", body)
+    }
+
+    /// 200 with JSON text.
+    pub fn json(body: impl Into<Bytes>) -> Self {
+        Self::new("application/json", body)
+    }
+
+    /// The same with another status. A number that is no status (below 100 or above 999) becomes 500.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        *self.inner.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        self
+    }
+
+    /// The same with a header field set. A name or value that HTTP does not allow is left out, with an error in the log.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        match (header::HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            (Ok(name), Ok(value)) => {
+                self.inner.headers_mut().insert(name, value);
+            }
+            _ => log::error!("the header field `{name}` is not allowed in HTTP and was left out"),
+        }
+        self
+    }
+}
+
+/// Whether `name` may name a room or a user: 1 to `max` bytes, no control characters.
+pub(crate) fn check_name(name: &str, max: usize) -> Result<()> {
+    let problem = if name.is_empty() {
+        "it is empty".to_string()
+    } else if max < name.len() {
+        format!("it has {} bytes", name.len())
+    } else if name.chars().any(char::is_control) {
+        "it contains a control character".to_string()
+    } else {
+        return Ok(());
+    };
+    Err(Error::Name(format!(
+        "this name cannot be used: {problem}; names have 1 to {max} bytes of UTF-8 and no control characters"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_1_to_128_bytes_and_no_controls() {
+        for good in ["a", "大厅", "a b", "a/b", &"x".repeat(128)] {
+            assert!(check_name(good, 128).is_ok(), "{good}");
+        }
+        for bad in ["", "a\nb", "\u{7f}", "\u{85}", "\0", &"x".repeat(129), &"厅".repeat(43)] {
+            assert!(check_name(bad, 128).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn queries_are_decoded() {
+        let head = http::Request::builder().uri("/p?a=1&b=x%20y+z&b=2&%C3%A9=%E4%B8%AD&flag&bad=%zz");
+        let request = Request {
+            head: head.body(()).unwrap(),
+            body: Bytes::new(),
+            params: vec![("room".into(), "r".into())],
+            peer: ([127, 0, 0, 1], 1).into(),
+        };
+        let query = |name| request.query(name);
+        assert_eq!(query("a").as_deref(), Some("1"));
+        assert_eq!(query("b").as_deref(), Some("x y z"));
+        assert_eq!(query("é").as_deref(), Some("中"));
+        assert_eq!(query("flag").as_deref(), Some(""));
+        assert_eq!((query("bad"), query("none")), (None, None));
+        assert_eq!((request.param("room"), request.param("none")), ("r", ""));
+    }
+}

@@ -1,0 +1,172 @@
+//! Which path leads where: literal segments and `{parameters}`; on one path plain HTTP, a WebSocket, or both.
+
+use super::request::{Request, Response, check_name};
+use super::websocket::WebSocket;
+use crate::error::{Error, Result};
+use crate::wire::http::{Refusal, decode_segment};
+use http::{HeaderValue, Method, StatusCode, header};
+use std::sync::Arc;
+
+/// Runs on the connection's thread; returning ends the connection.
+pub(crate) type Handler = Arc<dyn Fn(WebSocket) -> Result<()> + Send + Sync>;
+/// Answers one plain request, on the connection's thread.
+pub(crate) type Responder = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
+
+#[derive(Default)]
+pub(crate) struct Router {
+    routes: Vec<Route>,
+}
+
+/// What one path answers.
+#[derive(Default)]
+pub(crate) struct Route {
+    pattern: String,
+    segments: Vec<Segment>,
+    pub(crate) websocket: Option<Handler>,
+    http: Vec<(Method, Responder)>,
+}
+
+#[derive(Debug, PartialEq)]
+enum Segment {
+    Literal(String),
+    Param(String),
+}
+
+impl Router {
+    /// The route of this pattern, made if there is none yet.
+    pub(crate) fn route(&mut self, pattern: &str) -> Result<&mut Route> {
+        if let Some(at) = self.routes.iter().position(|route| route.pattern == pattern) {
+            return Ok(&mut self.routes[at]);
+        }
+        let segments = parse(pattern)?;
+        self.routes.push(Route { pattern: pattern.into(), segments, ..Route::default() });
+        // Literal segments win over parameters, whatever the order of the calls was.
+        self.routes.sort_by_key(|route| route.segments.iter().filter(|s| matches!(s, Segment::Param(_))).count());
+        self.route(pattern)
+    }
+
+    /// The route of a path and its decoded parameters; 404 when there is none, 400 for a parameter that is no name.
+    pub(crate) fn find(&self, path: &str, name_max: usize) -> Result<(&Route, Vec<(String, String)>), Refusal> {
+        let parts: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
+        let Some(route) = self.routes.iter().find(|route| route.matches(&parts)) else {
+            return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at {path}")));
+        };
+        let mut params = Vec::new();
+        for (segment, part) in route.segments.iter().zip(&parts) {
+            if let Segment::Param(name) = segment {
+                let value = decode_segment(part)?;
+                check_name(&value, name_max)
+                    .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("{name}: {error}")))?;
+                params.push((name.clone(), value));
+            }
+        }
+        Ok((route, params))
+    }
+}
+
+impl Route {
+    fn matches(&self, parts: &[&str]) -> bool {
+        self.segments.len() == parts.len()
+            && self.segments.iter().zip(parts).all(|(segment, part)| match segment {
+                Segment::Literal(literal) => literal == part,
+                Segment::Param(_) => true,
+            })
+    }
+
+    pub(crate) fn set_http(&mut self, method: Method, responder: Responder) {
+        self.http.retain(|(other, _)| *other != method);
+        self.http.push((method, responder));
+    }
+
+    /// Who answers a plain request with this method. A GET route answers HEAD too.
+    pub(crate) fn responder(&self, method: &Method) -> Option<&Responder> {
+        let find = |method: &Method| self.http.iter().find(|(known, _)| known == method);
+        let found = find(method).or_else(|| if *method == Method::HEAD { find(&Method::GET) } else { None });
+        found.map(|(_, responder)| responder)
+    }
+
+    /// 405, with the methods that are allowed here. RFC 9110 §15.5.6.
+    pub(crate) fn method_not_allowed(&self, method: &Method) -> Refusal {
+        let mut allowed: Vec<&str> = self.http.iter().map(|(method, _)| method.as_str()).collect();
+        if self.websocket.is_some() && !allowed.contains(&"GET") {
+            allowed.insert(0, "GET");
+        }
+        if allowed.contains(&"GET") && !allowed.contains(&"HEAD") {
+            allowed.push("HEAD");
+        }
+        let allowed = allowed.join(", ");
+        let reason = format!("{method} is not possible here; this path takes {allowed}");
+        let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, reason);
+        match HeaderValue::try_from(allowed) {
+            Ok(value) => refusal.with(header::ALLOW, value),
+            Err(_) => refusal,
+        }
+    }
+}
+
+fn parse(pattern: &str) -> Result<Vec<Segment>> {
+    let wrong = |what: &str| Error::Config(format!("the route `{pattern}` {what}, as `/chat/{{room}}`"));
+    let path = pattern.strip_prefix('/').ok_or_else(|| wrong("must start with `/`"))?;
+    path.split('/')
+        .map(|segment| match segment.strip_prefix('{').map(|rest| rest.strip_suffix('}')) {
+            Some(Some(name)) if !name.is_empty() && !name.contains(['{', '}']) => Ok(Segment::Param(name.into())),
+            None if !segment.contains(['{', '}', '?', '#', ' ']) => Ok(Segment::Literal(segment.into())),
+            _ => Err(wrong("must have whole segments as parameters")),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn router(patterns: &[&str]) -> Router {
+        let mut router = Router::default();
+        for pattern in patterns {
+            router.route(pattern).unwrap();
+        }
+        router
+    }
+
+    #[test]
+    fn paths_find_their_routes() {
+        let router = router(&["/", "/c/{nick}", "/c", "/c/all", "/room/{room}", "/room/{room}/", "/{a}/x/{b}"]);
+        for (path, pattern, params) in [
+            ("/", "/", &[][..]),
+            ("/c", "/c", &[]),
+            ("/c/all", "/c/all", &[]),
+            ("/c/ann", "/c/{nick}", &["ann"]),
+            ("/room/%E5%A4%A7%E5%8E%85", "/room/{room}", &["大厅"]),
+            ("/room/a%2Fb/", "/room/{room}/", &["a/b"]),
+            ("/1/x/2", "/{a}/x/{b}", &["1", "2"]),
+        ] {
+            let Ok((route, found)) = router.find(path, 128) else { panic!("{path} is not found") };
+            assert_eq!(route.pattern, pattern);
+            assert_eq!(found.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), params);
+        }
+        for (path, status) in
+            [("/d", 404), ("/c/", 400), ("/c/a/b", 404), ("//", 404), ("/room/%00", 400), ("/room/%zz", 400), ("/room/%ff", 400)]
+        {
+            let refusal = router.find(path, 128).err().unwrap();
+            assert_eq!(refusal.status, status, "{path}");
+        }
+    }
+
+    #[test]
+    fn wrong_patterns_are_refused() {
+        for pattern in ["chat", "", "/a{b}", "/{}", "/{a", "/a?b", "/{a}{b}"] {
+            assert!(Router::default().route(pattern).is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn methods_are_told_apart() {
+        let mut router = Router::default();
+        let route = router.route("/both").unwrap();
+        route.websocket = Some(Arc::new(|_| Ok(())));
+        let refusal = route.method_not_allowed(&Method::POST);
+        assert_eq!(refusal.headers, [(header::ALLOW, HeaderValue::from_static("GET, HEAD"))]);
+        route.set_http(Method::GET, Arc::new(|_| Response::text("")));
+        assert!(route.responder(&Method::HEAD).is_some() && route.responder(&Method::PUT).is_none());
+    }
+}

@@ -1,0 +1,91 @@
+//! What all threads of one server share, and the register of its open sockets.
+
+use super::hub_thread::HubQueue;
+use super::router::Router;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::net::slow_lane::SlowLane;
+use crate::net::stream::Stream;
+use crate::wire::handshake::Policy;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+pub(crate) struct Shared {
+    pub(crate) limits: Limits,
+    pub(crate) router: Router,
+    pub(crate) policy: Policy,
+    pub(crate) hub: HubQueue,
+    pub(crate) slow_lane: Arc<SlowLane>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Connections that can be open at once.
+    pub(crate) max_connections: usize,
+    pub(crate) draining: AtomicBool,
+    pub(crate) sockets: Sockets,
+}
+
+impl Shared {
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// Whether a client that comes now would be served.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.is_draining() && (self.metrics.connections.get() as usize) < self.max_connections
+    }
+}
+
+/// All sockets that are open, so that they can be cut when the time is up.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    next: AtomicU64,
+    open: Mutex<HashMap<u64, (Arc<Stream>, Stage)>>,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Its request is not complete.
+    Asking,
+    /// It is answered, as plain HTTP or by a handler.
+    Served,
+}
+
+/// A socket's entry; taken out when dropped.
+pub(crate) struct Registered {
+    shared: Arc<Shared>,
+    pub(crate) id: u64,
+}
+
+impl Sockets {
+    pub(crate) fn register(shared: &Arc<Shared>, stream: Arc<Stream>) -> Registered {
+        let id = shared.sockets.next.fetch_add(1, Relaxed);
+        shared.sockets.open.lock().insert(id, (stream, Stage::Asking));
+        shared.metrics.connections.add(1);
+        Registered { shared: shared.clone(), id }
+    }
+
+    /// Ends the connections of that stage, or all, at once; how many they were.
+    pub(crate) fn cut(&self, stage: Option<Stage>) -> usize {
+        let open = self.open.lock();
+        let chosen = open.values().filter(|(_, at)| stage.is_none_or(|stage| stage == *at));
+        chosen.map(|(stream, _)| stream.shutdown(Shutdown::Both)).count()
+    }
+}
+
+impl Registered {
+    pub(crate) fn served(&self) {
+        if let Some((_, stage)) = self.shared.sockets.open.lock().get_mut(&self.id) {
+            *stage = Stage::Served;
+        }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.shared.sockets.open.lock().remove(&self.id);
+        self.shared.metrics.connections.sub(1);
+    }
+}

@@ -1,0 +1,290 @@
+//! What a handler holds: receive, send, rooms, close. And the sender that other threads hold.
+
+use super::connection::{Connection, Slot};
+use super::handle::{Room, User};
+use super::request::{Request, check_name};
+use crate::error::{Error, Result};
+use crate::hub::{Command, Name};
+use crate::net::outbox::Outbox;
+use crate::wire::frame;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use tungstenite::Message;
+use tungstenite::protocol::frame::coding::{CloseCode, OpCode};
+
+/// An open WebSocket connection, as its handler sees it.
+///
+/// A handler is a plain function on a thread of the connection's own; it may block. When it returns, the connection is
+/// closed: with 1000 if it returned `Ok`, with 1011 if it failed or panicked.
+///
+/// ```
+/// use switchboard::{Result, WebSocket};
+///
+/// fn echo(mut ws: WebSocket) -> Result<()> {
+///     while let Some(message) = ws.recv()? {
+///         ws.send(message)?;
+///     }
+///     Ok(())
+/// }
+/// ```
+///
+/// Pings are answered, and sent, while the handler is inside one of the receiving methods; so a handler should come back
+/// to them within the ping interval.
+pub struct WebSocket {
+    /// There until it is dropped.
+    connection: Option<Box<Connection>>,
+    slot: Arc<Mutex<Slot>>,
+}
+
+impl WebSocket {
+    pub(crate) fn new(connection: Box<Connection>, slot: Arc<Mutex<Slot>>) -> Self {
+        Self { connection: Some(connection), slot }
+    }
+
+    fn line(&self) -> &Connection {
+        // Taken only by `drop`.
+        self.connection.as_ref().expect("a WebSocket has its connection until it is dropped")
+    }
+
+    fn line_mut(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("a WebSocket has its connection until it is dropped")
+    }
+
+    /// The next text or binary message. Blocks until there is one.
+    ///
+    /// `None`: the connection has ended, by a Close frame of either side or because the peer is gone
+    /// ([`WebSocket::closed`] tells which).
+    ///
+    /// # Errors
+    /// [`Error::Violation`] when the peer broke the protocol, [`Error::Silent`] when it answered no ping. It has been
+    /// sent a Close frame that says so.
+    pub fn recv(&mut self) -> Result<Option<Message>> {
+        self.line_mut().receive()
+    }
+
+    /// [`WebSocket::recv`] that blocks for `timeout` at most. `Ok(None)` also when the time is up: the connection has
+    /// ended only if [`WebSocket::is_closed`].
+    ///
+    /// # Errors
+    /// As [`WebSocket::recv`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Message>> {
+        Ok(self.line_mut().receive_within(timeout)?.flatten())
+    }
+
+    /// [`WebSocket::recv`] that never blocks: `Ok(None)` also when no complete message is there.
+    ///
+    /// # Errors
+    /// As [`WebSocket::recv`].
+    pub fn try_recv(&mut self) -> Result<Option<Message>> {
+        self.recv_timeout(Duration::ZERO)
+    }
+
+    /// How many complete messages can be received without blocking. Never blocks. Counts 1024 and a buffer's worth at
+    /// most; what lies beyond is left to TCP.
+    pub fn pending(&mut self) -> usize {
+        self.line_mut().pending()
+    }
+
+    /// The messages until the connection ends, however it ends. Blocks for each.
+    ///
+    /// ```
+    /// # fn handler(mut ws: switchboard::WebSocket) {
+    /// for message in &mut ws {
+    ///     println!("{message}");
+    /// }
+    /// # }
+    /// ```
+    pub fn iter(&mut self) -> Messages<'_> {
+        Messages { ws: self }
+    }
+
+    /// Sends a message to this client.
+    ///
+    /// Returns when it is in the outbox, usually also in the kernel's hands. While the handler has not taken all messages
+    /// that have arrived, replies are gathered and leave together, after 5 ms at the latest ([`Limits::cork`](crate::Limits::cork)).
+    /// When the outbox is full, blocks until the client has read enough: that a client reads slowly slows down its own
+    /// handler only.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the connection has ended, or a Close frame is on its way.
+    pub fn send(&mut self, message: impl Into<Message>) -> Result<()> {
+        let line = self.line();
+        send(&line.outbox, &message.into(), line.has_more())
+    }
+
+    /// A sender for this client that any thread may use, while this one receives. Costs nothing to clone.
+    pub fn sender(&self) -> Sender {
+        Sender { outbox: self.line().outbox.clone() }
+    }
+
+    /// Makes this connection a member of a room; rooms exist while they have members. Joining twice counts once, and
+    /// when the connection ends it leaves all its rooms.
+    ///
+    /// Blocks only while the hub's queue is full. What is sent to the room afterwards, by anybody who knows of the
+    /// joining, arrives here.
+    ///
+    /// # Errors
+    /// [`Error::Name`] when the name is empty, longer than [`Limits::name`](crate::Limits::name), or holds a control
+    /// character; [`Error::Stopped`] when the server has stopped.
+    pub fn join(&self, room: &str) -> Result<Room> {
+        check_name(room, self.line().shared.limits.name)?;
+        let room = self.room(room);
+        self.line().shared.hub.send(Command::Join { id: self.line().id, room: room.name() })?;
+        Ok(room)
+    }
+
+    /// Ends the membership; messages sent before still arrive. Blocks only while the hub's queue is full.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] when the server has stopped.
+    pub fn leave(&self, room: &str) -> Result<()> {
+        self.line().shared.hub.send(Command::Leave { id: self.line().id, room: room.into() })
+    }
+
+    /// A room to send to, joined or not.
+    pub fn room(&self, room: &str) -> Room {
+        Room::new(self.line().shared.clone(), room.into(), Some(self.line().id))
+    }
+
+    /// Makes this connection one of the user's: what is sent to the user arrives here. A user may have many connections,
+    /// a connection has one user.
+    ///
+    /// # Errors
+    /// [`Error::Name`] as for [`WebSocket::join`]; [`Error::Stopped`] when the server has stopped.
+    pub fn identify(&self, user: &str) -> Result<()> {
+        check_name(user, self.line().shared.limits.name)?;
+        self.line().shared.hub.send(Command::Identify { id: self.line().id, user: Name::from(user) })
+    }
+
+    /// A user to send to.
+    pub fn user(&self, user: &str) -> User {
+        User::new(self.line().shared.clone(), user.into(), Some(self.line().id))
+    }
+
+    /// The request that opened this connection: path, query, parameters, headers, the client's address.
+    pub fn request(&self) -> &Request {
+        &self.line().request
+    }
+
+    /// The part of the path that stood for `{name}` in the route. Short for `request().param(name)`.
+    pub fn param(&self, name: &str) -> &str {
+        self.request().param(name)
+    }
+
+    /// The subprotocol that was agreed on, if any. RFC 6455 §1.9
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.line().subprotocol.as_deref()
+    }
+
+    /// Starts the closing handshake behind everything that waits to be sent: `code` as RFC 6455 §7.4 defines it (1000 to
+    /// 1003, 1007 to 1014, or 3000 to 4999; another becomes 1011), and a reason of at most 123 bytes (a longer one is cut).
+    /// Does not block; messages that the client sent before its answer can still be received.
+    pub fn close(&mut self, code: u16, reason: &str) {
+        let code = CloseCode::from(code);
+        let code = if code.is_allowed() { code } else { CloseCode::Error };
+        self.line_mut().close(code, reason);
+    }
+
+    /// Whether nothing more will be received.
+    pub fn is_closed(&self) -> bool {
+        self.line().closed().is_some() && !self.line().has_more()
+    }
+
+    /// Code and reason of the closing, once [`WebSocket::recv`] has given `None`: the peer's own, 1005 when its Close frame
+    /// had no code, 1006 when there was no Close frame. RFC 6455 §7.1.5
+    pub fn closed(&self) -> Option<(u16, &str)> {
+        self.line().closed()
+    }
+}
+
+impl Drop for WebSocket {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        let mut slot = self.slot.lock();
+        match *slot {
+            Slot::Lent => *slot = Slot::Back(connection),
+            Slot::Back(_) | Slot::Abandoned => {
+                drop(slot);
+                let (code, reason) = match std::thread::panicking() {
+                    true => (CloseCode::Error, "handler failed"),
+                    false => (CloseCode::Normal, ""),
+                };
+                connection.finish(code, reason);
+            }
+        }
+    }
+}
+
+/// [`WebSocket::iter`]
+pub struct Messages<'a> {
+    ws: &'a mut WebSocket,
+}
+
+impl Iterator for Messages<'_> {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        self.ws.recv().ok().flatten()
+    }
+}
+
+impl<'a> IntoIterator for &'a mut WebSocket {
+    type Item = Message;
+    type IntoIter = Messages<'a>;
+
+    fn into_iter(self) -> Messages<'a> {
+        self.iter()
+    }
+}
+
+/// Sends to one client from any thread. Clones are for the same client; it holds nothing open.
+#[derive(Clone)]
+pub struct Sender {
+    outbox: Arc<Outbox>,
+}
+
+impl Sender {
+    /// Sends a message; blocks while the client's outbox is full.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the connection has ended, or a Close frame is on its way.
+    pub fn send(&self, message: impl Into<Message>) -> Result<()> {
+        send(&self.outbox, &message.into(), false)
+    }
+
+    /// Sends a message, or gives up at once.
+    ///
+    /// # Errors
+    /// [`Error::Full`] when the outbox has no room, [`Error::Closed`] as for [`Sender::send`].
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<()> {
+        let message = message.into();
+        let (opcode, payload) = data_of(&message)?;
+        self.outbox.try_send(opcode, payload)
+    }
+}
+
+fn send(outbox: &Arc<Outbox>, message: &Message, more: bool) -> Result<()> {
+    match message {
+        Message::Ping(payload) if payload.len() <= frame::CONTROL_MAX => {
+            outbox.send_control(frame::PING, payload, more);
+            Ok(())
+        }
+        _ => {
+            let (opcode, payload) = data_of(message)?;
+            outbox.send(opcode, payload, more)
+        }
+    }
+}
+
+/// Opcode and payload of a text or binary message; the others are not a handler's to send.
+pub(crate) fn data_of(message: &Message) -> Result<(OpCode, &[u8])> {
+    match message {
+        Message::Text(text) => Ok((frame::TEXT, text.as_bytes())),
+        Message::Binary(binary) => Ok((frame::BINARY, binary)),
+        Message::Close(_) => Err(Error::Config("to close a connection, call `close` instead of sending a Close".into())),
+        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {
+            Err(Error::Config("only text, binary, and pings of at most 125 bytes can be sent".into()))
+        }
+    }
+}
