@@ -4,7 +4,7 @@
 //! ([`Outbox::drain`], never blocks either): the connection's own thread, a writer, or the slow lane. Data frames keep
 //! their order; control frames overtake them, but never cut a frame that has begun to leave.
 
-use super::slow_lane::SlowLane;
+use super::slow_lane::{Held, SlowLane};
 use super::stream::Stream;
 use crate::error::{Error, Result};
 use crate::limits::KIB;
@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem::{swap, take};
 use std::net::Shutdown;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 use tungstenite::Bytes;
 use tungstenite::protocol::frame::coding::{CloseCode, OpCode};
@@ -50,6 +50,8 @@ struct State {
     /// Replies held back while the peer's next messages are handled.
     corked: Vec<u8>,
     cork_watched: bool,
+    /// How often something was let go: what is corked now has been since then.
+    cork_epoch: u32,
     /// A piece that has left in part, and how much of it.
     begun: Option<(Bytes, usize)>,
     control: VecDeque<Bytes>,
@@ -203,15 +205,6 @@ impl Outbox {
         }
     }
 
-    /// The cork's time is up: what it holds must leave now, whatever the connection's own thread is busy with.
-    pub(crate) fn release_cork(self: &Arc<Self>) {
-        let mut state = self.state.lock();
-        state.cork_watched = false;
-        if !state.corked.is_empty() || !state.control.is_empty() {
-            self.drain_if_free(state);
-        }
-    }
-
     /// Waits until everything is written, or nothing ever will be, or `deadline`.
     pub(crate) fn wait_written(&self, deadline: Instant) {
         let mut state = self.state.lock();
@@ -312,8 +305,10 @@ impl Outbox {
     fn watch_cork(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         if !state.cork_watched {
             state.cork_watched = true;
+            let epoch = state.cork_epoch;
             drop(state);
-            self.slow_lane.watch_cork(self);
+            let outbox: Weak<Self> = Arc::downgrade(self);
+            self.slow_lane.watch_held(outbox, epoch);
         }
     }
 
@@ -323,6 +318,7 @@ impl Outbox {
             return;
         }
         state.taken = true;
+        state.cork_epoch = state.cork_epoch.wrapping_add(1);
         if !state.has_pieces() {
             let reply = take(&mut state.corked);
             drop(state);
@@ -419,6 +415,21 @@ impl Outbox {
             state.charged += cost(&piece);
             state.begun = Some((piece, written));
         }
+    }
+}
+
+impl Held for Outbox {
+    fn release(self: Arc<Self>, seen: u32) -> Option<u32> {
+        let mut state = self.state.lock();
+        if state.corked.is_empty() && state.control.is_empty() {
+            state.cork_watched = false;
+        } else if state.cork_epoch == seen {
+            state.cork_watched = false;
+            self.drain_if_free(state);
+        } else {
+            return Some(state.cork_epoch);
+        }
+        None
     }
 }
 

@@ -1,7 +1,7 @@
 //! The slow lane: one thread that waits for everything a connection's own thread does not wait for.
 //!
 //! Full sockets (until they take more, or for the write deadline), peers that were sent a Close by somebody else (until
-//! the close deadline), and corked replies (until the cork's time is up). A client that does not read thus costs a place
+//! the close deadline), and what is held back to leave with more (until the cork's time is up). A client that does not read thus costs a place
 //! in one `poll`, not a thread, and never a moment of anybody else's.
 
 use super::outbox::{Batch, Drained, Outbox};
@@ -16,6 +16,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+/// Something that holds back what is small while more is about to come, and must not do so for long.
+pub(crate) trait Held: Send + Sync {
+    /// Lets go what has been held back since the holding with the number `seen` began. Must not block. When a newer one is
+    /// under way its number: it has its own time.
+    fn release(self: Arc<Self>, seen: u32) -> Option<u32>;
+}
+
 pub(crate) struct SlowLane {
     inbox: Mutex<Inbox>,
     /// Wakes the thread from `poll`.
@@ -27,8 +34,8 @@ pub(crate) struct SlowLane {
 struct Inbox {
     full: Vec<Arc<Outbox>>,
     closing: Vec<Weak<Outbox>>,
-    corked: Vec<Weak<Outbox>>,
-    /// The thread will look here by itself before the next cork's time is up: no need to wake it.
+    held: Vec<(Weak<dyn Held>, u32)>,
+    /// The thread will look here by itself before the time of what is held is up: no need to wake it.
     ticking: bool,
     stopped: bool,
 }
@@ -47,7 +54,7 @@ impl SlowLane {
             cork: limits.cork,
             full: Vec::new(),
             closing: VecDeque::new(),
-            corked: VecDeque::new(),
+            held: VecDeque::new(),
         };
         let shared = slow_lane.clone();
         let run = move || watch.run(&shared);
@@ -68,10 +75,10 @@ impl SlowLane {
         self.nudge();
     }
 
-    /// Lets the corked replies go when the cork's time is up.
-    pub(crate) fn watch_cork(&self, outbox: &Arc<Outbox>) {
+    /// Lets go what is held back since `epoch`, when its time is up.
+    pub(crate) fn watch_held(&self, held: Weak<dyn Held>, epoch: u32) {
         let mut inbox = self.inbox.lock();
-        inbox.corked.push(Arc::downgrade(outbox));
+        inbox.held.push((held, epoch));
         let ticking = std::mem::replace(&mut inbox.ticking, true);
         drop(inbox);
         if !ticking {
@@ -100,7 +107,7 @@ struct Watch {
     full: Vec<Full>,
     /// In the order of their deadlines, as all have the same time.
     closing: VecDeque<(Instant, Weak<Outbox>)>,
-    corked: VecDeque<(Instant, Weak<Outbox>)>,
+    held: VecDeque<(Instant, Weak<dyn Held>, u32)>,
 }
 
 struct Full {
@@ -121,7 +128,7 @@ impl Watch {
             }
             self.drain_full(now, &mut batch);
             self.close_ignored(now);
-            self.release_corks(now);
+            self.release_held(now);
             self.wait(shared);
         }
     }
@@ -135,8 +142,8 @@ impl Watch {
         let deadline = now + self.close_deadline;
         self.closing.extend(inbox.closing.drain(..).map(|outbox| (deadline, outbox)));
         let deadline = now + self.cork;
-        self.corked.extend(inbox.corked.drain(..).map(|outbox| (deadline, outbox)));
-        inbox.ticking = !self.corked.is_empty();
+        self.held.extend(inbox.held.drain(..).map(|(held, epoch)| (deadline, held, epoch)));
+        inbox.ticking = !self.held.is_empty();
         inbox.stopped
     }
 
@@ -174,10 +181,10 @@ impl Watch {
         }
     }
 
-    fn release_corks(&mut self, now: Instant) {
-        while let Some((_, outbox)) = self.corked.pop_front_if(|(deadline, _)| *deadline <= now) {
-            if let Some(outbox) = outbox.upgrade() {
-                outbox.release_cork();
+    fn release_held(&mut self, now: Instant) {
+        while let Some((_, held, epoch)) = self.held.pop_front_if(|(deadline, ..)| *deadline <= now) {
+            if let Some(newer) = held.upgrade().and_then(|held| held.release(epoch)) {
+                self.held.push_back((now + self.cork, held, newer));
             }
         }
     }
@@ -187,7 +194,7 @@ impl Watch {
         let deadlines = [
             self.full.iter().map(|full| full.deadline).min(),
             self.closing.front().map(|(deadline, _)| *deadline),
-            self.corked.front().map(|(deadline, _)| *deadline),
+            self.held.front().map(|(deadline, ..)| *deadline),
         ];
         let timeout = deadlines.into_iter().flatten().min().map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::{io, thread};
 
 /// Outboxes handed over at once. Waking a writer for each would cost more than the write.
-pub(crate) const READY: usize = 64;
+pub(crate) const READY: usize = 256;
 
 pub(crate) struct Writers {
     queue: Sender<Vec<Arc<Outbox>>>,

@@ -3,6 +3,7 @@
 //!
 //! Lives on one thread. Everything other threads may do to it goes through its outbox.
 
+use super::hub_line::HubLine;
 use super::request::Request;
 use super::router::Handler;
 use super::shared::{Registered, Shared};
@@ -25,7 +26,7 @@ use tungstenite::Message;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, OpCode};
 
 /// A connection's read buffer at first; most messages are smaller, and thousands of connections have one each.
-const READ_BUFFER: usize = 2 * KIB;
+const READ_BUFFER: usize = 4 * KIB;
 /// The read buffer of a connection whose client sends much.
 const READ_BUFFER_MAX: usize = 64 * KIB;
 /// After so many reads that needed less, a large read buffer is given back.
@@ -33,7 +34,7 @@ const SMALL_READS: u32 = 16;
 
 pub(crate) struct Connection {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) id: ConnectionId,
+    pub(crate) hub: Arc<HubLine>,
     pub(crate) request: Request,
     pub(crate) subprotocol: Option<String>,
     pub(crate) outbox: Arc<Outbox>,
@@ -115,7 +116,7 @@ impl Connection {
             Outbox::new(stream, shared.limits.outbox, shared.slow_lane.clone(), shared.metrics.clone());
         let mut connection = Self {
             shared: shared.clone(),
-            id: ConnectionId(registered.id),
+            hub: Arc::new(HubLine::new(shared.clone(), ConnectionId(registered.id))),
             request,
             subprotocol,
             outbox: Arc::new(outbox),
@@ -128,8 +129,8 @@ impl Connection {
             in_hub: true,
             _registered: registered,
         };
-        let connect = Command::Connect { id: connection.id, line: connection.outbox.clone() };
-        if shared.hub.send(connect).is_err() {
+        let connect = Command::Connect { id: connection.hub.id, line: connection.outbox.clone() };
+        if connection.hub.send(connect).is_err() {
             connection.in_hub = false;
         }
         connection.session.receive(&mut leftover, now, &mut connection.events);
@@ -140,13 +141,13 @@ impl Connection {
     /// The next message; blocks until there is one. `None`: the connection is closed.
     pub(crate) fn receive(&mut self) -> Result<Option<Message>> {
         loop {
-            if let Some(message) = self.inbox.pop_front() {
+            if let Some(message) = self.next_message() {
                 return Ok(Some(message));
             }
             if self.end.is_some() {
                 return self.ended();
             }
-            self.outbox.flush();
+            self.flush()?;
             let timeout = self.until_deadline();
             self.read(timeout);
         }
@@ -156,13 +157,13 @@ impl Connection {
     pub(crate) fn receive_within(&mut self, timeout: Duration) -> Result<Option<Option<Message>>> {
         let until = Instant::now() + timeout;
         loop {
-            if let Some(message) = self.inbox.pop_front() {
+            if let Some(message) = self.next_message() {
                 return Ok(Some(Some(message)));
             }
             if self.end.is_some() {
                 return self.ended().map(Some);
             }
-            self.outbox.flush();
+            self.flush()?;
             let left = until.saturating_duration_since(Instant::now());
             if self.wait_readable(left.min(self.until_deadline())) {
                 self.read(Duration::from_millis(1));
@@ -181,6 +182,18 @@ impl Connection {
             self.read(Duration::from_millis(1));
         }
         self.inbox.len()
+    }
+
+    fn next_message(&mut self) -> Option<Message> {
+        let message = self.inbox.pop_front()?;
+        self.hub.set_more(!self.inbox.is_empty());
+        Some(message)
+    }
+
+    /// Sends what was held back for the replies to messages that have arrived.
+    fn flush(&self) -> Result<()> {
+        self.outbox.flush();
+        self.hub.flush()
     }
 
     /// Whether other messages of the peer are waiting to be handled.
@@ -329,7 +342,7 @@ impl Connection {
     fn leave_hub(&mut self) {
         if std::mem::take(&mut self.in_hub) {
             // A stopped hub has forgotten everybody.
-            let _ = self.shared.hub.send(Command::Disconnect { id: self.id });
+            let _ = self.hub.send(Command::Disconnect { id: self.hub.id });
         }
     }
 }

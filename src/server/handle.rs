@@ -1,6 +1,8 @@
 //! A running server as the program around it sees it: rooms, users, everybody, and the end. From any thread.
 
 use super::drain::{self, Drain, Report, Running};
+use super::hub_line::HubLine;
+use super::hub_thread::HubCommand;
 use super::shared::Shared;
 use super::websocket::data_of;
 use crate::error::Result;
@@ -59,18 +61,18 @@ impl Handle {
 
     /// A room to send to. It need not exist.
     pub fn room(&self, room: &str) -> Room {
-        Room::new(self.shared.clone(), room.into(), None)
+        Room::new(Via::Hub(self.shared.clone()), room)
     }
 
     /// A user to send to. Nobody needs to be there.
     pub fn user(&self, user: &str) -> User {
-        User::new(self.shared.clone(), user.into(), None)
+        User::new(Via::Hub(self.shared.clone()), user)
     }
 
     /// Sends a message to every open connection. Never blocks: `false` when the hub's queue is full, or the server has
     /// stopped, and the message is lost.
     pub fn broadcast(&self, message: impl Into<Message>) -> bool {
-        encode(message).is_ok_and(|frames| self.shared.hub.try_send(Command::Broadcast { frames }))
+        encode(message).is_ok_and(|frames| self.shared.hub.try_send(Command::Broadcast { frames }).is_ok())
     }
 
     /// Connections that are open now, plain HTTP included.
@@ -99,18 +101,39 @@ impl Handle {
     }
 }
 
+/// How a room or user is reached: from a connection, which waits while the hub's queue is full, or from elsewhere.
+#[derive(Clone)]
+pub(crate) enum Via {
+    Line(Arc<HubLine>),
+    Hub(Arc<Shared>),
+}
+
+impl Via {
+    fn send(&self, command: HubCommand) -> bool {
+        match self {
+            Self::Line(line) => line.send(command).is_ok(),
+            Self::Hub(shared) => shared.hub.try_send(command).is_ok(),
+        }
+    }
+
+    fn id(&self) -> Option<ConnectionId> {
+        match self {
+            Self::Line(line) => Some(line.id),
+            Self::Hub(_) => None,
+        }
+    }
+}
+
 /// A room to send to.
 #[derive(Clone)]
 pub struct Room {
-    shared: Arc<Shared>,
+    via: Via,
     name: Name,
-    /// The connection that sends, if it is one.
-    from: Option<ConnectionId>,
 }
 
 impl Room {
-    pub(crate) fn new(shared: Arc<Shared>, name: Name, from: Option<ConnectionId>) -> Self {
-        Self { shared, name, from }
+    pub(crate) fn new(via: Via, name: &str) -> Self {
+        Self { via, name: name.into() }
     }
 
     pub(crate) fn name(&self) -> Name {
@@ -124,20 +147,22 @@ impl Room {
     /// client that sends too much waits. From elsewhere it never blocks. `false`: the queue was full or the server has
     /// stopped, and the message is lost.
     pub fn send(&self, message: impl Into<Message>) -> bool {
-        self.send_but(message, None)
+        self.send_but(&message.into(), None)
     }
 
-    /// [`Room::send`] to all members but the sender.
+    /// [`Room::send`] to all members but the connection that sends.
     pub fn send_others(&self, message: impl Into<Message>) -> bool {
-        self.send_but(message, self.from)
+        self.send_but(&message.into(), self.via.id())
     }
 
-    fn send_but(&self, message: impl Into<Message>, except: Option<ConnectionId>) -> bool {
-        let Ok(frames) = encode(message) else { return false };
-        let command = Command::SendRoom { room: self.name.clone(), frames, except };
-        match self.from {
-            Some(_) => self.shared.hub.send(command).is_ok(),
-            None => self.shared.hub.try_send(command),
+    fn send_but(&self, message: &Message, except: Option<ConnectionId>) -> bool {
+        let Ok((opcode, payload)) = data_of(message) else { return false };
+        match &self.via {
+            Via::Line(line) => line.send_room(&self.name, except, opcode, payload).is_ok(),
+            Via::Hub(shared) => {
+                let frames = frame::encode(opcode, payload);
+                shared.hub.try_send(Command::SendRoom { room: self.name.clone(), frames, except }).is_ok()
+            }
         }
     }
 }
@@ -145,14 +170,13 @@ impl Room {
 /// A user to send to.
 #[derive(Clone)]
 pub struct User {
-    shared: Arc<Shared>,
+    via: Via,
     name: Name,
-    from: Option<ConnectionId>,
 }
 
 impl User {
-    pub(crate) fn new(shared: Arc<Shared>, name: Name, from: Option<ConnectionId>) -> Self {
-        Self { shared, name, from }
+    pub(crate) fn new(via: Via, name: &str) -> Self {
+        Self { via, name: name.into() }
     }
 
     /// Sends a message to every connection of the user; blocks and fails as [`Room::send`] does. When the user has no
@@ -164,23 +188,19 @@ impl User {
     /// [`User::send`]; when the user has no connection, `otherwise` goes to the connection that sends.
     pub fn send_or(&self, message: impl Into<Message>, otherwise: impl Into<Message>) -> bool {
         let Ok(frames) = encode(otherwise) else { return false };
-        self.send_with(message, self.from.map(|from| (from, frames)))
+        self.send_with(message, self.via.id().map(|from| (from, frames)))
     }
 
     /// Closes all connections of the user with this code and reason; the same rules as for
     /// [`WebSocket::close`](crate::WebSocket::close).
     pub fn close(&self, code: u16, reason: &str) -> bool {
         let frame = frame::encode_close(code.into(), reason);
-        self.shared.hub.try_send(Command::CloseUser { user: self.name.clone(), frame })
+        self.via.send(Command::CloseUser { user: self.name.clone(), frame })
     }
 
     fn send_with(&self, message: impl Into<Message>, otherwise: Option<(ConnectionId, Bytes)>) -> bool {
         let Ok(frames) = encode(message) else { return false };
-        let command = Command::SendUser { user: self.name.clone(), frames, otherwise };
-        match self.from {
-            Some(_) => self.shared.hub.send(command).is_ok(),
-            None => self.shared.hub.try_send(command),
-        }
+        self.via.send(Command::SendUser { user: self.name.clone(), frames, otherwise })
     }
 }
 

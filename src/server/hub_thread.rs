@@ -8,7 +8,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::net::outbox::{Outbox, Pushed};
 use crate::net::writers::{READY, Writers};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -46,17 +46,19 @@ impl HubQueue {
         })
     }
 
-    /// Never waits: `false` when the queue is full or the hub has stopped.
-    pub(crate) fn try_send(&self, command: HubCommand) -> bool {
+    /// Never waits. Gives the command back when the queue is full; `Err(None)`: the hub has stopped.
+    pub(crate) fn try_send(&self, command: HubCommand) -> Result<(), Option<HubCommand>> {
         let size = command.size();
         if !self.room.try_take(size) {
-            return false;
+            return Err(Some(command));
         }
-        let sent = self.commands.try_send(Some(command)).is_ok();
-        if !sent {
+        self.commands.try_send(Some(command)).map_err(|refused| {
             self.room.free(size);
-        }
-        sent
+            match refused {
+                TrySendError::Full(command) => command,
+                TrySendError::Disconnected(_) => None,
+            }
+        })
     }
 
     /// Ends the hub after what is in the queue.
@@ -217,7 +219,6 @@ mod tests {
             took.send(()).unwrap();
         });
         while bound.waiting.load(SeqCst) == 0 {
-            thread::yield_now();
         }
         assert!(taken.try_recv().is_err());
         bound.free(60);

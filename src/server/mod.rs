@@ -1,7 +1,7 @@
 //! The parts put together: who accepts, who answers, who runs the handlers, who ends it all.
 //!
 //! In reading order: `builder` and `handle` are what a program sees; `accept`, `front`, `connection` are the way of one
-//! client; `hub_thread` drives the hub; `drain` stops everything.
+//! client; `hub_line` leads to the hub and `hub_thread` drives it; `drain` stops everything.
 
 mod accept;
 mod builder;
@@ -9,6 +9,7 @@ mod connection;
 mod drain;
 mod front;
 mod handle;
+mod hub_line;
 mod hub_thread;
 mod request;
 mod router;

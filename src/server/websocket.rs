@@ -1,7 +1,7 @@
 //! What a handler holds: receive, send, rooms, close. And the sender that other threads hold.
 
 use super::connection::{Connection, Slot};
-use super::handle::{Room, User};
+use super::handle::{Room, User, Via};
 use super::request::{Request, check_name};
 use crate::error::{Error, Result};
 use crate::hub::{Command, Name};
@@ -129,8 +129,8 @@ impl WebSocket {
     /// character; [`Error::Stopped`] when the server has stopped.
     pub fn join(&self, room: &str) -> Result<Room> {
         check_name(room, self.line().shared.limits.name)?;
-        let room = self.room(room);
-        self.line().shared.hub.send(Command::Join { id: self.line().id, room: room.name() })?;
+        let (room, hub) = (self.room(room), &self.line().hub);
+        hub.send(Command::Join { id: hub.id, room: room.name() })?;
         Ok(room)
     }
 
@@ -139,12 +139,13 @@ impl WebSocket {
     /// # Errors
     /// [`Error::Stopped`] when the server has stopped.
     pub fn leave(&self, room: &str) -> Result<()> {
-        self.line().shared.hub.send(Command::Leave { id: self.line().id, room: room.into() })
+        let hub = &self.line().hub;
+        hub.send(Command::Leave { id: hub.id, room: room.into() })
     }
 
     /// A room to send to, joined or not.
     pub fn room(&self, room: &str) -> Room {
-        Room::new(self.line().shared.clone(), room.into(), Some(self.line().id))
+        Room::new(Via::Line(self.line().hub.clone()), room)
     }
 
     /// Makes this connection one of the user's: what is sent to the user arrives here. A user may have many connections,
@@ -154,12 +155,13 @@ impl WebSocket {
     /// [`Error::Name`] as for [`WebSocket::join`]; [`Error::Stopped`] when the server has stopped.
     pub fn identify(&self, user: &str) -> Result<()> {
         check_name(user, self.line().shared.limits.name)?;
-        self.line().shared.hub.send(Command::Identify { id: self.line().id, user: Name::from(user) })
+        let hub = &self.line().hub;
+        hub.send(Command::Identify { id: hub.id, user: Name::from(user) })
     }
 
     /// A user to send to.
     pub fn user(&self, user: &str) -> User {
-        User::new(self.line().shared.clone(), user.into(), Some(self.line().id))
+        User::new(Via::Line(self.line().hub.clone()), user)
     }
 
     /// The request that opened this connection: path, query, parameters, headers, the client's address.

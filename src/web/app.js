@@ -10,6 +10,7 @@ import { echoLink, paintEcho, startEcho } from './echo.js';
 import { currentLanguage, guestName, setLanguage, t } from './i18n.js';
 
 const ITEMS_KEPT = 500; // messages per conversation; older ones are forgotten
+const TEXT_KEPT = 4_000_000; // characters per conversation, likewise
 const GROUPED_WITHIN = 5 * 60_000; // ms; one sender's messages closer than this share a heading
 
 // ---- Settings: kept in the browser, and the page works without storage ----
@@ -53,7 +54,7 @@ const currentLink = () => current?.link() ?? echoLink;
 function converse(kind, name) {
   const known = conversations.get(keyOf(kind, name));
   if (known) return known;
-  const conversation = { kind, name, items: [], seen: new Set(), unread: 0, missed: 0, draft: '' };
+  const conversation = { kind, name, items: [], seen: new Set(), size: 0, unread: 0, missed: 0, draft: '' };
   if (kind === 'direct') {
     conversation.link = () => direct.link;
     conversation.outbox = () => direct.outbox;
@@ -139,15 +140,16 @@ function receive(conversation, data) {
   const own = typeof data === 'string' && conversation.outbox().confirm(data);
   const parsed = parse(data);
   const ours = parsed && typeof parsed.from === 'string' && parsed.from !== '' && typeof parsed.text === 'string';
-  if ((ours && repeated(conversation, parsed, data)) || own) return;
+  if ((ours && repeated(conversation, parsed.id, parsed.from, parsed.text)) || own) return;
   arrived(conversation, ours ? { from: parsed.from, text: parsed.text } : { from: null, text: verbatim(data) });
 }
 
-/** Whether this very message was here before: sent again after a broken connection, known by its id. */
-function repeated({ seen }, { id }, data) {
+/** Whether this message was here before: sent again after a broken connection, known by its id. */
+function repeated({ seen }, id, from, text) {
   if (typeof id !== 'string') return false;
-  if (seen.has(data)) return true;
-  seen.add(data);
+  const key = JSON.stringify([id.slice(0, 64), from.slice(0, 128), text.length, text.slice(0, 64)]);
+  if (seen.has(key)) return true;
+  seen.add(key);
   if (ITEMS_KEPT < seen.size) seen.delete(seen.values().next().value);
   return false;
 }
@@ -170,7 +172,7 @@ function receiveDirect(data) {
   }
   if (typeof from !== 'string' || typeof text !== 'string' || direct.outbox.confirm(data)) return;
   const conversation = converse('direct', from);
-  if (!repeated(conversation, parsed, data)) arrived(conversation, { from, text });
+  if (!repeated(conversation, parsed.id, from, text)) arrived(conversation, { from, text });
 }
 
 function arrived(conversation, { from, text }) {
@@ -195,7 +197,12 @@ function addItem(conversation, item) {
   const previous = conversation.items.at(-1);
   item.again = previous?.from === item.from && previous.own === item.own && item.at - previous.at < GROUPED_WITHIN;
   conversation.items.push(item);
-  if (ITEMS_KEPT < conversation.items.length) conversation.items.shift().element?.remove();
+  conversation.size += item.text.length;
+  while (ITEMS_KEPT < conversation.items.length || (TEXT_KEPT < conversation.size && 1 < conversation.items.length)) {
+    const oldest = conversation.items.shift();
+    conversation.size -= oldest.text.length;
+    oldest.element?.remove();
+  }
   if (conversation !== current) return;
   fresh.push(item);
   soon();
@@ -562,3 +569,4 @@ startEcho();
 startInspector();
 showInspector(stored('inspector') === 'open');
 follow();
+document.body.classList.add('ready'); // shown at once and whole, in the right language

@@ -9,6 +9,8 @@ const STABLE_AFTER = 5_000; // ms open until the attempts count from zero again,
 const CONNECT_LIMIT = 10_000; // ms for the opening handshake
 const SILENCE_LIMIT = 10_000; // ms without an echo, and without anything else, until the line is taken for dead
 const TRIES = 3; // times one message is sent before it counts as failed
+const RETURN_LIMIT = RETRY_MAX + 2_000; // ms after a reconnect in which somebody we write to may still be on the way back
+const RETURN_CHECK = 1_000; // ms between two tries within it
 const FRAMES_KEPT = 200;
 
 export const TEXT = 0x1;
@@ -209,6 +211,8 @@ export class Outbox {
    * not there: so what waited through the outage waits a moment longer, until most of them are back.
    */
   resume() {
+    this.resumedAt = performance.now();
+    for (const item of this.queue) item.outlasted = 0 < this.link.patience;
     clearTimeout(this.hold);
     this.hold = null;
     if (!this.unsent || this.link.patience === 0) return this.flush();
@@ -220,9 +224,14 @@ export class Outbox {
 
   flush() {
     if (this.hold) return;
+    const absent = new Set(); // recipients still awaited: what is for them keeps its order
     for (const item of this.queue) {
       if (item.status === 'sent' && !this.echoes) return;
-      if (item.status !== 'waiting') continue;
+      if (item.status !== 'waiting' || absent.has(item.to)) continue;
+      if (performance.now() < item.notBefore) {
+        absent.add(item.to);
+        continue;
+      }
       item.wire ??= this.encode(item);
       const frame = this.link.send(item.wire);
       if (!frame) return;
@@ -245,7 +254,19 @@ export class Outbox {
   /** The server refused what is under way. Returns the item, if there is one. */
   refuse(error) {
     const item = this.queue.find((i) => i.status === 'sent');
-    if (item) this.settle(item, 'failed', error);
+    if (!item) return null;
+    const returning = error.code === 'no_such_user' && item.outlasted && performance.now() - this.resumedAt < RETURN_LIMIT;
+    if (!returning) {
+      this.settle(item, 'failed', error);
+      return item;
+    }
+    // The outage hit the recipient too, whose page has not reconnected yet.
+    clearTimeout(item.timer);
+    item.notBefore = performance.now() + RETURN_CHECK;
+    item.tries -= 1;
+    this.set(item, 'waiting');
+    setTimeout(() => this.flush(), RETURN_CHECK + 1);
+    this.flush();
     return item;
   }
 
@@ -287,6 +308,7 @@ export class Outbox {
   settle(item, status, error) {
     clearTimeout(item.timer);
     this.queue.splice(this.queue.indexOf(item), 1);
+    item.wire = null; // a megabyte, perhaps
     this.set(item, status, error);
     this.flush();
   }

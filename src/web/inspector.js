@@ -8,7 +8,7 @@ import { closeMeaning, t } from './i18n.js';
 const opcodeName = { [TEXT]: 'text', [BINARY]: 'binaryOp', [CLOSE]: 'closeOp' };
 let link = null;
 let picked = null; // the frame whose anatomy is shown; null: always the newest
-let shown = null; // the frame and language the anatomy was drawn for
+let shown; // the frame whose anatomy is drawn, null for none; undefined: draw it anew
 let clearedAt = 0;
 const stick = stickToEnd($('frames'));
 const rows = new Map(); // log entry -> { item, button, rtt }, the last two for frames only
@@ -28,7 +28,7 @@ export function inspect(next) {
 /** Draws everything anew, for example in another language. */
 export function reset() {
   rows.clear();
-  shown = null;
+  shown = undefined;
   $('frames').replaceChildren();
 }
 

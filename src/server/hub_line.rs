@@ -1,0 +1,137 @@
+//! A connection's line to the hub: its commands in the order they were given.
+//!
+//! While other messages of the client wait to be handled, what it sends to one room is gathered and reaches the hub as one
+//! command: the hub wakes once, and the room's members get one write. What is held back leaves when the handler is done with
+//! what has arrived, or by the slow lane when it is busy for longer.
+
+use super::hub_thread::HubCommand;
+use super::shared::Shared;
+use crate::error::Result;
+use crate::hub::{Command, ConnectionId, Name};
+use crate::limits::KIB;
+use crate::net::slow_lane::Held;
+use crate::wire::frame;
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use tungstenite::Bytes;
+use tungstenite::protocol::frame::coding::OpCode;
+
+/// Gathered frames leave when they come to that.
+const GATHER: usize = 16 * KIB;
+
+pub(crate) struct HubLine {
+    shared: Arc<Shared>,
+    pub(crate) id: ConnectionId,
+    /// Other messages of the client wait to be handled.
+    more: AtomicBool,
+    held: Mutex<HeldFrames>,
+}
+
+/// What one client sends to one room.
+#[derive(Default)]
+struct HeldFrames {
+    room: Option<(Name, Option<ConnectionId>)>,
+    frames: Vec<u8>,
+    /// How often something began to be held back.
+    epoch: u32,
+    watched: bool,
+}
+
+impl HubLine {
+    pub(crate) fn new(shared: Arc<Shared>, id: ConnectionId) -> Self {
+        Self { shared, id, more: AtomicBool::new(false), held: Mutex::default() }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Whether what is sent now may wait for what will be sent next.
+    pub(crate) fn set_more(&self, more: bool) {
+        self.more.store(more, Relaxed);
+    }
+
+    /// Waits while the hub's queue is full.
+    pub(crate) fn send(&self, command: HubCommand) -> Result<()> {
+        let mut held = self.held.lock();
+        self.flush_held(&mut held)?;
+        self.shared.hub.send(command)
+    }
+
+    /// A message to the members of a room, but for `except`.
+    pub(crate) fn send_room(
+        self: &Arc<Self>,
+        room: &Name,
+        except: Option<ConnectionId>,
+        opcode: OpCode,
+        payload: &[u8],
+    ) -> Result<()> {
+        let mut held = self.held.lock();
+        if held.room.as_ref().is_some_and(|(name, but)| name != room || *but != except) {
+            self.flush_held(&mut held)?;
+        }
+        let more = self.more.load(Relaxed) && payload.len() < GATHER;
+        if held.room.is_none() {
+            if !more {
+                let frames = frame::encode(opcode, payload);
+                return self.shared.hub.send(Command::SendRoom { room: room.clone(), frames, except });
+            }
+            held.room = Some((room.clone(), except));
+            held.epoch = held.epoch.wrapping_add(1);
+        }
+        frame::encode_into(&mut held.frames, opcode, payload, None);
+        if !more || GATHER <= held.frames.len() {
+            return self.flush_held(&mut held);
+        }
+        self.watch(held);
+        Ok(())
+    }
+
+    /// Sends what is held back.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.flush_held(&mut self.held.lock())
+    }
+
+    fn flush_held(&self, held: &mut HeldFrames) -> Result<()> {
+        match held.take() {
+            Some(command) => self.shared.hub.send(command),
+            None => Ok(()),
+        }
+    }
+
+    fn watch(self: &Arc<Self>, mut held: MutexGuard<'_, HeldFrames>) {
+        if !held.watched {
+            held.watched = true;
+            let epoch = held.epoch;
+            drop(held);
+            let line: Weak<Self> = Arc::downgrade(self);
+            self.shared.slow_lane.watch_held(line, epoch);
+        }
+    }
+}
+
+impl HeldFrames {
+    fn take(&mut self) -> Option<HubCommand> {
+        let (room, except) = self.room.take()?;
+        Some(Command::SendRoom { room, frames: Bytes::from(std::mem::take(&mut self.frames)), except })
+    }
+}
+
+impl Held for HubLine {
+    fn release(self: Arc<Self>, seen: u32) -> Option<u32> {
+        // The connection's own thread is at it, perhaps waiting for the hub: it will see to it.
+        let Some(mut held) = self.held.try_lock() else { return Some(seen) };
+        if held.room.is_some() && held.epoch != seen {
+            return Some(held.epoch);
+        }
+        held.watched = false;
+        let refused = self.shared.hub.try_send(held.take()?).err().flatten();
+        let Some(Command::SendRoom { room, frames, except }) = refused else { return None };
+        // The hub's queue is full. What is held keeps its place and is tried again.
+        held.room = Some((room, except));
+        held.frames = frames.into();
+        held.watched = true;
+        Some(held.epoch)
+    }
+}
