@@ -3,7 +3,7 @@
 
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 use socket2::SockRef;
 use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -41,6 +41,12 @@ impl Stream {
                 result => return result,
             }
         }
+    }
+
+    /// Reads what there is now. `WouldBlock`: nothing.
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (read, _) = recv(&self.socket, buffer, RecvFlags::DONTWAIT)?;
+        Ok(read)
     }
 
     fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {

@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, OpCode};
 
-/// A connection's read buffer at first; most messages are smaller, and thousands of connections have one each.
-const READ_BUFFER: usize = 4 * KIB;
+/// A connection's read buffer at first: thousands of connections have one each, and most messages are smaller.
+const READ_BUFFER: usize = KIB;
 /// The read buffer of a connection whose client sends much.
 const READ_BUFFER_MAX: usize = 64 * KIB;
 /// After so many reads that needed less, a large read buffer is given back.
@@ -108,7 +108,7 @@ pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
 
 impl Connection {
     fn open(shared: &Arc<Shared>, opening: Opening) -> Self {
-        let Opening { stream, registered, request, subprotocol, mut leftover } = opening;
+        let Opening { stream, registered, request, subprotocol, leftover } = opening;
         let now = Instant::now();
         shared.metrics.upgraded.add(1);
         shared.metrics.websockets.add(1);
@@ -121,7 +121,7 @@ impl Connection {
             subprotocol,
             outbox: Arc::new(outbox),
             session: Session::new(Role::Server, &shared.limits, now),
-            buffer: vec![0; READ_BUFFER],
+            buffer: leftover,
             small_reads: 0,
             events: Vec::new(),
             inbox: VecDeque::new(),
@@ -133,7 +133,9 @@ impl Connection {
         if connection.hub.send(connect).is_err() {
             connection.in_hub = false;
         }
-        connection.session.receive(&mut leftover, now, &mut connection.events);
+        connection.session.receive(&mut connection.buffer, now, &mut connection.events);
+        connection.buffer.resize(READ_BUFFER, 0);
+        connection.buffer.shrink_to_fit();
         connection.handle_events();
         connection
     }
@@ -166,7 +168,7 @@ impl Connection {
             self.flush()?;
             let left = until.saturating_duration_since(Instant::now());
             if self.wait_readable(left.min(self.until_deadline())) {
-                self.read(Duration::from_millis(1));
+                self.read_waiting();
             } else if left.is_zero() {
                 return Ok(None);
             } else {
@@ -179,7 +181,7 @@ impl Connection {
     /// How many messages are complete, after taking in what has arrived. Never blocks.
     pub(crate) fn pending(&mut self) -> usize {
         while self.end.is_none() && self.inbox.len() < 1024 && self.wait_readable(Duration::ZERO) {
-            self.read(Duration::from_millis(1));
+            self.read_waiting();
         }
         self.inbox.len()
     }
@@ -275,29 +277,53 @@ impl Connection {
         }
     }
 
-    /// One read, and whatever comes of it.
+    /// Reads what there is, blocking for `timeout` at most, and does whatever comes of it. A full buffer means that there
+    /// may be more: it is taken at once, so that what was sent together is handled together.
     fn read(&mut self, timeout: Duration) {
-        match self.outbox.stream().read(&mut self.buffer, timeout) {
+        let result = self.outbox.stream().read(&mut self.buffer, timeout);
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.session.tick(Instant::now(), &mut self.events);
+        }
+        if self.take_in(result) {
+            self.read_waiting();
+        } else {
+            self.handle_events();
+        }
+    }
+
+    /// [`Connection::read`] that never blocks.
+    fn read_waiting(&mut self) {
+        loop {
+            let result = self.outbox.stream().try_read(&mut self.buffer);
+            if !self.take_in(result) {
+                return self.handle_events();
+            }
+        }
+    }
+
+    /// What a read came to. `true`: there may be more.
+    fn take_in(&mut self, result: io::Result<usize>) -> bool {
+        let size = self.buffer.len();
+        match result {
             Ok(0) => self.end = Some(End::Eof),
             Ok(read) => {
                 self.session.receive(&mut self.buffer[..read], Instant::now(), &mut self.events);
                 self.fit_buffer(read);
+                return read == size && size < READ_BUFFER_MAX;
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.session.tick(Instant::now(), &mut self.events);
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => self.end = Some(End::Io(error)),
         }
-        self.handle_events();
+        false
     }
 
     /// Grows the buffer for a client that fills it, shrinks it for one that no longer does.
     fn fit_buffer(&mut self, read: usize) {
         let size = self.buffer.len();
         if read == size && size < READ_BUFFER_MAX {
-            self.buffer.resize(size * 2, 0);
+            self.buffer.resize(size * 4, 0);
         }
-        self.small_reads = if read <= READ_BUFFER / 2 { self.small_reads + 1 } else { 0 };
+        self.small_reads = if read <= READ_BUFFER { self.small_reads + 1 } else { 0 };
         if SMALL_READS < self.small_reads && READ_BUFFER < size {
             self.buffer = vec![0; READ_BUFFER];
         }

@@ -54,8 +54,6 @@ pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
     if let (Some(handler), true) = (&route.websocket, handshake::wants_upgrade(&request.head)) {
         let (handler, opening) = match upgrade(shared, &stream, &request) {
             Ok(subprotocol) => {
-                // A thousand idle connections need not keep what their requests had room for.
-                input.shrink_to_fit();
                 (handler, Opening { stream, registered, request, subprotocol, leftover: input })
             }
             Err(stop) => return refuse(shared, &stream, stop, false),

@@ -201,7 +201,7 @@ function addItem(conversation, item) {
   while (ITEMS_KEPT < conversation.items.length || (TEXT_KEPT < conversation.size && 1 < conversation.items.length)) {
     const oldest = conversation.items.shift();
     conversation.size -= oldest.text.length;
-    oldest.element?.remove();
+    if (oldest.element) gone.push(oldest.element);
   }
   if (conversation !== current) return;
   fresh.push(item);
@@ -211,6 +211,7 @@ function addItem(conversation, item) {
 // ---- Drawing: collected, so that a flood of messages costs one layout per turn ----
 
 const fresh = []; // items of the current conversation without an element on the page yet
+const gone = []; // elements of forgotten items, still on the page
 let drawing = null;
 
 /** Asks for a draw(), which brings everything up to date with the state above. */
@@ -220,6 +221,8 @@ function soon() {
 
 function draw() {
   drawing = null;
+  stick.check();
+  for (const element of gone.splice(0)) element.remove();
   const items = fresh.splice(0).filter((item) => item.conversation === current && current.items.includes(item));
   if (items.length) {
     $('messages').append(...items.map(elementOf));

@@ -278,6 +278,8 @@ export class Outbox {
       const largest = open.reduce((a, b) => (b.frame.size > a.frame.size ? b : a));
       this.settle(largest, 'failed', { code: 'tooLarge' });
     }
+    // Messages are taken in order: if one of them broke the connection, it was the oldest. The others' tries do not count.
+    for (const item of open.slice(1)) item.tries -= 1;
     for (const item of open) {
       if (item.status !== 'sent') continue;
       if (item.tries < TRIES) this.set(item, 'waiting');

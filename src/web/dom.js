@@ -33,19 +33,32 @@ export const milliseconds = (ms) => (ms === null ? '–' : `${ms < 10 ? ms.toFix
  * `ended()` is called whenever it comes to its end.
  */
 export function stickToEnd(el, ended = () => {}) {
+  let top = 0; // where we last left it
+  const follow = (yes) => {
+    stick.following = yes;
+    // The browser's own anchoring keeps the place of a reader when old messages go; at the end it would pull us off it.
+    el.style.overflowAnchor = yes ? 'none' : 'auto';
+  };
+  const look = () => follow(el.scrollHeight - el.scrollTop - el.clientHeight < 40);
   const stick = {
     following: true,
     toEnd() {
-      stick.following = true;
+      follow(true);
       el.scrollTop = el.scrollHeight;
+      top = el.scrollTop;
+    },
+    /** To be called before something is added: somebody may have scrolled whose scroll event is still to come. */
+    check() {
+      if (el.scrollTop !== top) look();
     },
     /** To be called after something was added. */
     keep() {
-      if (stick.following) el.scrollTop = el.scrollHeight;
+      if (stick.following) stick.toEnd();
     },
   };
   el.addEventListener('scroll', () => {
-    stick.following = el.scrollHeight - el.scrollTop - el.clientHeight < 40;
+    stick.check();
+    top = el.scrollTop;
     if (stick.following) ended();
   });
   new ResizeObserver(() => stick.keep()).observe(el);

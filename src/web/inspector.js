@@ -38,6 +38,7 @@ export function refresh() {
   const list = $('frames');
   const entries = link.frames.filter((entry) => clearedAt < entry.at);
 
+  stick.check();
   const current = new Set(entries);
   for (const [entry, { item }] of rows) {
     if (current.has(entry)) continue;
