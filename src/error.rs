@@ -58,14 +58,23 @@ impl fmt::Display for Error {
                  (port 0 takes any free one)"
             ),
             Self::Bind(address, error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                write!(f, "cannot listen on {address}: not permitted; ports below 1024 need privileges, try a higher one")
+                write!(
+                    f,
+                    "cannot listen on {address}: not permitted; ports below 1024 need privileges, try a higher one"
+                )
             }
             Self::Bind(address, error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                write!(f, "cannot listen on {address}: this machine has no such address; try 127.0.0.1 or 0.0.0.0")
+                write!(
+                    f,
+                    "cannot listen on {address}: this machine has no such address; try 127.0.0.1 or 0.0.0.0"
+                )
             }
             Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Address(address, error) => {
-                write!(f, "`{address}` is not an address to listen on ({error}); write HOST:PORT, as 127.0.0.1:9527")
+                write!(
+                    f,
+                    "`{address}` is not an address to listen on ({error}); write HOST:PORT, as 127.0.0.1:9527"
+                )
             }
             Self::Config(what) | Self::Name(what) => f.write_str(what),
             Self::Closed => f.write_str("the connection is closed"),

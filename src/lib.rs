@@ -1,4 +1,62 @@
-//! Switchboard.
+//! A real-time WebSocket server and library without async.
+//!
+//! A telephone switchboard: every caller has a line, one operator knows who is on which line and in which room, and plugs
+//! messages through. Here every connection has a thread, one hub thread knows users and rooms, and messages go out through
+//! each connection's writer channel. There is no async runtime anywhere in the dependency tree.
+//!
+//! ```
+//! use switchboard::{Result, Server, WebSocket};
+//!
+//! fn echo(mut ws: WebSocket) -> Result<()> {
+//!     while let Some(message) = ws.recv()? {
+//!         ws.send(message)?;
+//!     }
+//!     Ok(())
+//! }
+//!
+//! # fn main() -> Result<()> {
+//! let server = Server::builder().route("/echo", echo).bind("127.0.0.1:0")?.start()?; // returns at once
+//! server.room("lobby").send("hello"); // from any thread, never blocks
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is where
+//!
+//! Read in this order; imports point only from later to earlier.
+//!
+//! | layer | what it owns |
+//! |---|---|
+//! | `limits`, `metrics`, `error` | every bound and timer in one place; counters; what can go wrong, by who can mend it |
+//! | `wire` | bytes to messages and back, as pure state machines: frames, messages, sessions, HTTP heads, handshakes |
+//! | `hub` | who is in which room: commands to deliveries, as a pure state machine |
+//! | `net` | sockets, outboxes, the shared writers, the slow lane, the thread pool and its budget |
+//! | `server` | the builder, the way of a connection, the hub's thread, the end |
+//!
+//! The way of a message: bytes in → `net::stream` → `wire::session` → `wire::frame`, `wire::message` → your handler → a
+//! command in the hub's bounded queue → `hub` → encoded once → `net::outbox` → a writer → bytes out.
+//!
+//! # What never happens
+//!
+//! - `wire` and `hub` name no socket, thread, clock, lock or log; they do not know each other.
+//! - The hub waits for nobody: it makes no socket call and takes no lock under which one is made.
+//! - No queue is unbounded; no number from a peer reaches an allocation before it met a limit.
+//! - A peer cannot cause a panic, an abort or an exit. A handler's panic ends its own connection (1011).
+//! - The library installs no logger, signal handler or panic hook, prints nothing and never exits.
+//!
+//! # What it logs
+//!
+//! Through the [`log`](https://docs.rs/log) facade:
+//!
+//! | level | says |
+//! |---|---|
+//! | `error` | a handler panicked, or the system refused what the server cannot do without |
+//! | `warn` | a handler failed, descriptors or threads ran out: somebody should look |
+//! | `info` | the server stops; a peer broke the protocol, answered no ping, or was cut as a slow consumer |
+//! | `debug` | each connection's beginning and end, each refusal |
+//!
+//! A message's payload is never logged above `trace`.
+
 mod error;
 mod hub;
 mod limits;

@@ -161,6 +161,8 @@ mod tests {
         let wrong = |limits: Limits| limits.check().unwrap_err().to_string();
         assert!(wrong(Limits { outbox: 10, ..Limits::default() }).contains("`outbox`"));
         assert!(wrong(Limits { stack: 1, ..Limits::default() }).contains("`stack`"));
-        assert!(wrong(Limits { ping_timeout: Duration::ZERO, ..Limits::default() }).contains("`ping_timeout`"));
+        assert!(
+            wrong(Limits { ping_timeout: Duration::ZERO, ..Limits::default() }).contains("`ping_timeout`")
+        );
     }
 }

@@ -108,7 +108,15 @@ mod tests {
         for text in ["", "hello", "{", r#"{"to_user":"bob","message":"#] {
             check(text, Err("bad_json"));
         }
-        for text in ["[]", "1", "null", "{}", r#"{"to_user":"bob"}"#, r#"{"message":"hi"}"#, r#"{"to_user":1,"message":"hi"}"#] {
+        for text in [
+            "[]",
+            "1",
+            "null",
+            "{}",
+            r#"{"to_user":"bob"}"#,
+            r#"{"message":"hi"}"#,
+            r#"{"to_user":1,"message":"hi"}"#,
+        ] {
             check(text, Err("bad_request"));
         }
         assert!(address("ann", Message::binary(&b"{}"[..])).is_err());

@@ -42,7 +42,8 @@ pub(crate) fn run(options: Serve) -> Result<()> {
     let drain = Drain::within(options.drain);
     let limits = limits(&options);
     let wanted = limits.connections;
-    let server = routes::all().limits(limits).origins(origins(options.allow_origin)).bind(&options.bind)?.start()?;
+    let server =
+        routes::all().limits(limits).origins(origins(options.allow_origin)).bind(&options.bind)?.start()?;
     announce(&server, wanted)?;
     signals.forever().next();
     thread::spawn(move || {
@@ -94,7 +95,10 @@ fn announce(server: &switchboard::Server, wanted: Option<usize>) -> Result<()> {
         }
         wanted => {
             let asked = wanted.map(|wanted| format!(" (of {wanted} asked for)")).unwrap_or_default();
-            eprintln!("room for {} connections{asked}: {} binds, {}", budget.connections, budget.limit, budget.advice);
+            eprintln!(
+                "room for {} connections{asked}: {} binds, {}",
+                budget.connections, budget.limit, budget.advice
+            );
         }
     }
     eprintln!("Ctrl-C stops");

@@ -12,7 +12,8 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
         "g" => 1 << 30,
         _ => return Err(format!("`{unit}` is no unit of size; write bytes, or K, M, G, as 64K")),
     };
-    let number: usize = number.parse().map_err(|_| "write a whole number of bytes, or with K, M, G, as 64K")?;
+    let number: usize =
+        number.parse().map_err(|_| "write a whole number of bytes, or with K, M, G, as 64K")?;
     number.checked_mul(factor).ok_or_else(|| "this is more than the machine can address".into())
 }
 
@@ -24,10 +25,18 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
         "" | "s" => 1000,
         "m" | "min" => 60_000,
         "h" => 3_600_000,
-        _ => return Err(format!("`{unit}` is no unit of time; write seconds, or ms, s, m, h, as 20s or 500ms")),
+        _ => {
+            return Err(format!(
+                "`{unit}` is no unit of time; write seconds, or ms, s, m, h, as 20s or 500ms"
+            ));
+        }
     };
-    let number: u64 = number.parse().map_err(|_| "write a whole number with ms, s, m or h, as 20s or 500ms")?;
-    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(|| "this is longer than time itself".into())
+    let number: u64 =
+        number.parse().map_err(|_| "write a whole number with ms, s, m or h, as 20s or 500ms")?;
+    number
+        .checked_mul(millis)
+        .map(Duration::from_millis)
+        .ok_or_else(|| "this is longer than time itself".into())
 }
 
 fn split(text: &str) -> (&str, &str) {
@@ -42,7 +51,9 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [("0", 0), ("17", 17), ("64K", 65_536), ("64 kb", 65_536), ("1MiB", 1 << 20), ("2g", 2 << 30)] {
+        for (text, bytes) in
+            [("0", 0), ("17", 17), ("64K", 65_536), ("64 kb", 65_536), ("1MiB", 1 << 20), ("2g", 2 << 30)]
+        {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
         for text in ["", "K", "-1", "1.5M", "1T", "99999999999G"] {
@@ -52,7 +63,9 @@ mod tests {
 
     #[test]
     fn times() {
-        for (text, millis) in [("20", 20_000), ("20s", 20_000), ("500ms", 500), ("2m", 120_000), ("1 h", 3_600_000)] {
+        for (text, millis) in
+            [("20", 20_000), ("20s", 20_000), ("500ms", 500), ("2m", 120_000), ("1 h", 3_600_000)]
+        {
             assert_eq!(time(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "s", "-1s", "1d", "99999999999999999h"] {

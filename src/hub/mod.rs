@@ -30,23 +30,53 @@ pub(crate) trait Deliver<L> {
 #[derive(Debug)]
 pub(crate) enum Command<L> {
     /// A connection is open.
-    Connect { id: ConnectionId, line: L },
+    Connect {
+        id: ConnectionId,
+        line: L,
+    },
     /// A connection has ended, however. It leaves its rooms.
-    Disconnect { id: ConnectionId },
+    Disconnect {
+        id: ConnectionId,
+    },
     /// The connection is this user's from now on. A user may have many connections.
-    Identify { id: ConnectionId, user: Name },
-    Join { id: ConnectionId, room: Name },
-    Leave { id: ConnectionId, room: Name },
+    Identify {
+        id: ConnectionId,
+        user: Name,
+    },
+    Join {
+        id: ConnectionId,
+        room: Name,
+    },
+    Leave {
+        id: ConnectionId,
+        room: Name,
+    },
     /// To all members of the room, but for one.
-    SendRoom { room: Name, frames: Bytes, except: Option<ConnectionId> },
+    SendRoom {
+        room: Name,
+        frames: Bytes,
+        except: Option<ConnectionId>,
+    },
     /// To all connections of the user; when there are none, `otherwise` goes to that connection.
-    SendUser { user: Name, frames: Bytes, otherwise: Option<(ConnectionId, Bytes)> },
+    SendUser {
+        user: Name,
+        frames: Bytes,
+        otherwise: Option<(ConnectionId, Bytes)>,
+    },
     /// To every connection.
-    Broadcast { frames: Bytes },
+    Broadcast {
+        frames: Bytes,
+    },
     /// A Close frame to all connections of the user.
-    CloseUser { user: Name, frame: Bytes },
+    CloseUser {
+        user: Name,
+        frame: Bytes,
+    },
     /// A Close frame to at most so many connections that have not been told yet.
-    CloseSome { at_most: usize, frame: Bytes },
+    CloseSome {
+        at_most: usize,
+        frame: Bytes,
+    },
 }
 
 impl<L> Command<L> {

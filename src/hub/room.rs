@@ -91,10 +91,8 @@ impl<L> Room<L> {
         }
         let Gathered { first, joined, withheld, .. } = std::mem::take(&mut self.gathered);
         let frames = if joined.is_empty() { first } else { Bytes::from(joined) };
-        let mut withheld: Vec<(usize, Range<usize>)> = withheld
-            .into_iter()
-            .filter_map(|(range, id)| Some((*self.positions.get(&id)?, range)))
-            .collect();
+        let mut withheld: Vec<(usize, Range<usize>)> =
+            withheld.into_iter().filter_map(|(range, id)| Some((*self.positions.get(&id)?, range))).collect();
         // Stable: one member's parts stay in ascending order.
         withheld.sort_by_key(|(position, _)| *position);
         let mut next = 0;

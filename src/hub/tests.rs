@@ -158,12 +158,10 @@ fn a_disconnect_leaves_every_room_and_empty_rooms_are_forgotten() {
 #[test]
 fn closing_comes_after_what_was_sent_and_once() {
     let close = |at_most| Command::CloseSome { at_most, frame: Bytes::from("bye") };
-    let mut hub = check(vec![vec![join(1, "a"), say("a", "last"), close(9), close(9)]], [
-        "last|×bye",
-        "×bye",
-        "×bye",
-        "×bye",
-    ]);
+    let mut hub = check(
+        vec![vec![join(1, "a"), say("a", "last"), close(9), close(9)]],
+        ["last|×bye", "×bye", "×bye", "×bye"],
+    );
     let mut lines = Lines::default();
     hub.apply(Command::Connect { id: id(5), line: 5 }, &mut lines);
     hub.apply(Command::Connect { id: id(6), line: 6 }, &mut lines);

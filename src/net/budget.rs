@@ -57,14 +57,21 @@ impl Budget {
                 number("/proc/sys/kernel/threads-max").map(grant),
                 "raise it with `sysctl kernel.threads-max=262144`",
             ),
-            ("pids.max", pids_max().map(grant), "raise the control group's limit (systemd: TasksMax=; docker: --pids-limit)"),
+            (
+                "pids.max",
+                pids_max().map(grant),
+                "raise the control group's limit (systemd: TasksMax=; docker: --pids-limit)",
+            ),
         ])
     }
 
     fn smallest(grants: &[Grant]) -> Self {
         let known = grants.iter().filter_map(|(limit, granted, advice)| Some((limit, (*granted)?, advice)));
-        let (limit, connections, advice) =
-            known.min_by_key(|(_, granted, _)| *granted).unwrap_or((&"none known", 4096, &"set a number yourself"));
+        let (limit, connections, advice) = known.min_by_key(|(_, granted, _)| *granted).unwrap_or((
+            &"none known",
+            4096,
+            &"set a number yourself",
+        ));
         let connections = usize::try_from(connections.max(1)).unwrap_or(usize::MAX);
         Self { connections, limit, advice }
     }

@@ -536,7 +536,9 @@ impl Batch {
     }
 
     fn write_once(&self, stream: &Stream) -> io::Result<usize> {
-        if let [only] = self.pieces.as_slices().0 && self.pieces.len() == 1 {
+        if let [only] = self.pieces.as_slices().0
+            && self.pieces.len() == 1
+        {
             return stream.try_write(&only[self.written..]);
         }
         let mut slices = [IoSlice::new(&[]); WRITE_PIECES];

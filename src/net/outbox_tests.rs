@@ -1,0 +1,147 @@
+//! The outbox over a real loopback socket, with this test as the only drainer.
+
+use super::*;
+use crate::limits::Limits;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use tungstenite::protocol::frame::coding::Control;
+
+fn pair(limit: usize) -> (Arc<Outbox>, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (server, peer) = listener.accept().unwrap();
+    let metrics = Arc::new(Metrics::default());
+    // Never stopped: its thread waits for nothing and ends with the test's process.
+    let (slow_lane, _) = SlowLane::start(&Limits::default(), metrics.clone(), 64 * KIB).unwrap();
+    let stream = Arc::new(Stream::new(server, peer));
+    (Arc::new(Outbox::new(stream, limit, slow_lane, metrics)), client)
+}
+
+fn text(text: &str) -> Bytes {
+    frame::encode(frame::TEXT, text.as_bytes())
+}
+
+/// What the client reads after the server's end is shut down.
+fn read_all(outbox: &Outbox, mut client: TcpStream) -> Vec<u8> {
+    outbox.stream().shutdown(Shutdown::Write);
+    let mut got = Vec::new();
+    client.read_to_end(&mut got).unwrap();
+    got
+}
+
+#[test]
+fn pieces_leave_in_order_and_control_frames_overtake() {
+    let (outbox, client) = pair(KIB);
+    assert_eq!(outbox.push(&text("a")), Pushed::NeedsWriter);
+    assert_eq!(outbox.push(&text("b")), Pushed::Nothing, "one writer is enough");
+    outbox.send_control(frame::PONG, b"now", false);
+    assert_eq!(outbox.close(&frame::encode_close(CloseCode::Away, "bye")), Pushed::Nothing);
+    assert_eq!(outbox.push(&text("late")), Pushed::Nothing, "nothing follows a Close");
+    assert_eq!(outbox.drain(&mut Batch::default()), Drained::Empty);
+    assert_eq!(read_all(&outbox, client), b"\x8a\x03now\x81\x01a\x81\x01b\x88\x05\x03\xe9bye");
+}
+
+#[test]
+fn replies_are_held_back_until_the_last_one_and_keep_their_place() {
+    let (outbox, mut client) = pair(KIB);
+    client.set_nonblocking(true).unwrap();
+    outbox.send(frame::TEXT, b"1", true).unwrap();
+    outbox.send(frame::TEXT, b"2", true).unwrap();
+    assert!(client.read(&mut [0; 9]).is_err(), "nothing has left");
+    // What others send meanwhile comes behind.
+    assert_eq!(outbox.push(&text("3")), Pushed::NeedsWriter);
+    assert_eq!(outbox.drain(&mut Batch::default()), Drained::Empty);
+    outbox.send(frame::TEXT, b"4", true).unwrap();
+    outbox.send(frame::TEXT, b"5", false).unwrap();
+    client.set_nonblocking(false).unwrap();
+    assert_eq!(read_all(&outbox, client), b"\x81\x011\x81\x012\x81\x013\x81\x014\x81\x015");
+}
+
+#[test]
+fn a_full_socket_gives_its_frames_back_and_goes_on_where_it_stopped() {
+    let (outbox, mut client) = pair(64 << 20);
+    let mut expected = Vec::new();
+    let mut batch = Batch::default();
+    for n in 0..200 {
+        let frame = frame::encode(frame::BINARY, &vec![n as u8; 100_000]);
+        expected.extend_from_slice(&frame);
+        let _ = outbox.push(&frame);
+    }
+    assert!(matches!(outbox.drain(&mut batch), Drained::Full { progress: true }));
+    let reader = std::thread::spawn(move || {
+        let mut got = vec![0; 200 * 100_010];
+        client.read_exact(&mut got).unwrap();
+        got
+    });
+    while outbox.drain(&mut batch) != Drained::Empty {
+        std::thread::yield_now();
+    }
+    assert!(reader.join().unwrap() == expected);
+    assert_eq!(outbox.state.lock().charged, 0);
+}
+
+#[test]
+fn a_slow_consumer_finds_whole_frames_and_then_1013() {
+    let (outbox, client) = pair(MIB_AND_A_HALF);
+    let frame = frame::encode(frame::BINARY, &[7; 1000]);
+    let mut batch = Batch::default();
+    while !outbox.is_abandoned() {
+        if outbox.push(&frame) == Pushed::NeedsWriter {
+            // The socket fills, and from then on the outbox: we have the right to drain, and no chance to.
+            let _ = outbox.drain(&mut batch);
+        } else if outbox.state.lock().data.len() == 1 {
+            let _ = outbox.drain(&mut batch);
+        }
+    }
+    assert!(outbox.state.lock().charged < 2 * KIB, "what waited is given back");
+    outbox.stream().make_room();
+    assert_eq!(outbox.drain(&mut batch), Drained::Empty);
+    let got = read_all(&outbox, client);
+    let close = frame::encode_close(CloseCode::Again, "slow consumer: its outbox is full");
+    let frames = got.strip_suffix(&close[..]).expect("the last frame is the Close");
+    assert!(0 < frames.len() && frames.chunks(frame.len()).all(|whole| *whole == frame[..]));
+}
+
+const MIB_AND_A_HALF: usize = 1536 * KIB;
+
+#[test]
+fn only_the_frame_that_has_begun_is_finished() {
+    let piece = Bytes::from([text("abc"), text("defg"), text("")].concat());
+    for (written, rest) in [
+        (0, ""),
+        (1, "\u{3}abc"),
+        (4, "c"),
+        (5, ""),
+        (6, "\u{4}defg"),
+        (10, "g"),
+        (11, ""),
+        (12, "\0"),
+        (13, ""),
+    ] {
+        let left = rest_of_begun_frame((piece.clone(), written));
+        let left = left.map(|(piece, written)| piece.slice(written..)).unwrap_or_default();
+        assert_eq!(left, rest.as_bytes(), "after {written}");
+    }
+}
+
+#[test]
+fn a_pong_flood_keeps_the_latest() {
+    let (outbox, client) = pair(KIB);
+    for n in 0..200u8 {
+        outbox.send_control(frame::PONG, &[n], true);
+    }
+    assert_eq!(outbox.state.lock().control.len(), PONGS);
+    outbox.flush();
+    let got = read_all(&outbox, client);
+    assert_eq!((got.len(), &got[got.len() - 3..]), (PONGS * 3, &[0x8a, 1, 199][..]));
+}
+
+#[test]
+fn a_closed_outbox_takes_nothing() {
+    let (outbox, _client) = pair(KIB);
+    outbox.close_own(frame::encode(OpCode::Control(Control::Close), b""));
+    assert!(matches!(outbox.send(frame::TEXT, b"late", false), Err(Error::Closed)));
+    assert!(matches!(outbox.try_send(frame::TEXT, b"late"), Err(Error::Closed)));
+    outbox.cut();
+    outbox.wait_written(Instant::now());
+}

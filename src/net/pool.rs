@@ -46,7 +46,10 @@ impl<J: Send + 'static> Pool<J> {
         let (hand, receiver) = bounded(0);
         let (census, changed) = (Mutex::default(), Condvar::new());
         let run = Box::new(run);
-        Self { hand, shared: Arc::new(Shared { hand: receiver, run, max, stack, idle, name, census, changed }) }
+        Self {
+            hand,
+            shared: Arc::new(Shared { hand: receiver, run, max, stack, idle, name, census, changed }),
+        }
     }
 
     /// Runs the job on a thread of the pool; gives it back when the budget is used up or the machine refuses a thread.
@@ -75,6 +78,7 @@ impl<J: Send + 'static> Pool<J> {
     }
 
     /// Jobs under way.
+    #[cfg(test)]
     pub(crate) fn busy(&self) -> usize {
         self.shared.census.lock().busy
     }

@@ -68,7 +68,8 @@ impl Stream {
 
     fn wait(&self, what: PollFlags, timeout: Duration) -> io::Result<bool> {
         let mut fds = [PollFd::new(&self.socket, what)];
-        let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
+        let timeout =
+            Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
         match poll(&mut fds, Some(&timeout)) {
             Ok(ready) => Ok(0 < ready),
             Err(rustix::io::Errno::INTR) => Ok(false),

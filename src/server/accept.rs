@@ -32,7 +32,8 @@ impl Door {
         let listener = Arc::new(listener);
         let (limits, served) = (&shared.limits, shared.clone());
         let serve = move |stream| front::serve(&served, stream);
-        let pool = Pool::new("sb-connection", shared.max_connections, limits.stack, limits.thread_idle, serve);
+        let pool =
+            Pool::new("sb-connection", shared.max_connections, limits.stack, limits.thread_idle, serve);
         let pool = Arc::new(pool);
         let (refused, refusals) = bounded(REFUSALS);
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
@@ -71,7 +72,9 @@ fn accept_all(
             Accepted::Closed => return,
             Accepted::OneTooMany(socket) => {
                 shared.metrics.over_budget.add(1);
-                log::warn!("no file descriptors left: connections are refused; raise the limit with `ulimit -n`");
+                log::warn!(
+                    "no file descriptors left: connections are refused; raise the limit with `ulimit -n`"
+                );
                 refuse_at_once(&socket);
                 drop(socket);
                 listener.restore_spare();
@@ -111,8 +114,8 @@ fn refuse_at_once(socket: &TcpStream) {
 }
 
 fn busy() -> Vec<u8> {
-    let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "all connections are in use; try again later")
-        .with(header::RETRY_AFTER, "5");
+    let refusal =
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "all connections are in use; try again later")
+            .with(header::RETRY_AFTER, "5");
     encode_response(&refusal.into_response(), false)
 }
-

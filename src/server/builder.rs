@@ -103,7 +103,9 @@ impl Builder {
         self.get("/healthz", move |_| uncached("ok\n".into()))
             .get("/readyz", move |_| match ready.read().upgrade() {
                 Some(shared) if shared.is_ready() => uncached("ready\n".into()),
-                _ => uncached("not ready: going away, or all connections are in use\n".into()).with_status(503),
+                _ => {
+                    uncached("not ready: going away, or all connections are in use\n".into()).with_status(503)
+                }
             })
             .get("/metrics", move |_| {
                 let text = metrics.read().upgrade().map(|shared| shared.metrics.text()).unwrap_or_default();
@@ -193,7 +195,15 @@ impl Bound {
         let (hub, hub_thread) = HubQueue::start(&limits, writers, metrics.clone())?;
         let (draining, sockets) = (AtomicBool::new(false), Sockets::default());
         let shared = Arc::new(Shared {
-            limits, router, policy, hub, slow_lane, metrics, max_connections, draining, sockets,
+            limits,
+            router,
+            policy,
+            hub,
+            slow_lane,
+            metrics,
+            max_connections,
+            draining,
+            sockets,
         });
         *state.write() = Arc::downgrade(&shared);
         let door = Door::open(&shared, listener)?;

@@ -51,10 +51,11 @@ pub(crate) struct Connection {
 
 /// How the connection ended, as far as reading goes.
 #[derive(Debug)]
-pub(crate) enum End {
+enum End {
     Session(Ending),
     /// TCP ended without a Close frame.
     Eof,
+    #[expect(dead_code, reason = "what happened is told in the log")]
     Io(io::Error),
 }
 
@@ -101,7 +102,8 @@ pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
     };
     let back = std::mem::replace(&mut *slot.lock(), Slot::Abandoned);
     if let Slot::Back(mut connection) = back {
-        let (code, reason) = if failed { (CloseCode::Error, "handler failed") } else { (CloseCode::Normal, "") };
+        let (code, reason) =
+            if failed { (CloseCode::Error, "handler failed") } else { (CloseCode::Normal, "") };
         connection.finish(code, reason);
     }
 }

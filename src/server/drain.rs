@@ -140,4 +140,3 @@ fn tell_all(shared: &Shared, door: &Door, drain: &Drain, deadline: Instant) -> u
         }
     }
 }
-

@@ -146,7 +146,9 @@ fn answer(
         .into());
     };
     let length = body_length(&request.head, &shared.limits)?;
-    if input.len() < length && request.header("expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue")) {
+    if input.len() < length
+        && request.header("expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue"))
+    {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n", deadline).map_err(|_| Stop::Gone)?;
     }
     while input.len() < length {

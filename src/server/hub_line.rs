@@ -43,10 +43,6 @@ impl HubLine {
         Self { shared, id, more: AtomicBool::new(false), held: Mutex::default() }
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
     /// Whether what is sent now may wait for what will be sent next.
     pub(crate) fn set_more(&self, more: bool) {
         self.more.store(more, Relaxed);

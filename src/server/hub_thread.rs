@@ -218,8 +218,7 @@ mod tests {
             other.take(90);
             took.send(()).unwrap();
         });
-        while bound.waiting.load(SeqCst) == 0 {
-        }
+        while bound.waiting.load(SeqCst) == 0 {}
         assert!(taken.try_recv().is_err());
         bound.free(60);
         taken.recv().unwrap();

@@ -41,12 +41,17 @@ impl Router {
         let segments = parse(pattern)?;
         self.routes.push(Route { pattern: pattern.into(), segments, ..Route::default() });
         // Literal segments win over parameters, whatever the order of the calls was.
-        self.routes.sort_by_key(|route| route.segments.iter().filter(|s| matches!(s, Segment::Param(_))).count());
+        self.routes
+            .sort_by_key(|route| route.segments.iter().filter(|s| matches!(s, Segment::Param(_))).count());
         self.route(pattern)
     }
 
     /// The route of a path and its decoded parameters; 404 when there is none, 400 for a parameter that is no name.
-    pub(crate) fn find(&self, path: &str, name_max: usize) -> Result<(&Route, Vec<(String, String)>), Refusal> {
+    pub(crate) fn find(
+        &self,
+        path: &str,
+        name_max: usize,
+    ) -> Result<(&Route, Vec<(String, String)>), Refusal> {
         let parts: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
         let Some(route) = self.routes.iter().find(|route| route.matches(&parts)) else {
             return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at {path}")));
@@ -109,7 +114,9 @@ fn parse(pattern: &str) -> Result<Vec<Segment>> {
     let path = pattern.strip_prefix('/').ok_or_else(|| wrong("must start with `/`"))?;
     path.split('/')
         .map(|segment| match segment.strip_prefix('{').map(|rest| rest.strip_suffix('}')) {
-            Some(Some(name)) if !name.is_empty() && !name.contains(['{', '}']) => Ok(Segment::Param(name.into())),
+            Some(Some(name)) if !name.is_empty() && !name.contains(['{', '}']) => {
+                Ok(Segment::Param(name.into()))
+            }
             None if !segment.contains(['{', '}', '?', '#', ' ']) => Ok(Segment::Literal(segment.into())),
             _ => Err(wrong("must have whole segments as parameters")),
         })
@@ -130,7 +137,8 @@ mod tests {
 
     #[test]
     fn paths_find_their_routes() {
-        let router = router(&["/", "/c/{nick}", "/c", "/c/all", "/room/{room}", "/room/{room}/", "/{a}/x/{b}"]);
+        let router =
+            router(&["/", "/c/{nick}", "/c", "/c/all", "/room/{room}", "/room/{room}/", "/{a}/x/{b}"]);
         for (path, pattern, params) in [
             ("/", "/", &[][..]),
             ("/c", "/c", &[]),
@@ -144,9 +152,15 @@ mod tests {
             assert_eq!(route.pattern, pattern);
             assert_eq!(found.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), params);
         }
-        for (path, status) in
-            [("/d", 404), ("/c/", 400), ("/c/a/b", 404), ("//", 404), ("/room/%00", 400), ("/room/%zz", 400), ("/room/%ff", 400)]
-        {
+        for (path, status) in [
+            ("/d", 404),
+            ("/c/", 400),
+            ("/c/a/b", 404),
+            ("//", 404),
+            ("/room/%00", 400),
+            ("/room/%zz", 400),
+            ("/room/%ff", 400),
+        ] {
             let refusal = router.find(path, 128).err().unwrap();
             assert_eq!(refusal.status, status, "{path}");
         }

@@ -284,7 +284,9 @@ pub(crate) fn data_of(message: &Message) -> Result<(OpCode, &[u8])> {
     match message {
         Message::Text(text) => Ok((frame::TEXT, text.as_bytes())),
         Message::Binary(binary) => Ok((frame::BINARY, binary)),
-        Message::Close(_) => Err(Error::Config("to close a connection, call `close` instead of sending a Close".into())),
+        Message::Close(_) => {
+            Err(Error::Config("to close a connection, call `close` instead of sending a Close".into()))
+        }
         Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {
             Err(Error::Config("only text, binary, and pings of at most 125 bytes can be sent".into()))
         }

@@ -2,10 +2,10 @@
 //!
 //! Knows nothing of messages (fragments joined: `message`) or of what was said before (`session`).
 
+use tungstenite::Bytes;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 use tungstenite::protocol::frame::{FrameHeader, Utf8Bytes};
-use tungstenite::Bytes;
 
 /// Longest payload of a control frame, in bytes. RFC 6455 §5.5.
 pub(crate) const CONTROL_MAX: usize = 125;
@@ -18,7 +18,10 @@ pub(crate) const HEADER_MAX: usize = 14;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Server,
-    #[cfg_attr(not(test), expect(dead_code, reason = "the rules are those of both ends; the tests hold them to it"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the rules are those of both ends; the tests hold them to it")
+    )]
     Client,
 }
 
@@ -245,8 +248,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_begun_frame_is_found() {
-        let frames: Vec<u8> =
-            [encode(TEXT, b"abc"), encode(TEXT, b""), encode(BINARY, &[7; 300])].concat();
+        let frames: Vec<u8> = [encode(TEXT, b"abc"), encode(TEXT, b""), encode(BINARY, &[7; 300])].concat();
         let ends = [5, 7, 311];
         for at in 0..frames.len() {
             let expected = *ends.iter().find(|end| at < **end).unwrap();

