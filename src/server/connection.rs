@@ -22,8 +22,8 @@ use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tungstenite::Message;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, OpCode};
+use tungstenite::{Bytes, Message};
 
 /// A connection's read buffer at first: thousands of connections have one each, and most messages are smaller.
 const READ_BUFFER: usize = KIB;
@@ -44,6 +44,8 @@ pub(crate) struct Connection {
     events: Vec<Event>,
     /// Messages that are complete and not yet taken by the handler.
     inbox: VecDeque<Message>,
+    /// The Close frame that answers what came behind the messages of the inbox: their replies go first.
+    last_word: Option<Bytes>,
     end: Option<End>,
     in_hub: bool,
     _registered: Registered,
@@ -127,6 +129,7 @@ impl Connection {
             small_reads: 0,
             events: Vec::new(),
             inbox: VecDeque::new(),
+            last_word: None,
             end: None,
             in_hub: true,
             _registered: registered,
@@ -233,6 +236,7 @@ impl Connection {
             self.read(self.until_deadline());
         }
         self.inbox.clear();
+        self.say_last_word();
         if !matches!(self.end, Some(End::Eof | End::Io(_))) {
             self.outbox.wait_written(deadline);
             self.drop_input(deadline);
@@ -254,13 +258,20 @@ impl Connection {
         }
     }
 
-    fn ended(&self) -> Result<Option<Message>> {
+    fn ended(&mut self) -> Result<Option<Message>> {
+        self.say_last_word();
         match self.end {
             Some(End::Session(Ending::Violated(ref violation))) => {
                 Err(Error::Violation(violation.code.into(), violation.reason))
             }
             Some(End::Session(Ending::Silent)) => Err(Error::Silent),
             _ => Ok(None),
+        }
+    }
+
+    fn say_last_word(&mut self) {
+        if let Some(frame) = self.last_word.take() {
+            self.outbox.close_own(frame);
         }
     }
 
@@ -339,7 +350,7 @@ impl Connection {
                 Event::Message(message) => self.inbox.push_back(message),
                 Event::Send(OpCode::Control(Control::Close), payload) => {
                     let frame = frame::encode(OpCode::Control(Control::Close), &payload);
-                    self.outbox.close_own(frame);
+                    self.last_word = Some(frame);
                 }
                 Event::Send(opcode, payload) => {
                     self.outbox.send_control(opcode, &payload, !self.inbox.is_empty());
@@ -347,6 +358,9 @@ impl Connection {
                 Event::Pong(_) => {}
                 Event::Ended(ending) => self.end_session(ending),
             }
+        }
+        if self.inbox.is_empty() {
+            self.say_last_word();
         }
         self.shared.metrics.messages_in.add(self.inbox.len() - before);
         self.events = events;
