@@ -78,6 +78,9 @@ pub struct Limits {
     pub write_deadline: Duration,
     /// From our Close frame to the peer's, and from there to the end of the TCP connection. Default 5 s. Longer: cut.
     pub close_deadline: Duration,
+    /// Messages of fewer bytes are sent uncompressed. Default 1 KiB: below it compression saves little and costs more than
+    /// the bytes. Only for clients that agreed to permessage-deflate.
+    pub compress_from: usize,
     /// How long replies may be held back while more input waits, to leave in one write. Default 5 ms; only a handler
     /// that is busy that long between two messages of a pipelining client ever sees it.
     pub cork: Duration,
@@ -106,6 +109,7 @@ impl Default for Limits {
             ping_timeout: Duration::from_secs(20),
             write_deadline: Duration::from_secs(10),
             close_deadline: Duration::from_secs(5),
+            compress_from: KIB,
             cork: Duration::from_millis(5),
         }
     }

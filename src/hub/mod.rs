@@ -18,6 +18,34 @@ pub(crate) type Name = Arc<str>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConnectionId(pub(crate) u64);
 
+/// Frames on their way to lines of two kinds.
+#[derive(Clone, Debug)]
+pub(crate) struct Frames {
+    pub(crate) plain: Bytes,
+    /// The same messages for lines that take compressed frames, when any was worth it.
+    pub(crate) compressed: Option<Bytes>,
+}
+
+impl Frames {
+    /// For a line that takes compressed frames, or one that does not.
+    fn fit(&self, compressed: bool) -> &Bytes {
+        match &self.compressed {
+            Some(frames) if compressed => frames,
+            _ => &self.plain,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.plain.len() + self.compressed.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+impl From<Bytes> for Frames {
+    fn from(plain: Bytes) -> Self {
+        Self { plain, compressed: None }
+    }
+}
+
 /// Takes what the hub sends. Must not block.
 pub(crate) trait Deliver<L> {
     /// Whole frames, laid end to end, for one connection.
@@ -29,10 +57,11 @@ pub(crate) trait Deliver<L> {
 /// What connections and the program ask of the hub.
 #[derive(Debug)]
 pub(crate) enum Command<L> {
-    /// A connection is open.
+    /// A connection is open; whether its line takes compressed frames.
     Connect {
         id: ConnectionId,
         line: L,
+        compressed: bool,
     },
     /// A connection has ended, however. It leaves its rooms.
     Disconnect {
@@ -54,18 +83,18 @@ pub(crate) enum Command<L> {
     /// To all members of the room, but for one.
     SendRoom {
         room: Name,
-        frames: Bytes,
+        frames: Frames,
         except: Option<ConnectionId>,
     },
     /// To all connections of the user; when there are none, `otherwise` goes to that connection.
     SendUser {
         user: Name,
-        frames: Bytes,
+        frames: Frames,
         otherwise: Option<(ConnectionId, Bytes)>,
     },
     /// To every connection.
     Broadcast {
-        frames: Bytes,
+        frames: Frames,
     },
     /// A Close frame to all connections of the user.
     CloseUser {
@@ -102,6 +131,7 @@ pub(crate) struct Counts {
 
 struct Connection<L> {
     line: L,
+    compressed: bool,
     user: Option<Name>,
     rooms: Vec<Name>,
     told_to_close: bool,
@@ -127,8 +157,9 @@ impl<L: Clone> Hub<L> {
     pub(crate) fn apply(&mut self, command: Command<L>, out: &mut impl Deliver<L>) {
         match command {
             Command::SendRoom { room, frames, except } => return self.send_room(&room, frames, except, out),
-            Command::Connect { id, line } => {
-                let connection = Connection { line, user: None, rooms: Vec::new(), told_to_close: false };
+            Command::Connect { id, line, compressed } => {
+                let connection =
+                    Connection { line, compressed, user: None, rooms: Vec::new(), told_to_close: false };
                 self.connections.insert(id, connection);
             }
             Command::Disconnect { id } => self.disconnect(id, out),
@@ -137,7 +168,7 @@ impl<L: Clone> Hub<L> {
             Command::Leave { id, room } => self.leave(id, &room, out),
             Command::SendUser { user, frames, otherwise } => {
                 self.end_turn(out);
-                let reached = self.each_of(&user, |line| out.deliver(line, &frames));
+                let reached = self.each_of(&user, |to| out.deliver(&to.line, frames.fit(to.compressed)));
                 if let (0, Some((id, frames))) = (reached, otherwise)
                     && let Some(sender) = self.connections.get(&id)
                 {
@@ -146,11 +177,11 @@ impl<L: Clone> Hub<L> {
             }
             Command::Broadcast { frames } => {
                 self.end_turn(out);
-                self.connections.values().for_each(|connection| out.deliver(&connection.line, &frames));
+                self.connections.values().for_each(|to| out.deliver(&to.line, frames.fit(to.compressed)));
             }
             Command::CloseUser { user, frame } => {
                 self.end_turn(out);
-                self.each_of(&user, |line| out.close(line, &frame));
+                self.each_of(&user, |to| out.close(&to.line, &frame));
             }
             Command::CloseSome { at_most, frame } => {
                 self.end_turn(out);
@@ -179,7 +210,7 @@ impl<L: Clone> Hub<L> {
     fn send_room(
         &mut self,
         name: &Name,
-        frames: Bytes,
+        frames: Frames,
         except: Option<ConnectionId>,
         out: &mut impl Deliver<L>,
     ) {
@@ -197,7 +228,7 @@ impl<L: Clone> Hub<L> {
         let room = self.rooms.entry(name.clone()).or_default();
         // What was sent before is not for the newcomer.
         room.deliver(out);
-        if room.join(id, connection.line.clone()) {
+        if room.join(id, connection.line.clone(), connection.compressed) {
             connection.rooms.push(name);
         }
     }
@@ -247,10 +278,10 @@ impl<L: Clone> Hub<L> {
         }
     }
 
-    /// Calls `each` for every line of the user; how many there were.
-    fn each_of(&self, user: &Name, mut each: impl FnMut(&L)) -> usize {
+    /// Calls `each` for every connection of the user; how many there were.
+    fn each_of(&self, user: &Name, each: impl FnMut(&Connection<L>)) -> usize {
         let ids = self.users.get(user).map_or(&[][..], Vec::as_slice);
-        ids.iter().filter_map(|id| self.connections.get(id)).map(|connection| each(&connection.line)).count()
+        ids.iter().filter_map(|id| self.connections.get(id)).map(each).count()
     }
 }
 

@@ -1,7 +1,8 @@
 //! One room: its members, and the frames that the present turn has gathered for them.
 
-use super::{ConnectionId, Deliver};
+use super::{ConnectionId, Deliver, Frames};
 use std::collections::HashMap;
+use std::mem::take;
 use std::ops::Range;
 use tungstenite::Bytes;
 
@@ -10,22 +11,41 @@ use tungstenite::Bytes;
 const GATHER: usize = 256 * 1024;
 
 pub(super) struct Room<L> {
-    members: Vec<(ConnectionId, L)>,
+    members: Vec<Member<L>>,
     /// Where each member stands in `members`.
     positions: HashMap<ConnectionId, usize>,
     gathered: Gathered,
 }
 
+struct Member<L> {
+    id: ConnectionId,
+    line: L,
+    compressed: bool,
+}
+
 /// Frames of one turn, laid end to end.
 #[derive(Default)]
 struct Gathered {
+    plain: Track,
+    /// The same messages for members that take compressed frames; there once one was compressed.
+    compressed: Option<Track>,
+    withheld: Vec<Withheld>,
+}
+
+/// Whom a piece is not for, and where it lies in both tracks.
+struct Withheld {
+    from: ConnectionId,
+    plain: Range<usize>,
+    compressed: Range<usize>,
+}
+
+#[derive(Clone, Default)]
+struct Track {
+    pieces: usize,
     /// The only piece so far: passed on as it is, without a copy.
     first: Bytes,
     /// All pieces, when there are several.
     joined: Vec<u8>,
-    /// Where each piece that is not for everybody lies, and whom it is not for.
-    withheld: Vec<(Range<usize>, ConnectionId)>,
-    pieces: usize,
 }
 
 impl<L> Default for Room<L> {
@@ -36,20 +56,20 @@ impl<L> Default for Room<L> {
 
 impl<L> Room<L> {
     /// `false` when it was a member before.
-    pub(super) fn join(&mut self, id: ConnectionId, line: L) -> bool {
+    pub(super) fn join(&mut self, id: ConnectionId, line: L, compressed: bool) -> bool {
         if self.positions.contains_key(&id) {
             return false;
         }
         self.positions.insert(id, self.members.len());
-        self.members.push((id, line));
+        self.members.push(Member { id, line, compressed });
         true
     }
 
     pub(super) fn leave(&mut self, id: ConnectionId) {
         let Some(position) = self.positions.remove(&id) else { return };
         self.members.swap_remove(position);
-        if let Some((moved, _)) = self.members.get(position) {
-            self.positions.insert(*moved, position);
+        if let Some(moved) = self.members.get(position) {
+            self.positions.insert(moved.id, position);
         }
     }
 
@@ -58,30 +78,29 @@ impl<L> Room<L> {
     }
 
     pub(super) fn has_unsent(&self) -> bool {
-        self.gathered.pieces > 0
+        0 < self.gathered.plain.pieces
     }
 
-    pub(super) fn has_room_for(&self, frames: &Bytes) -> bool {
-        !self.has_unsent() || self.gathered.len() + frames.len() <= GATHER
+    pub(super) fn has_room_for(&self, frames: &Frames) -> bool {
+        !self.has_unsent() || self.gathered.plain.len() + frames.plain.len() <= GATHER
     }
 
-    pub(super) fn add(&mut self, frames: Bytes, except: Option<ConnectionId>) {
+    pub(super) fn add(&mut self, frames: Frames, except: Option<ConnectionId>) {
         let gathered = &mut self.gathered;
-        let start = gathered.len();
+        if frames.compressed.is_some() && gathered.compressed.is_none() {
+            gathered.compressed = Some(gathered.plain.clone());
+        }
+        let compressed = match &mut gathered.compressed {
+            Some(track) => track.add(frames.compressed.unwrap_or_else(|| frames.plain.clone())),
+            None => 0..0,
+        };
+        let plain = gathered.plain.add(frames.plain);
         // Nobody is kept from what a non-member sends.
-        if let Some(id) = except.filter(|id| self.positions.contains_key(id)) {
-            gathered.withheld.push((start..start + frames.len(), id));
+        if let Some(from) = except.filter(|id| self.positions.contains_key(id)) {
+            // Until something is compressed both tracks are the same.
+            let compressed = if gathered.compressed.is_some() { compressed } else { plain.clone() };
+            gathered.withheld.push(Withheld { from, plain, compressed });
         }
-        match gathered.pieces {
-            0 => gathered.first = frames,
-            pieces => {
-                if pieces == 1 {
-                    gathered.joined.extend_from_slice(&std::mem::take(&mut gathered.first));
-                }
-                gathered.joined.extend_from_slice(&frames);
-            }
-        }
-        gathered.pieces += 1;
     }
 
     /// Gives each member what the turn has gathered: all of it as one piece, but for those who must not get some.
@@ -89,33 +108,42 @@ impl<L> Room<L> {
         if !self.has_unsent() {
             return;
         }
-        let Gathered { first, joined, withheld, .. } = std::mem::take(&mut self.gathered);
-        let frames = if joined.is_empty() { first } else { Bytes::from(joined) };
-        let mut withheld: Vec<(usize, Range<usize>)> =
-            withheld.into_iter().filter_map(|(range, id)| Some((*self.positions.get(&id)?, range))).collect();
+        let Gathered { plain, compressed, withheld } = take(&mut self.gathered);
+        let frames = Frames { plain: plain.into(), compressed: compressed.map(Bytes::from) };
+        let mut withheld: Vec<(usize, Withheld)> = withheld
+            .into_iter()
+            .filter_map(|withheld| Some((*self.positions.get(&withheld.from)?, withheld)))
+            .collect();
         // Stable: one member's parts stay in ascending order.
         withheld.sort_by_key(|(position, _)| *position);
+        let all = |members: &[Member<L>], out: &mut _| {
+            members.iter().for_each(|to| Deliver::deliver(out, &to.line, frames.fit(to.compressed)));
+        };
         let mut next = 0;
         for withheld in withheld.chunk_by(|(a, _), (b, _)| a == b) {
             let position = withheld[0].0;
-            self.members[next..position].iter().for_each(|(_, line)| out.deliver(line, &frames));
-            deliver_around(withheld, &frames, &self.members[position].1, out);
+            all(&self.members[next..position], out);
+            let to = &self.members[position];
+            let ranges = withheld.iter().map(|(_, withheld)| match to.compressed {
+                true => withheld.compressed.clone(),
+                false => withheld.plain.clone(),
+            });
+            deliver_around(ranges, frames.fit(to.compressed), &to.line, out);
             next = position + 1;
         }
-        self.members[next..].iter().for_each(|(_, line)| out.deliver(line, &frames));
+        all(&self.members[next..], out);
     }
 }
 
 /// The parts of `frames` between those withheld.
 fn deliver_around<L>(
-    withheld: &[(usize, Range<usize>)],
+    withheld: impl Iterator<Item = Range<usize>>,
     frames: &Bytes,
     line: &L,
     out: &mut impl Deliver<L>,
 ) {
     let mut start = 0;
-    let end = frames.len()..frames.len();
-    for range in withheld.iter().map(|(_, range)| range).chain([&end]) {
+    for range in withheld.chain([frames.len()..frames.len()]) {
         if start < range.start {
             out.deliver(line, &frames.slice(start..range.start));
         }
@@ -123,8 +151,30 @@ fn deliver_around<L>(
     }
 }
 
-impl Gathered {
+impl Track {
+    /// Where the piece lies.
+    fn add(&mut self, frames: Bytes) -> Range<usize> {
+        let start = self.len();
+        let end = start + frames.len();
+        if self.pieces == 0 {
+            self.first = frames;
+        } else {
+            if self.pieces == 1 {
+                self.joined.extend_from_slice(&take(&mut self.first));
+            }
+            self.joined.extend_from_slice(&frames);
+        }
+        self.pieces += 1;
+        start..end
+    }
+
     fn len(&self) -> usize {
         if self.pieces == 1 { self.first.len() } else { self.joined.len() }
+    }
+}
+
+impl From<Track> for Bytes {
+    fn from(track: Track) -> Self {
+        if track.pieces == 1 { track.first } else { track.joined.into() }
     }
 }

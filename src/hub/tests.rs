@@ -26,6 +26,13 @@ fn id(id: u64) -> ConnectionId {
     ConnectionId(id)
 }
 
+/// Upper case stands for what is compressed.
+fn frames(text: &str) -> Frames {
+    let plain = Bytes::copy_from_slice(text.to_lowercase().as_bytes());
+    let compressed = (text != text.to_lowercase()).then(|| Bytes::copy_from_slice(text.as_bytes()));
+    Frames { plain, compressed }
+}
+
 fn join(number: u64, room: &str) -> Command<u64> {
     Command::Join { id: id(number), room: name(room) }
 }
@@ -35,18 +42,17 @@ fn leave(number: u64, room: &str) -> Command<u64> {
 }
 
 fn say(room: &str, text: &str) -> Command<u64> {
-    Command::SendRoom { room: name(room), frames: Bytes::copy_from_slice(text.as_bytes()), except: None }
+    Command::SendRoom { room: name(room), frames: frames(text), except: None }
 }
 
 fn say_others(from: u64, room: &str, text: &str) -> Command<u64> {
-    let frames = Bytes::copy_from_slice(text.as_bytes());
-    Command::SendRoom { room: name(room), frames, except: Some(id(from)) }
+    Command::SendRoom { room: name(room), frames: frames(text), except: Some(id(from)) }
 }
 
 fn tell(user: &str, text: &str, otherwise: Option<(u64, &'static str)>) -> Command<u64> {
     Command::SendUser {
         user: name(user),
-        frames: Bytes::copy_from_slice(text.as_bytes()),
+        frames: frames(text),
         otherwise: otherwise.map(|(number, text)| (id(number), Bytes::from(text))),
     }
 }
@@ -56,7 +62,7 @@ fn check(turns: Vec<Vec<Command<u64>>>, expected: [&str; 4]) -> Hub<u64> {
     let mut hub = Hub::new();
     let mut lines = Lines::default();
     for number in 1..=4 {
-        hub.apply(Command::Connect { id: id(number), line: number }, &mut lines);
+        hub.apply(Command::Connect { id: id(number), line: number, compressed: false }, &mut lines);
     }
     for turn in turns {
         turn.into_iter().for_each(|command| hub.apply(command, &mut lines));
@@ -141,7 +147,7 @@ fn what_a_connection_sends_to_room_and_user_arrives_in_that_order() {
 
 #[test]
 fn broadcast_reaches_every_connection() {
-    let turn = vec![join(1, "a"), say("a", "x"), Command::Broadcast { frames: Bytes::from("all") }];
+    let turn = vec![join(1, "a"), say("a", "x"), Command::Broadcast { frames: frames("all") }];
     check(vec![turn], ["x|all|", "all|", "all|", "all|"]);
 }
 
@@ -163,8 +169,8 @@ fn closing_comes_after_what_was_sent_and_once() {
         ["last|×bye", "×bye", "×bye", "×bye"],
     );
     let mut lines = Lines::default();
-    hub.apply(Command::Connect { id: id(5), line: 5 }, &mut lines);
-    hub.apply(Command::Connect { id: id(6), line: 6 }, &mut lines);
+    hub.apply(Command::Connect { id: id(5), line: 5, compressed: false }, &mut lines);
+    hub.apply(Command::Connect { id: id(6), line: 6, compressed: false }, &mut lines);
     hub.apply(close(1), &mut lines);
     assert_eq!(lines.0.len(), 1);
     hub.apply(close(1), &mut lines);
@@ -189,7 +195,7 @@ fn random_commands_keep_every_member_s_order() {
         (seed >> 33) % below
     };
     for number in 0..20 {
-        hub.apply(Command::Connect { id: id(number), line: number }, &mut lines);
+        hub.apply(Command::Connect { id: id(number), line: number, compressed: false }, &mut lines);
         hub.apply(join(number, "a"), &mut lines);
     }
     let mut sent = [const { Vec::new() }; 20];
@@ -210,4 +216,37 @@ fn random_commands_keep_every_member_s_order() {
         let got = lines.0[&(number as u64)].replace('|', "");
         assert_eq!(got.split_whitespace().collect::<Vec<_>>(), *sent, "line {number}");
     }
+}
+
+#[test]
+fn lines_that_take_compressed_frames_get_the_same_messages_in_the_same_order() {
+    let mut hub = Hub::new();
+    let mut lines = Lines::default();
+    for number in 1..=4 {
+        hub.apply(Command::Connect { id: id(number), line: number, compressed: number % 2 == 0 }, &mut lines);
+        hub.apply(join(number, "a"), &mut lines);
+    }
+    let turn = [
+        say_others(1, "a", "one"),
+        say_others(2, "a", "two"),
+        say("a", "THREE"),
+        say_others(2, "a", "FOUR"),
+        say_others(1, "a", "FIVE"),
+        say("a", "six"),
+    ];
+    turn.into_iter().for_each(|command| hub.apply(command, &mut lines));
+    hub.end_turn(&mut lines);
+    hub.apply(Command::Broadcast { frames: frames("ALL") }, &mut lines);
+    hub.apply(say("a", "PLAIN again".to_lowercase().as_str()), &mut lines);
+    hub.end_turn(&mut lines);
+    let got = [1, 2, 3, 4].map(|number| lines.0[&number].as_str());
+    assert_eq!(
+        got,
+        [
+            "twothreefour|six|all|plain again|",
+            "one|THREE|FIVEsix|ALL|plain again|",
+            "onetwothreefourfivesix|all|plain again|",
+            "onetwoTHREEFOURFIVEsix|ALL|plain again|",
+        ]
+    );
 }

@@ -1,9 +1,10 @@
 //! Sockets, threads and the queues between them. Knows what a frame is, but not what it says.
 //!
-//! In reading order: `stream`, `outbox`, `writers`, `slow_lane`; `pool` and `budget` are about threads,
+//! In reading order: `stream`, `codecs`, `outbox`, `writers`, `slow_lane`; `pool` and `budget` are about threads,
 //! `listener` about the door.
 
 pub(crate) mod budget;
+pub(crate) mod codecs;
 pub(crate) mod listener;
 pub(crate) mod outbox;
 pub(crate) mod pool;

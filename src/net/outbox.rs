@@ -4,12 +4,14 @@
 //! ([`Outbox::drain`], never blocks either): the connection's own thread, a writer, or the slow lane. Data frames keep
 //! their order; control frames overtake them, but never cut a frame that has begun to leave.
 
+use super::codecs::Codecs;
 use super::slow_lane::{Held, SlowLane};
 use super::stream::Stream;
 use crate::error::{Error, Result};
 use crate::limits::KIB;
 use crate::metrics::Metrics;
-use crate::wire::frame;
+use crate::wire::deflate::{Agreement, WINDOW_BITS};
+use crate::wire::frame::{self, Outgoing};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -37,6 +39,9 @@ pub(crate) struct Outbox {
     limit: usize,
     slow_lane: Arc<SlowLane>,
     metrics: Arc<Metrics>,
+    codecs: Arc<Codecs>,
+    /// There when permessage-deflate was agreed on.
+    deflate: Option<Agreement>,
     state: Mutex<State>,
     /// There is room again, everything is written, or nothing ever will be.
     changed: Condvar,
@@ -100,8 +105,28 @@ impl Outbox {
         limit: usize,
         slow_lane: Arc<SlowLane>,
         metrics: Arc<Metrics>,
+        codecs: Arc<Codecs>,
+        deflate: Option<Agreement>,
     ) -> Self {
-        Self { stream, limit, slow_lane, metrics, state: Mutex::default(), changed: Condvar::new() }
+        let outbox = Self {
+            stream,
+            limit,
+            slow_lane,
+            metrics,
+            codecs,
+            deflate,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        };
+        if outbox.takes_compressed() {
+            outbox.codecs.count_taker(true);
+        }
+        outbox
+    }
+
+    /// Whether frames that are compressed once for a whole room can be pushed.
+    pub(crate) fn takes_compressed(&self) -> bool {
+        self.deflate.is_some_and(|agreed| agreed.our_window_bits == WINDOW_BITS)
     }
 
     pub(crate) fn stream(&self) -> &Stream {
@@ -147,16 +172,18 @@ impl Outbox {
     ///
     /// Waits while the outbox is full. That ends: a socket that takes nothing for the write deadline is cut.
     pub(crate) fn send(self: &Arc<Self>, opcode: OpCode, payload: &[u8], more: bool) -> Result<()> {
-        if CORK <= payload.len() {
-            let frame = frame::encode(opcode, payload);
+        let compressed = self.compress(payload);
+        let frame = outgoing(opcode, payload, compressed.as_deref());
+        if CORK <= frame.payload.len() {
+            let frame = frame.encode();
             let mut state = self.wait_for_room(cost(&frame))?;
             state.queue(frame);
             self.drain_if_free(state);
             return Ok(());
         }
-        let mut state = self.wait_for_room(payload.len())?;
+        let mut state = self.wait_for_room(frame.payload.len())?;
         let before = state.corked.len();
-        frame::encode_into(&mut state.corked, opcode, payload, None);
+        frame.encode_into(&mut state.corked, None);
         state.charged += state.corked.len() - before;
         if more && state.corked.len() < CORK {
             self.watch_cork(state);
@@ -168,7 +195,8 @@ impl Outbox {
 
     /// [`Outbox::send`] that gives [`Error::Full`] instead of waiting.
     pub(crate) fn try_send(self: &Arc<Self>, opcode: OpCode, payload: &[u8]) -> Result<()> {
-        let frame = frame::encode(opcode, payload);
+        let compressed = self.compress(payload);
+        let frame = outgoing(opcode, payload, compressed.as_deref()).encode();
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
             return Err(Error::Closed);
@@ -260,6 +288,10 @@ impl Outbox {
     /// Whether the queue overflowed and only the Close frame is still to leave.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.state.lock().abandoned
+    }
+
+    fn compress(&self, payload: &[u8]) -> Option<Vec<u8>> {
+        self.codecs.deflate(payload, self.deflate?.our_window_bits)
     }
 
     /// Makes 1013 all that is left to say. What has begun to leave is finished, or the Close would not be read.
@@ -415,6 +447,21 @@ impl Outbox {
             state.charged += cost(&piece);
             state.begun = Some((piece, written));
         }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        if self.takes_compressed() {
+            self.codecs.count_taker(false);
+        }
+    }
+}
+
+fn outgoing<'a>(opcode: OpCode, payload: &'a [u8], compressed: Option<&'a [u8]>) -> Outgoing<'a> {
+    match compressed {
+        Some(compressed) => Outgoing::compressed(opcode, compressed),
+        None => Outgoing::new(opcode, payload),
     }
 }
 

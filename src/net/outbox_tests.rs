@@ -14,7 +14,7 @@ fn pair(limit: usize) -> (Arc<Outbox>, TcpStream) {
     // Never stopped: its thread waits for nothing and ends with the test's process.
     let (slow_lane, _) = SlowLane::start(&Limits::default(), metrics.clone(), 64 * KIB).unwrap();
     let stream = Arc::new(Stream::new(server, peer));
-    (Arc::new(Outbox::new(stream, limit, slow_lane, metrics)), client)
+    (Arc::new(Outbox::new(stream, limit, slow_lane, metrics, Arc::default(), None)), client)
 }
 
 fn text(text: &str) -> Bytes {

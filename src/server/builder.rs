@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::net::budget::Budget;
+use crate::net::codecs::Codecs;
 use crate::net::listener::Listener;
 use crate::net::slow_lane::SlowLane;
 use crate::net::writers::Writers;
@@ -134,6 +135,14 @@ impl Builder {
         self
     }
 
+    /// Whether to agree to permessage-deflate (RFC 7692) when a client offers it. Default: yes, if the crate was built with
+    /// the feature `deflate`. Messages below [`Limits::compress_from`] are sent as they are.
+    #[must_use]
+    pub fn compression(mut self, on: bool) -> Self {
+        self.policy.compression = on && cfg!(feature = "deflate");
+        self
+    }
+
     /// Listens. Clients can connect from now on and are served once the server is started. Port 0 takes any free one.
     ///
     /// # Errors
@@ -193,6 +202,7 @@ impl Bound {
         let cores = available_parallelism().map_or(2, usize::from);
         let (writers, writer_threads) = Writers::start(cores, &slow_lane, limits.stack)?;
         let (hub, hub_thread) = HubQueue::start(&limits, writers, metrics.clone())?;
+        let codecs = Arc::new(Codecs::new(limits.compress_from, cores));
         let (draining, sockets) = (AtomicBool::new(false), Sockets::default());
         let shared = Arc::new(Shared {
             limits,
@@ -201,6 +211,7 @@ impl Bound {
             hub,
             slow_lane,
             metrics,
+            codecs,
             max_connections,
             draining,
             sockets,

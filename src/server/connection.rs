@@ -11,9 +11,12 @@ use super::websocket::WebSocket;
 use crate::error::{Error, Result};
 use crate::hub::{Command, ConnectionId};
 use crate::limits::KIB;
+use crate::net::codecs::SharedInflate;
 use crate::net::outbox::Outbox;
 use crate::net::stream::Stream;
+use crate::wire::deflate::Inflate;
 use crate::wire::frame::{self, Role};
+use crate::wire::handshake::Agreed;
 use crate::wire::session::{Ending, Event, Session};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -66,7 +69,7 @@ pub(crate) struct Opening {
     pub(crate) stream: Arc<Stream>,
     pub(crate) registered: Registered,
     pub(crate) request: Request,
-    pub(crate) subprotocol: Option<String>,
+    pub(crate) agreed: Agreed,
     /// Bytes that came behind the request.
     pub(crate) leftover: Vec<u8>,
 }
@@ -112,19 +115,27 @@ pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
 
 impl Connection {
     fn open(shared: &Arc<Shared>, opening: Opening) -> Self {
-        let Opening { stream, registered, request, subprotocol, leftover } = opening;
+        let Opening { stream, registered, request, agreed, leftover } = opening;
         let now = Instant::now();
         shared.metrics.upgraded.add(1);
         shared.metrics.websockets.add(1);
-        let outbox =
-            Outbox::new(stream, shared.limits.outbox, shared.slow_lane.clone(), shared.metrics.clone());
+        let outbox = Outbox::new(
+            stream,
+            shared.limits.outbox,
+            shared.slow_lane.clone(),
+            shared.metrics.clone(),
+            shared.codecs.clone(),
+            agreed.deflate,
+        );
+        let inflate =
+            agreed.deflate.map(|_| Box::new(SharedInflate(shared.codecs.clone())) as Box<dyn Inflate>);
         let mut connection = Self {
             shared: shared.clone(),
             hub: Arc::new(HubLine::new(shared.clone(), ConnectionId(registered.id))),
             request,
-            subprotocol,
+            subprotocol: agreed.subprotocol,
             outbox: Arc::new(outbox),
-            session: Session::new(Role::Server, &shared.limits, now),
+            session: Session::new(Role::Server, &shared.limits, inflate, now),
             buffer: leftover,
             small_reads: 0,
             events: Vec::new(),
@@ -134,7 +145,8 @@ impl Connection {
             in_hub: true,
             _registered: registered,
         };
-        let connect = Command::Connect { id: connection.hub.id, line: connection.outbox.clone() };
+        let line = connection.outbox.clone();
+        let connect = Command::Connect { id: connection.hub.id, compressed: line.takes_compressed(), line };
         if connection.hub.send(connect).is_err() {
             connection.in_hub = false;
         }

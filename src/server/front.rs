@@ -9,7 +9,7 @@ use super::router::Route;
 use super::shared::{Shared, Sockets};
 use crate::limits::KIB;
 use crate::net::stream::Stream;
-use crate::wire::handshake;
+use crate::wire::handshake::{self, Agreed};
 use crate::wire::http::{Refusal, body_length, encode_response, parse_head};
 use http::{Method, StatusCode, header};
 use std::io;
@@ -53,9 +53,7 @@ pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
     let mut request = Request { head, body: Bytes::new(), params, peer: stream.peer() };
     if let (Some(handler), true) = (&route.websocket, handshake::wants_upgrade(&request.head)) {
         let (handler, opening) = match upgrade(shared, &stream, &request) {
-            Ok(subprotocol) => {
-                (handler, Opening { stream, registered, request, subprotocol, leftover: input })
-            }
+            Ok(agreed) => (handler, Opening { stream, registered, request, agreed, leftover: input }),
             Err(stop) => return refuse(shared, &stream, stop, false),
         };
         return connection::run(shared, opening, handler);
@@ -116,8 +114,8 @@ fn find_route<'a>(
     shared.router.find(head.uri().path(), shared.limits.name)
 }
 
-/// The 101, or why not; the subprotocol that was agreed on.
-fn upgrade(shared: &Shared, stream: &Stream, request: &Request) -> Result<Option<String>, Stop> {
+/// The 101, or why not; what was agreed on.
+fn upgrade(shared: &Shared, stream: &Stream, request: &Request) -> Result<Agreed, Stop> {
     if shared.is_draining() {
         return Err(draining().into());
     }
@@ -125,7 +123,7 @@ fn upgrade(shared: &Shared, stream: &Stream, request: &Request) -> Result<Option
     let deadline = Instant::now() + shared.limits.write_deadline;
     let switch = handshake::encode_switch(&accepted.response);
     stream.write_all(&switch, deadline).map_err(|_| Stop::Gone)?;
-    Ok(accepted.subprotocol)
+    Ok(accepted.agreed)
 }
 
 /// What a plain request is answered.

@@ -6,7 +6,7 @@ use super::hub_thread::HubCommand;
 use super::shared::Shared;
 use super::websocket::data_of;
 use crate::error::Result;
-use crate::hub::{Command, ConnectionId, Name};
+use crate::hub::{Command, ConnectionId, Frames, Name};
 use crate::wire::frame;
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -72,7 +72,8 @@ impl Handle {
     /// Sends a message to every open connection. Never blocks: `false` when the hub's queue is full, or the server has
     /// stopped, and the message is lost.
     pub fn broadcast(&self, message: impl Into<Message>) -> bool {
-        encode(message).is_ok_and(|frames| self.shared.hub.try_send(Command::Broadcast { frames }).is_ok())
+        encode(&self.shared, message)
+            .is_ok_and(|frames| self.shared.hub.try_send(Command::Broadcast { frames }).is_ok())
     }
 
     /// Connections that are open now, plain HTTP included.
@@ -113,6 +114,13 @@ impl Via {
         match self {
             Self::Line(line) => line.send(command).is_ok(),
             Self::Hub(shared) => shared.hub.try_send(command).is_ok(),
+        }
+    }
+
+    fn shared(&self) -> &Shared {
+        match self {
+            Self::Line(line) => line.shared(),
+            Self::Hub(shared) => shared,
         }
     }
 
@@ -160,7 +168,7 @@ impl Room {
         match &self.via {
             Via::Line(line) => line.send_room(&self.name, except, opcode, payload).is_ok(),
             Via::Hub(shared) => {
-                let frames = frame::encode(opcode, payload);
+                let frames = shared.encode(opcode, payload);
                 shared.hub.try_send(Command::SendRoom { room: self.name.clone(), frames, except }).is_ok()
             }
         }
@@ -187,8 +195,8 @@ impl User {
 
     /// [`User::send`]; when the user has no connection, `otherwise` goes to the connection that sends.
     pub fn send_or(&self, message: impl Into<Message>, otherwise: impl Into<Message>) -> bool {
-        let Ok(frames) = encode(otherwise) else { return false };
-        self.send_with(message, self.via.id().map(|from| (from, frames)))
+        let Ok(frames) = encode(self.via.shared(), otherwise) else { return false };
+        self.send_with(message, self.via.id().map(|from| (from, frames.plain)))
     }
 
     /// Closes all connections of the user with this code and reason; the same rules as for
@@ -199,13 +207,13 @@ impl User {
     }
 
     fn send_with(&self, message: impl Into<Message>, otherwise: Option<(ConnectionId, Bytes)>) -> bool {
-        let Ok(frames) = encode(message) else { return false };
+        let Ok(frames) = encode(self.via.shared(), message) else { return false };
         self.via.send(Command::SendUser { user: self.name.clone(), frames, otherwise })
     }
 }
 
-fn encode(message: impl Into<Message>) -> Result<Bytes> {
+fn encode(shared: &Shared, message: impl Into<Message>) -> Result<Frames> {
     let message = message.into();
     let (opcode, payload) = data_of(&message)?;
-    Ok(frame::encode(opcode, payload))
+    Ok(shared.encode(opcode, payload))
 }

@@ -7,11 +7,12 @@
 use super::hub_thread::HubCommand;
 use super::shared::Shared;
 use crate::error::Result;
-use crate::hub::{Command, ConnectionId, Name};
+use crate::hub::{Command, ConnectionId, Frames, Name};
 use crate::limits::KIB;
 use crate::net::slow_lane::Held;
-use crate::wire::frame;
+use crate::wire::frame::Outgoing;
 use parking_lot::{Mutex, MutexGuard};
+use std::mem::take;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use tungstenite::Bytes;
@@ -32,7 +33,9 @@ pub(crate) struct HubLine {
 #[derive(Default)]
 struct HeldFrames {
     room: Option<(Name, Option<ConnectionId>)>,
-    frames: Vec<u8>,
+    plain: Vec<u8>,
+    /// The same with what is compressed, once something is.
+    compressed: Option<Vec<u8>>,
     /// How often something began to be held back.
     epoch: u32,
     watched: bool,
@@ -41,6 +44,10 @@ struct HeldFrames {
 impl HubLine {
     pub(crate) fn new(shared: Arc<Shared>, id: ConnectionId) -> Self {
         Self { shared, id, more: AtomicBool::new(false), held: Mutex::default() }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Whether what is sent now may wait for what will be sent next.
@@ -70,14 +77,14 @@ impl HubLine {
         let more = self.more.load(Relaxed) && payload.len() < GATHER;
         if held.room.is_none() {
             if !more {
-                let frames = frame::encode(opcode, payload);
+                let frames = self.shared.encode(opcode, payload);
                 return self.shared.hub.send(Command::SendRoom { room: room.clone(), frames, except });
             }
             held.room = Some((room.clone(), except));
             held.epoch = held.epoch.wrapping_add(1);
         }
-        frame::encode_into(&mut held.frames, opcode, payload, None);
-        if !more || GATHER <= held.frames.len() {
+        held.add(self.shared.compress(payload), opcode, payload);
+        if !more || GATHER <= held.plain.len() {
             return self.flush_held(&mut held);
         }
         self.watch(held);
@@ -110,7 +117,22 @@ impl HubLine {
 impl HeldFrames {
     fn take(&mut self) -> Option<HubCommand> {
         let (room, except) = self.room.take()?;
-        Some(Command::SendRoom { room, frames: Bytes::from(std::mem::take(&mut self.frames)), except })
+        let frames = Frames {
+            plain: take(&mut self.plain).into(),
+            compressed: self.compressed.take().map(Bytes::from),
+        };
+        Some(Command::SendRoom { room, frames, except })
+    }
+
+    fn add(&mut self, compressed: Option<Vec<u8>>, opcode: OpCode, payload: &[u8]) {
+        let frame = Outgoing::new(opcode, payload);
+        if let Some(payload) = compressed {
+            let track = self.compressed.get_or_insert_with(|| self.plain.clone());
+            Outgoing::compressed(opcode, &payload).encode_into(track, None);
+        } else if let Some(track) = &mut self.compressed {
+            frame.encode_into(track, None);
+        }
+        frame.encode_into(&mut self.plain, None);
     }
 }
 
@@ -126,7 +148,8 @@ impl Held for HubLine {
         let Some(Command::SendRoom { room, frames, except }) = refused else { return None };
         // The hub's queue is full. What is held keeps its place and is tried again.
         held.room = Some((room, except));
-        held.frames = frames.into();
+        held.plain = frames.plain.into();
+        held.compressed = frames.compressed.map(Vec::from);
         held.watched = true;
         Some(held.epoch)
     }

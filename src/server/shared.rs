@@ -2,16 +2,21 @@
 
 use super::hub_thread::HubQueue;
 use super::router::Router;
+use crate::hub::Frames;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::net::codecs::Codecs;
 use crate::net::slow_lane::SlowLane;
 use crate::net::stream::Stream;
+use crate::wire::deflate::WINDOW_BITS;
+use crate::wire::frame::{self, Outgoing};
 use crate::wire::handshake::Policy;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use tungstenite::protocol::frame::coding::OpCode;
 
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
@@ -20,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) hub: HubQueue,
     pub(crate) slow_lane: Arc<SlowLane>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) codecs: Arc<Codecs>,
     /// Connections that can be open at once.
     pub(crate) max_connections: usize,
     pub(crate) draining: AtomicBool,
@@ -29,6 +35,20 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
+    }
+
+    /// One message's frames for any number of lines.
+    pub(crate) fn encode(&self, opcode: OpCode, payload: &[u8]) -> Frames {
+        let compressed = self.compress(payload);
+        Frames {
+            plain: frame::encode(opcode, payload),
+            compressed: compressed.map(|payload| Outgoing::compressed(opcode, &payload).encode()),
+        }
+    }
+
+    /// Compressed once for everybody; `None` when it is not worth it, or nobody would take it.
+    pub(crate) fn compress(&self, payload: &[u8]) -> Option<Vec<u8>> {
+        if self.codecs.has_takers() { self.codecs.deflate(payload, WINDOW_BITS) } else { None }
     }
 
     /// Whether a client that comes now would be served.

@@ -46,10 +46,17 @@ impl Violation {
     }
 }
 
-/// The rules a frame header keeps whatever came before it. RFC 6455 §5.1, §5.2, §5.5.
-pub(crate) fn check_header(header: &FrameHeader, length: u64, role: Role) -> Result<(), Violation> {
-    if header.rsv1 || header.rsv2 || header.rsv3 {
-        return Err(Violation::protocol("reserved bits are set, but no extension was negotiated"));
+/// The rules a frame header keeps whatever came before it. RFC 6455 §5.1, §5.2, §5.5. With permessage-deflate RSV1 is
+/// allowed on the first frame of a message. RFC 7692 §6.
+pub(crate) fn check_header(
+    header: &FrameHeader,
+    length: u64,
+    role: Role,
+    deflate: bool,
+) -> Result<(), Violation> {
+    let compressible = deflate && matches!(header.opcode, OpCode::Data(Data::Text | Data::Binary));
+    if (header.rsv1 && !compressible) || header.rsv2 || header.rsv3 {
+        return Err(Violation::protocol("a reserved bit is set that no extension has agreed on"));
     }
     match (role, header.mask.is_some()) {
         (Role::Server, false) => return Err(Violation::protocol("a client's frames must be masked")),
@@ -86,23 +93,48 @@ pub(crate) fn apply_mask(bytes: &mut [u8], mask: [u8; 4], offset: usize) {
     }
 }
 
-/// Appends one final frame to `out`; masked when a key is given.
-pub(crate) fn encode_into(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], mask: Option<[u8; 4]>) {
-    let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
-    // Writing into a Vec cannot fail.
-    let _ = header.format(payload.len() as u64, out);
-    let start = out.len();
-    out.extend_from_slice(payload);
-    if let Some(key) = mask {
-        apply_mask(&mut out[start..], key, 0);
+/// One final frame that is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) opcode: OpCode,
+    pub(crate) payload: &'a [u8],
+    /// The payload is compressed: RSV1. RFC 7692 §6.
+    pub(crate) compressed: bool,
+}
+
+impl<'a> Outgoing<'a> {
+    pub(crate) fn new(opcode: OpCode, payload: &'a [u8]) -> Self {
+        Self { opcode, payload, compressed: false }
+    }
+
+    pub(crate) fn compressed(opcode: OpCode, payload: &'a [u8]) -> Self {
+        Self { opcode, payload, compressed: true }
+    }
+
+    /// Appends the frame to `out`; masked when a key is given.
+    pub(crate) fn encode_into(self, out: &mut Vec<u8>, mask: Option<[u8; 4]>) {
+        let header =
+            FrameHeader { opcode: self.opcode, rsv1: self.compressed, mask, ..FrameHeader::default() };
+        // Writing into a Vec cannot fail.
+        let _ = header.format(self.payload.len() as u64, out);
+        let start = out.len();
+        out.extend_from_slice(self.payload);
+        if let Some(key) = mask {
+            apply_mask(&mut out[start..], key, 0);
+        }
+    }
+
+    /// The frame of a server, unmasked.
+    pub(crate) fn encode(self) -> Bytes {
+        let mut out = Vec::with_capacity(self.payload.len() + HEADER_MAX - 4);
+        self.encode_into(&mut out, None);
+        Bytes::from(out)
     }
 }
 
-/// One final frame of a server, unmasked.
+/// One final frame of a server, unmasked and not compressed.
 pub(crate) fn encode(opcode: OpCode, payload: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(payload.len() + HEADER_MAX - 4);
-    encode_into(&mut out, opcode, payload, None);
-    Bytes::from(out)
+    Outgoing::new(opcode, payload).encode()
 }
 
 /// A server's Close frame.
@@ -169,7 +201,8 @@ mod tests {
 
     #[test]
     fn a_header_is_held_to_the_rules() {
-        let check = |change: fn(&mut FrameHeader), length, role| check_header(&header(change), length, role);
+        let check =
+            |change: fn(&mut FrameHeader), length, role| check_header(&header(change), length, role, false);
         assert_eq!(check(|_| {}, 5, Role::Server), Ok(()));
         assert_eq!(check(|h| h.mask = None, 5, Role::Client), Ok(()));
         assert_eq!(check(|h| h.opcode = PING, 125, Role::Server), Ok(()));
@@ -185,6 +218,16 @@ mod tests {
         ] {
             assert_eq!(check(change, length, role).unwrap_err().code, CloseCode::Protocol);
         }
+    }
+
+    #[test]
+    fn rsv1_is_for_the_first_frame_of_a_compressed_message() {
+        let check = |opcode| {
+            let header = header(|h| (h.rsv1, h.opcode) = (true, opcode));
+            check_header(&header, 5, Role::Server, true).is_ok()
+        };
+        assert!(check(TEXT) && check(BINARY));
+        assert!(!check(PING) && !check(OpCode::Data(Data::Continue)));
     }
 
     #[test]
@@ -206,7 +249,7 @@ mod tests {
         // RFC 6455 §5.7
         assert_eq!(&encode(TEXT, b"Hello")[..], b"\x81\x05Hello");
         let mut masked = Vec::new();
-        encode_into(&mut masked, TEXT, b"Hello", Some([0x37, 0xfa, 0x21, 0x3d]));
+        Outgoing::new(TEXT, b"Hello").encode_into(&mut masked, Some([0x37, 0xfa, 0x21, 0x3d]));
         assert_eq!(masked, b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
         assert_eq!(&encode(BINARY, &[0; 256])[..4], b"\x82\x7e\x01\x00");
         assert_eq!(&encode(BINARY, &[0; 65536])[..10], b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00");

@@ -4,12 +4,13 @@
 //! users, or how bytes come and go; extensions are negotiated elsewhere, and none is ever echoed from here.
 
 use http::header::{
-    ALLOW, CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    ALLOW, CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use tungstenite::handshake::derive_accept_key;
 
+use super::deflate::{Agreement, accept_offer};
 use super::http::{Refusal, list_elements, push_field, split_authority, status_line};
 
 /// The version of the protocol, the only one since 2011 (RFC 6455 §4.1).
@@ -36,18 +37,33 @@ pub enum Origins {
 }
 
 /// What the server asks of a handshake.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Policy {
     pub(crate) origins: Origins,
     /// Ours, most wanted first. The client's order decides all the same, as it does in other servers.
     pub(crate) subprotocols: Vec<String>,
+    /// Whether to agree to permessage-deflate.
+    pub(crate) compression: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { origins: Origins::SameHost, subprotocols: Vec::new(), compression: cfg!(feature = "deflate") }
+    }
 }
 
 /// A handshake that succeeds once the response is sent.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) response: Response<()>,
+    pub(crate) agreed: Agreed,
+}
+
+/// What both ends agreed on, beside the protocol itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Agreed {
     pub(crate) subprotocol: Option<String>,
+    pub(crate) deflate: Option<Agreement>,
 }
 
 /// Whether the client asks for a WebSocket (an Upgrade header field with the token `websocket`): anything
@@ -94,9 +110,11 @@ pub(crate) fn accept<T>(request: &Request<T>, policy: &Policy) -> Result<Accepte
     };
     check_origin(headers, &policy.origins)?;
     let subprotocol = choose_subprotocol(headers, &policy.subprotocols)?;
+    let deflate = if policy.compression { accept_offer(headers) } else { None };
+    let (deflate, extensions) = deflate.unzip();
     Ok(Accepted {
-        response: switching_protocols(key, subprotocol),
-        subprotocol: subprotocol.map(str::to_owned),
+        response: switching_protocols(key, subprotocol, extensions.as_deref()),
+        agreed: Agreed { subprotocol: subprotocol.map(str::to_owned), deflate },
     })
 }
 
@@ -131,7 +149,7 @@ pub(crate) fn upgrade_required<T>(request: &Request<T>) -> Refusal {
         .with(SEC_WEBSOCKET_VERSION, VERSION)
 }
 
-fn switching_protocols(key: &[u8], subprotocol: Option<&str>) -> Response<()> {
+fn switching_protocols(key: &[u8], subprotocol: Option<&str>, extensions: Option<&str>) -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -144,6 +162,9 @@ fn switching_protocols(key: &[u8], subprotocol: Option<&str>) -> Response<()> {
         // Cannot panic: an offer was checked to be a token, which is visible ASCII.
         let value = HeaderValue::from_str(subprotocol).expect("a token is a field value");
         headers.insert(SEC_WEBSOCKET_PROTOCOL, value);
+    }
+    if let Some(value) = extensions.and_then(|extensions| HeaderValue::from_str(extensions).ok()) {
+        headers.insert(SEC_WEBSOCKET_EXTENSIONS, value);
     }
     response
 }
@@ -278,7 +299,7 @@ mod tests {
     }
 
     fn policy(origins: Origins) -> Policy {
-        Policy { origins, subprotocols: vec!["switchboard.v1".into(), "chat".into()] }
+        Policy { origins, subprotocols: vec!["switchboard.v1".into(), "chat".into()], compression: false }
     }
 
     /// 101 if accepted.
@@ -475,7 +496,7 @@ mod tests {
         for (offers, chosen) in table {
             let request = request_with(&[("sec-websocket-protocol", offers)]);
             let accepted = accept(&request, &policy(Origins::SameHost)).expect("served in any case");
-            assert_eq!(accepted.subprotocol.as_deref(), *chosen, "{offers:?}");
+            assert_eq!(accepted.agreed.subprotocol.as_deref(), *chosen, "{offers:?}");
             let answered = accepted.response.headers().get(SEC_WEBSOCKET_PROTOCOL);
             assert_eq!(answered.map(|value| value.to_str().expect("ASCII")), *chosen, "{offers:?}");
         }

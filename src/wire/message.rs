@@ -3,15 +3,17 @@
 //!
 //! Knows nothing of frame headers or of control frames, which may come between the fragments (`session`).
 
+use super::deflate::Inflate;
 use super::frame::Violation;
 use tungstenite::protocol::frame::Utf8Bytes;
 use tungstenite::{Bytes, Message};
 
 /// A message on its way in.
-#[derive(Debug)]
 pub(crate) struct Assembler {
     max_bytes: usize,
     max_fragments: usize,
+    /// There when permessage-deflate was agreed on.
+    inflate: Option<Box<dyn Inflate>>,
     open: Option<Open>,
 }
 
@@ -27,18 +29,30 @@ struct Open {
 enum Payload {
     Text(Utf8),
     Binary(Vec<u8>),
+    /// Inflated when it is complete: until then nobody's decompressor is needed.
+    Compressed(Format, Vec<u8>),
 }
 
-/// What kind of data frame begins a message.
+/// What a data frame says of the message that it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) struct Kind {
+    pub(crate) format: Format,
+    pub(crate) compressed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
     Text,
     Binary,
 }
 
 impl Assembler {
-    pub(crate) fn new(max_bytes: usize, max_fragments: usize) -> Self {
-        Self { max_bytes, max_fragments, open: None }
+    pub(crate) fn new(max_bytes: usize, max_fragments: usize, inflate: Option<Box<dyn Inflate>>) -> Self {
+        Self { max_bytes, max_fragments, inflate, open: None }
+    }
+
+    pub(crate) fn takes_compressed(&self) -> bool {
+        self.inflate.is_some()
     }
 
     /// A text or binary frame of `length` bytes begins a message.
@@ -47,8 +61,9 @@ impl Assembler {
             return Err(Violation::protocol("a new message began inside a fragmented one"));
         }
         let payload = match kind {
-            Kind::Text => Payload::Text(Utf8::default()),
-            Kind::Binary => Payload::Binary(Vec::new()),
+            Kind { compressed: true, format } => Payload::Compressed(format, Vec::new()),
+            Kind { format: Format::Text, .. } => Payload::Text(Utf8::default()),
+            Kind { format: Format::Binary, .. } => Payload::Binary(Vec::new()),
         };
         self.open = Some(Open { payload, announced: 0, fragments: 0 });
         self.fragment(length)
@@ -68,8 +83,12 @@ impl Assembler {
         if open.fragments > self.max_fragments {
             return Err(Violation::too_big("the message has too many fragments"));
         }
+        let max = match open.payload {
+            Payload::Compressed(..) => max_compressed(self.max_bytes),
+            Payload::Text(_) | Payload::Binary(_) => self.max_bytes,
+        };
         match usize::try_from(length).ok().and_then(|length| open.announced.checked_add(length)) {
-            Some(announced) if announced <= self.max_bytes => open.announced = announced,
+            Some(announced) if announced <= max => open.announced = announced,
             _ => return Err(Violation::too_big("the message is larger than the limit")),
         }
         Ok(())
@@ -79,8 +98,8 @@ impl Assembler {
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), Violation> {
         match &mut self.open {
             Some(Open { payload: Payload::Text(text), .. }) => text.push(bytes),
-            Some(Open { payload: Payload::Binary(binary), .. }) => {
-                binary.extend_from_slice(bytes);
+            Some(Open { payload: Payload::Binary(bin) | Payload::Compressed(_, bin), .. }) => {
+                bin.extend_from_slice(bytes);
                 Ok(())
             }
             None => Ok(()),
@@ -92,26 +111,47 @@ impl Assembler {
         Ok(match self.open.take().map(|open| open.payload) {
             Some(Payload::Text(text)) => Some(Message::Text(text.finish()?.into())),
             Some(Payload::Binary(binary)) => Some(Message::Binary(Bytes::from(binary))),
+            Some(Payload::Compressed(format, compressed)) => Some(self.inflate(format, &compressed)?),
             None => None,
         })
     }
 
     /// The usual case, a message in one frame that is here completely, in one copy.
-    pub(crate) fn whole(&self, kind: Kind, payload: &[u8]) -> Result<Message, Violation> {
+    pub(crate) fn whole(&mut self, kind: Kind, payload: &[u8]) -> Result<Message, Violation> {
         if self.open.is_some() {
             return Err(Violation::protocol("a new message began inside a fragmented one"));
+        }
+        if kind.compressed && payload.len() <= max_compressed(self.max_bytes) {
+            return self.inflate(kind.format, payload);
         }
         if payload.len() > self.max_bytes {
             return Err(Violation::too_big("the message is larger than the limit"));
         }
-        match kind {
-            Kind::Binary => Ok(Message::Binary(Bytes::copy_from_slice(payload))),
-            Kind::Text => match str::from_utf8(payload) {
+        match kind.format {
+            Format::Binary => Ok(Message::Binary(Bytes::copy_from_slice(payload))),
+            Format::Text => match str::from_utf8(payload) {
                 Ok(text) => Ok(Message::Text(Utf8Bytes::from(text))),
                 Err(_) => Err(NOT_UTF8),
             },
         }
     }
+
+    fn inflate(&mut self, format: Format, compressed: &[u8]) -> Result<Message, Violation> {
+        let inflate = self.inflate.as_mut().ok_or(Violation::protocol("compression was not agreed on"))?;
+        let payload = inflate.inflate(compressed, self.max_bytes)?;
+        match format {
+            Format::Binary => Ok(Message::Binary(payload.into())),
+            Format::Text => match String::from_utf8(payload) {
+                Ok(text) => Ok(Message::Text(text.into())),
+                Err(_) => Err(NOT_UTF8),
+            },
+        }
+    }
+}
+
+/// Bytes that a compressed message may have: what cannot be compressed grows a little.
+fn max_compressed(max_bytes: usize) -> usize {
+    max_bytes.saturating_add(max_bytes / 64 + 64)
 }
 
 const NOT_UTF8: Violation = Violation::not_utf8("the text is not UTF-8");
@@ -163,6 +203,9 @@ mod tests {
     use super::*;
     use tungstenite::protocol::frame::coding::CloseCode;
 
+    const TEXT: Kind = Kind { format: Format::Text, compressed: false };
+    const BINARY: Kind = Kind { format: Format::Binary, compressed: false };
+
     #[test]
     fn text_cut_at_every_byte_is_joined() {
         let text = "aé服务器🦀z";
@@ -201,11 +244,11 @@ mod tests {
 
     #[test]
     fn size_is_refused_when_announced() {
-        let mut assembler = Assembler::new(10, 100);
-        assembler.begin(Kind::Binary, 6).unwrap();
+        let mut assembler = Assembler::new(10, 100, None);
+        assembler.begin(BINARY, 6).unwrap();
         assembler.proceed(4).unwrap();
         assert_eq!(assembler.proceed(1).unwrap_err().code, CloseCode::Size);
-        assert_eq!(Assembler::new(10, 9).begin(Kind::Text, u64::MAX).unwrap_err().code, CloseCode::Size);
+        assert_eq!(Assembler::new(10, 9, None).begin(TEXT, u64::MAX).unwrap_err().code, CloseCode::Size);
         assert_eq!(assembler.open.unwrap().payload_len(), 0);
     }
 
@@ -213,15 +256,15 @@ mod tests {
         fn payload_len(&self) -> usize {
             match &self.payload {
                 Payload::Text(text) => text.text.capacity(),
-                Payload::Binary(binary) => binary.capacity(),
+                Payload::Binary(binary) | Payload::Compressed(_, binary) => binary.capacity(),
             }
         }
     }
 
     #[test]
     fn fragments_are_counted() {
-        let mut assembler = Assembler::new(10, 3);
-        assembler.begin(Kind::Text, 0).unwrap();
+        let mut assembler = Assembler::new(10, 3, None);
+        assembler.begin(TEXT, 0).unwrap();
         assembler.proceed(0).unwrap();
         assembler.proceed(0).unwrap();
         assert_eq!(assembler.proceed(0).unwrap_err().code, CloseCode::Size);
@@ -229,10 +272,10 @@ mod tests {
 
     #[test]
     fn fragments_out_of_place_are_refused() {
-        let mut assembler = Assembler::new(10, 3);
+        let mut assembler = Assembler::new(10, 3, None);
         assert_eq!(assembler.proceed(1).unwrap_err().code, CloseCode::Protocol);
-        assembler.begin(Kind::Text, 1).unwrap();
-        assert_eq!(assembler.begin(Kind::Text, 1).unwrap_err().code, CloseCode::Protocol);
-        assert_eq!(assembler.whole(Kind::Text, b"x").unwrap_err().code, CloseCode::Protocol);
+        assembler.begin(TEXT, 1).unwrap();
+        assert_eq!(assembler.begin(TEXT, 1).unwrap_err().code, CloseCode::Protocol);
+        assert_eq!(assembler.whole(TEXT, b"x").unwrap_err().code, CloseCode::Protocol);
     }
 }

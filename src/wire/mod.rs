@@ -4,6 +4,7 @@
 //! results are values. In reading order: `frame`, `message`, `session`; `http` and `handshake` come before them on
 //! the wire.
 
+pub(crate) mod deflate;
 pub(crate) mod frame;
 pub(crate) mod handshake;
 pub(crate) mod http;

@@ -3,8 +3,9 @@
 //! Owns the order of frames, the close handshake and the ping clock. Sends nothing itself: what must go out is an
 //! event ([`Event::Send`]); the driver encodes and writes it.
 
+use super::deflate::Inflate;
 use super::frame::{self, Role, Violation, apply_mask, check_header};
-use super::message::{Assembler, Kind};
+use super::message::{Assembler, Format, Kind};
 use crate::limits::Limits;
 use std::io::Cursor;
 use std::time::{Duration, Instant};
@@ -58,7 +59,7 @@ struct Frame {
     seen: u64,
 }
 
-#[derive(Debug)]
+/// See the module.
 pub(crate) struct Session {
     role: Role,
     phase: Phase,
@@ -76,11 +77,12 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(role: Role, limits: &Limits, now: Instant) -> Self {
+    /// `inflate`: there when permessage-deflate was agreed on.
+    pub(crate) fn new(role: Role, limits: &Limits, inflate: Option<Box<dyn Inflate>>, now: Instant) -> Self {
         Self {
             role,
             phase: Phase::Open,
-            message: Assembler::new(limits.message, limits.fragments),
+            message: Assembler::new(limits.message, limits.fragments, inflate),
             header: Vec::new(),
             frame: None,
             control: Vec::new(),
@@ -188,11 +190,11 @@ impl Session {
         now: Instant,
         out: &mut Vec<Event>,
     ) -> Result<&'a mut [u8], Violation> {
-        check_header(header, length, self.role)?;
+        check_header(header, length, self.role, self.message.takes_compressed())?;
         let frame =
             Frame { opcode: header.opcode, is_final: header.is_final, mask: header.mask, length, seen: 0 };
         let whole = usize::try_from(length).ok().filter(|length| *length <= bytes.len());
-        if let (Some(length), true, Some(kind)) = (whole, frame.is_final, kind(frame.opcode)) {
+        if let (Some(length), true, Some(kind)) = (whole, frame.is_final, kind(header)) {
             let (payload, rest) = bytes.split_at_mut(length);
             if let Some(mask) = frame.mask {
                 apply_mask(payload, mask, 0);
@@ -203,7 +205,9 @@ impl Session {
         match frame.opcode {
             OpCode::Data(Data::Continue) => self.message.proceed(length)?,
             OpCode::Control(_) => self.control.clear(),
-            opcode => self.message.begin(kind(opcode).unwrap_or(Kind::Binary), length)?,
+            OpCode::Data(_) => {
+                self.message.begin(kind(header).ok_or(RESERVED_OPCODE)?, length)?;
+            }
         }
         self.frame = Some(frame);
         if length == 0 {
@@ -296,12 +300,14 @@ fn parse_header(bytes: &[u8]) -> Result<Option<(FrameHeader, u64, usize)>, Viola
     }
 }
 
-fn kind(opcode: OpCode) -> Option<Kind> {
-    match opcode {
-        OpCode::Data(Data::Text) => Some(Kind::Text),
-        OpCode::Data(Data::Binary) => Some(Kind::Binary),
-        _ => None,
-    }
+/// What a frame that begins a message says of it.
+fn kind(header: &FrameHeader) -> Option<Kind> {
+    let format = match header.opcode {
+        OpCode::Data(Data::Text) => Format::Text,
+        OpCode::Data(Data::Binary) => Format::Binary,
+        OpCode::Data(_) | OpCode::Control(_) => return None,
+    };
+    Some(Kind { format, compressed: header.rsv1 })
 }
 
 fn close_event(code: CloseCode, reason: &str) -> Event {

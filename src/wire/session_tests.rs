@@ -25,7 +25,7 @@ fn limits() -> Limits {
 /// What a fresh session makes of `bytes` that come in pieces of `size`.
 fn run(role: Role, bytes: &[u8], size: usize) -> Vec<Event> {
     let now = Instant::now();
-    let mut session = Session::new(role, &limits(), now);
+    let mut session = Session::new(role, &limits(), None, now);
     let mut out = Vec::new();
     for piece in bytes.chunks(size) {
         session.receive(&mut piece.to_vec(), now, &mut out);
@@ -165,7 +165,7 @@ fn a_peer_s_close_is_answered_with_its_code() {
 #[test]
 fn our_close_is_sent_once_and_messages_still_arrive_until_it_is_answered() {
     let now = Instant::now();
-    let mut session = Session::new(Role::Server, &limits(), now);
+    let mut session = Session::new(Role::Server, &limits(), None, now);
     assert!(session.close(now));
     assert!(!session.close(now));
     let mut out = Vec::new();
@@ -178,7 +178,7 @@ fn our_close_is_sent_once_and_messages_still_arrive_until_it_is_answered() {
 #[test]
 fn a_close_that_is_ignored_ends_at_the_deadline() {
     let now = Instant::now();
-    let mut session = Session::new(Role::Server, &limits(), now);
+    let mut session = Session::new(Role::Server, &limits(), None, now);
     session.close(now);
     let deadline = now + limits().close_deadline;
     assert_eq!(session.next_deadline(), Some(deadline));
@@ -195,7 +195,7 @@ fn a_close_that_is_ignored_ends_at_the_deadline() {
 fn silence_is_pinged_and_then_ended() {
     let start = Instant::now();
     let at = |seconds| start + Duration::from_secs(seconds);
-    let mut session = Session::new(Role::Server, &limits(), start);
+    let mut session = Session::new(Role::Server, &limits(), None, start);
     let tick = |session: &mut Session, seconds| {
         let mut out = Vec::new();
         session.tick(at(seconds), &mut out);
@@ -217,7 +217,7 @@ fn silence_is_pinged_and_then_ended() {
 fn a_pong_tells_the_round_trip_and_silence_after_a_ping_ends_with_1011() {
     let start = Instant::now();
     let at = |seconds| start + Duration::from_secs(seconds);
-    let mut session = Session::new(Role::Server, &limits(), start);
+    let mut session = Session::new(Role::Server, &limits(), None, start);
     let mut out = Vec::new();
     session.tick(at(20), &mut out);
     session.receive(&mut client(0x8a, b""), at(21), &mut out);
@@ -235,6 +235,71 @@ fn a_pong_tells_the_round_trip_and_silence_after_a_ping_ends_with_1011() {
             Event::Ended(Ending::Silent),
         ]
     );
+}
+
+#[cfg(feature = "deflate")]
+mod compressed {
+    use super::*;
+    use crate::wire::deflate::{Deflater, Inflater};
+
+    /// As [`super::run`], with compression agreed on.
+    fn run(bytes: &[u8], size: usize) -> Vec<Event> {
+        let now = Instant::now();
+        let mut session = Session::new(Role::Server, &limits(), Some(Box::new(Inflater::new())), now);
+        let mut out = Vec::new();
+        bytes.chunks(size).for_each(|piece| session.receive(&mut piece.to_vec(), now, &mut out));
+        out
+    }
+
+    fn deflated(text: &str) -> Vec<u8> {
+        Deflater::new(15).deflate(text.as_bytes())
+    }
+
+    #[test]
+    fn messages_are_inflated_whole_or_in_fragments_with_pings_between() {
+        let long = "服务器 ".repeat(500);
+        let half = deflated(&long);
+        let (first, second) = half.split_at(half.len() / 2);
+        let bytes = [
+            client(0xc1, &deflated("Hello")),
+            client(0x41, first),
+            client(0x89, b""),
+            client(0x80, second),
+            client(0x81, b"plain"),
+            client(0xc1, b"\0"),
+            client(0xc2, &deflated("bin")),
+        ]
+        .concat();
+        let expected = [
+            text("Hello"),
+            pong(b""),
+            text(&long),
+            text("plain"),
+            text(""),
+            Event::Message(Message::binary("bin")),
+        ];
+        for size in [bytes.len(), 1, 3] {
+            assert_eq!(run(&bytes, size), expected, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_inside_is_refused() {
+        let zeros = Deflater::new(15).deflate(&[0; 100_001]);
+        for (bytes, code) in [
+            (client(0xc1, &Deflater::new(15).deflate(b"\xff")), CloseCode::Invalid),
+            (client(0xc1, b"\xff\xff\xff"), CloseCode::Invalid),
+            (client(0xc2, &zeros), CloseCode::Size),
+            ([client(0x42, &zeros[..9]), client(0x80, &zeros[9..])].concat(), CloseCode::Size),
+            (client(0xc9, b"ping"), CloseCode::Protocol),
+            ([client(0x01, b"a"), client(0xc0, b"b")].concat(), CloseCode::Protocol),
+            ([client(0x41, b"a"), client(0xc1, b"b")].concat(), CloseCode::Protocol),
+        ] {
+            let events = run(&bytes, bytes.len());
+            let [.., Event::Ended(Ending::Violated(violation))] = &events[..] else { panic!("{events:?}") };
+            assert_eq!(violation.code, code, "{violation:?}");
+        }
+    }
 }
 
 mod soup {
