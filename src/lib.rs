@@ -68,6 +68,8 @@ mod wire;
 pub use error::{Error, Result};
 pub use limits::Limits;
 pub use net::budget::Budget;
+#[cfg(feature = "tls")]
+pub use net::certificate::TlsFiles;
 pub use server::{
     Bound, Builder, Drain, Handle, Messages, Report, Request, Response, Room, Sender, Server, User, WebSocket,
 };

@@ -1,5 +1,6 @@
 //! The command line: what can be said, and which part of the program does it.
 
+mod certificate;
 mod direct;
 mod pages;
 mod routes;
@@ -26,16 +27,19 @@ const AFTER_HELP: &str = "Logging: RUST_LOG=debug (or info, trace; default warn)
 enum Command {
     /// Serve the web app, the chat rooms and the echo on one port (the default)
     Serve(serve::Serve),
+    /// Make a self-signed certificate for development
+    Certificate(certificate::Certificate),
 }
 
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
-    let serve = match cli.command {
-        Some(Command::Serve(serve)) => serve,
-        None => cli.serve,
+    let result = match cli.command {
+        None => serve::run(cli.serve),
+        Some(Command::Serve(options)) => serve::run(options),
+        Some(Command::Certificate(options)) => certificate::run(options),
     };
-    match serve::run(serve) {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("switchboard: {error}");

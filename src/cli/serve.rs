@@ -2,13 +2,14 @@
 
 use super::{routes, units};
 use clap::Args;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::exit;
 use std::time::Duration;
 use std::{io, thread};
-use switchboard::{Budget, Drain, Limits, Origins, Result};
+use switchboard::{Budget, Drain, Limits, Origins, Result, TlsFiles};
 
 #[derive(Args)]
 pub(crate) struct Serve {
@@ -31,6 +32,16 @@ pub(crate) struct Serve {
     /// pages of this server, and clients that are no browser]
     #[arg(long, value_name = "ORIGIN", env = "SWITCHBOARD_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<String>,
+    /// Certificate chain in PEM; with it the port speaks https:// and wss://. SIGHUP reads both files again. For
+    /// development: `switchboard certificate DIR` makes a pair
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "SWITCHBOARD_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "SWITCHBOARD_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// Do not compress, whatever clients offer
+    #[arg(long, env = "SWITCHBOARD_NO_COMPRESSION")]
+    no_compression: bool,
     /// Time for clients to take what waits for them when the server is stopped
     #[arg(long, value_name = "T", default_value = "10s", value_parser = units::time, env = "SWITCHBOARD_DRAIN")]
     drain: Duration,
@@ -38,16 +49,28 @@ pub(crate) struct Serve {
 
 /// Serves until SIGINT or SIGTERM, then drains. A second signal ends the process at once.
 pub(crate) fn run(options: Serve) -> Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let drain = Drain::within(options.drain);
     let limits = limits(&options);
     let wanted = limits.connections;
-    let server =
-        routes::all().limits(limits).origins(origins(options.allow_origin)).bind(&options.bind)?.start()?;
-    announce(&server, wanted)?;
-    signals.forever().next();
+    let tls = tls_files(&options)?;
+    let mut builder = routes::all()
+        .limits(limits)
+        .compression(!options.no_compression)
+        .origins(origins(options.allow_origin));
+    if let Some(files) = &tls {
+        builder = builder.tls(files);
+    }
+    let server = builder.bind(&options.bind)?.start()?;
+    announce(&server, wanted, tls.is_some())?;
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            break;
+        }
+        reload(tls.as_ref());
+    }
     thread::spawn(move || {
-        signals.forever().next();
+        signals.forever().find(|signal| *signal != SIGHUP);
         exit(130);
     });
     eprintln!("stopping; once more to stop at once");
@@ -56,6 +79,21 @@ pub(crate) fn run(options: Serve) -> Result<()> {
         eprintln!("{} of {} connections were cut", report.cut, report.open);
     }
     Ok(())
+}
+
+fn tls_files(options: &Serve) -> Result<Option<TlsFiles>> {
+    match (&options.tls_cert, &options.tls_key) {
+        (Some(certificate), Some(key)) => TlsFiles::read(certificate, key).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn reload(tls: Option<&TlsFiles>) {
+    match tls.map(TlsFiles::reload) {
+        Some(Ok(())) => eprintln!("the certificate was read again; new connections get it"),
+        Some(Err(error)) => eprintln!("the old certificate stays: {error}"),
+        None => eprintln!("nothing to read again: there is no certificate"),
+    }
 }
 
 fn limits(options: &Serve) -> Limits {
@@ -84,9 +122,9 @@ fn origins(allowed: Vec<String>) -> Origins {
 }
 
 /// The first line on stdout, which scripts wait for; the rest is for people.
-fn announce(server: &switchboard::Server, wanted: Option<usize>) -> Result<()> {
+fn announce(server: &switchboard::Server, wanted: Option<usize>, tls: bool) -> Result<()> {
     let mut stdout = io::stdout();
-    writeln!(stdout, "listening on http://{}", server.local_addr())?;
+    writeln!(stdout, "listening on {}://{}", if tls { "https" } else { "http" }, server.local_addr())?;
     stdout.flush()?;
     let budget = Budget::of_this_machine();
     match wanted {

@@ -1,13 +1,21 @@
 //! Sockets, threads and the queues between them. Knows what a frame is, but not what it says.
 //!
-//! In reading order: `stream`, `codecs`, `outbox`, `writers`, `slow_lane`; `pool` and `budget` are about threads,
-//! `listener` about the door.
+//! In reading order: `socket`, `tls`, `stream`, `codecs`, `outbox`, `writers`, `slow_lane`; `pool` and `budget` are about threads,
+//! `listener` about the door, `certificate` about who we are.
 
 pub(crate) mod budget;
+#[cfg(feature = "tls")]
+pub(crate) mod certificate;
 pub(crate) mod codecs;
 pub(crate) mod listener;
 pub(crate) mod outbox;
 pub(crate) mod pool;
 pub(crate) mod slow_lane;
+pub(crate) mod socket;
 pub(crate) mod stream;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+pub(crate) mod tls;
 pub(crate) mod writers;

@@ -62,6 +62,8 @@ struct State {
     control: VecDeque<Bytes>,
     data: VecDeque<Bytes>,
     close: Option<Bytes>,
+    /// TLS has something of its own to say.
+    poked: bool,
     /// Whether somebody must see to it that the peer answers our Close: not when the connection's own thread does.
     watch_close: bool,
     /// The queue overflowed: what was taken out and did not leave is not to be put back.
@@ -225,6 +227,13 @@ impl Outbox {
         if more { self.watch_cork(state) } else { self.drain_if_free(state) }
     }
 
+    /// Lets TLS say what it has to say of its own.
+    pub(crate) fn poke(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        state.poked = true;
+        self.drain_if_free(state);
+    }
+
     /// Sends what was held back.
     pub(crate) fn flush(self: &Arc<Self>) {
         let state = self.state.lock();
@@ -247,6 +256,11 @@ impl Outbox {
     pub(crate) fn drain(self: &Arc<Self>, batch: &mut Batch) -> Drained {
         let mut progress = false;
         loop {
+            match self.stream.flush() {
+                Ok(true) => {}
+                Ok(false) => return Drained::Full { progress },
+                Err(_) => self.cut(),
+            }
             if let Some(ended) = self.next_batch(batch) {
                 return ended;
             }
@@ -351,7 +365,7 @@ impl Outbox {
         }
         state.taken = true;
         state.cork_epoch = state.cork_epoch.wrapping_add(1);
-        if !state.has_pieces() {
+        if !state.has_pieces() && !state.corked.is_empty() {
             let reply = take(&mut state.corked);
             drop(state);
             if self.write_reply(reply) {
@@ -387,7 +401,7 @@ impl Outbox {
             reply.clear();
             state.corked = reply;
         }
-        if state.has_waiting() || state.phase == Phase::Closed {
+        if state.has_waiting() || state.phase == Phase::Closed || self.stream.is_tls() {
             return false;
         }
         state.taken = false;
@@ -408,7 +422,7 @@ impl Outbox {
         }
         state.uncork();
         batch.fill(&mut state);
-        if !batch.is_empty() {
+        if !batch.is_empty() || take(&mut state.poked) {
             return None;
         }
         state.taken = false;

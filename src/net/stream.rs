@@ -1,105 +1,101 @@
-//! One socket: a blocking read half for the connection's thread, a write half that never blocks for whoever drains the
-//! outbox. One handle for both, as a second one would cost a second descriptor.
+//! A connection's bytes in the clear: a socket, or TLS over one. Reading blocks and is for the connection's thread alone;
+//! writing never blocks and is for whoever drains the outbox.
 
-use parking_lot::Mutex;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
-use socket2::SockRef;
-use std::io::{self, IoSlice, Read};
+use super::socket::Socket;
+use super::tls::Tls;
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// `SO_SNDBUF` for the last frames to a client that does not read: the kernel cuts it to its `wmem_max`.
-const LAST_SEND_BUFFER: usize = 4 * 1024 * 1024;
-
-#[derive(Debug)]
 pub(crate) struct Stream {
-    socket: TcpStream,
+    socket: Socket,
     peer: SocketAddr,
-    /// The read timeout that the socket has now: setting it costs a system call, and it rarely changes.
-    read_timeout: Mutex<Option<Duration>>,
+    tls: OnceLock<Tls>,
 }
 
 impl Stream {
     pub(crate) fn new(socket: TcpStream, peer: SocketAddr) -> Self {
-        Self { socket, peer, read_timeout: Mutex::new(None) }
+        Self { socket: Socket::new(socket), peer, tls: OnceLock::new() }
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
     }
 
+    /// Whether the bytes are sealed on their way.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.get().is_some()
+    }
+
+    /// Runs a TLS handshake; from then on everything goes through it.
+    #[cfg(feature = "tls")]
+    pub(crate) fn secure<E>(&self, handshake: impl FnOnce(&Socket) -> Result<Tls, E>) -> Result<(), E> {
+        let tls = handshake(&self.socket)?;
+        let _ = self.tls.set(tls);
+        Ok(())
+    }
+
     /// Reads what there is; blocks until there is something, for `timeout` at most (`WouldBlock`).
-    ///
-    /// The timeout is kept to within an eighth: a deadline that is checked again afterwards does not need more.
     pub(crate) fn read(&self, buffer: &mut [u8], timeout: Duration) -> io::Result<usize> {
-        self.set_read_timeout(timeout)?;
-        loop {
-            match (&self.socket).read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
-            }
+        match self.tls.get() {
+            Some(tls) => tls.read(&self.socket, buffer, timeout),
+            None => self.socket.read(buffer, timeout),
         }
     }
 
     /// Reads what there is now. `WouldBlock`: nothing.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (read, _) = recv(&self.socket, buffer, RecvFlags::DONTWAIT)?;
-        Ok(read)
-    }
-
-    fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
-        // Zero would mean "for ever" to the kernel.
-        let timeout = timeout.max(Duration::from_millis(1));
-        let mut set = self.read_timeout.lock();
-        let near = set.is_some_and(|set| set <= timeout + timeout / 8 && timeout - timeout / 8 <= set);
-        if !near {
-            self.socket.set_read_timeout(Some(timeout))?;
-            *set = Some(timeout);
+        match self.tls.get() {
+            Some(tls) => tls.try_read(&self.socket, buffer),
+            None => self.socket.try_read(buffer),
         }
-        Ok(())
     }
 
-    /// Waits until a read would not block; `false` when `timeout` passed first.
+    /// Waits until there is something to read; `false` when `timeout` passed first. With TLS it may be half a record.
     pub(crate) fn wait_readable(&self, timeout: Duration) -> io::Result<bool> {
-        self.wait(PollFlags::IN, timeout)
-    }
-
-    fn wait(&self, what: PollFlags, timeout: Duration) -> io::Result<bool> {
-        let mut fds = [PollFd::new(&self.socket, what)];
-        let timeout =
-            Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(ready) => Ok(0 < ready),
-            Err(rustix::io::Errno::INTR) => Ok(false),
-            Err(error) => Err(error.into()),
+        match self.tls.get() {
+            Some(tls) if tls.has_plaintext() => Ok(true),
+            _ => self.socket.wait_readable(timeout),
         }
     }
 
-    /// Writes as much as the socket takes now. `WouldBlock`: it is full.
+    /// Writes as much as is taken now. `WouldBlock`: it is full. With TLS what is taken leaves by [`Stream::flush`] at the
+    /// latest.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(send(&self.socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+        match self.tls.get() {
+            Some(tls) => tls.try_write(&self.socket, &[IoSlice::new(bytes)]),
+            None => self.socket.try_write(bytes),
+        }
     }
 
-    /// [`Stream::try_write`] of many pieces in one system call.
+    /// [`Stream::try_write`] of many pieces at once.
     pub(crate) fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        Ok(sendmsg(&self.socket, pieces, &mut SendAncillaryBuffer::default(), flags)?)
+        match self.tls.get() {
+            Some(tls) => tls.try_write(&self.socket, pieces),
+            None => self.socket.try_write_vectored(pieces),
+        }
     }
 
-    /// Writes everything, waiting for room until `deadline` (`TimedOut`).
+    /// Writes what was taken; `false`: the socket is full.
+    pub(crate) fn flush(&self) -> io::Result<bool> {
+        self.tls.get().map_or(Ok(true), |tls| tls.flush(&self.socket))
+    }
+
+    /// Whether TLS has something to say that nobody asked it to, as the answer to a key update.
+    pub(crate) fn wants_flush(&self) -> bool {
+        self.tls.get().is_some_and(Tls::wants_write)
+    }
+
+    /// Writes everything, waiting for room until `deadline` (`TimedOut`). Only while no outbox has the stream.
     pub(crate) fn write_all(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.try_write(bytes) {
+        let Some(tls) = self.tls.get() else { return self.socket.write_all(bytes, deadline) };
+        while !bytes.is_empty() || !tls.flush(&self.socket)? {
+            match tls.try_write(&self.socket, &[IoSlice::new(bytes)]) {
                 Ok(written) => bytes = &bytes[written..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Err(io::ErrorKind::TimedOut.into());
-                    }
-                    self.wait(PollFlags::OUT, left)?;
+                    self.socket.wait_writable(deadline)?
                 }
                 Err(error) => return Err(error),
             }
@@ -107,16 +103,17 @@ impl Stream {
         Ok(())
     }
 
-    /// Makes room in the kernel for a few last bytes to a peer that does not read, so that it finds them should it read
-    /// again. Does nothing when the kernel allows no more.
+    /// Makes room for a few last bytes to a peer that does not read: see [`Socket::make_room`].
     pub(crate) fn make_room(&self) {
-        let _ = SockRef::from(&self.socket).set_send_buffer_size(LAST_SEND_BUFFER);
+        self.socket.make_room();
     }
 
     /// Ends one direction or both; wakes a thread that is blocked in [`Stream::read`] when that direction is ended.
     pub(crate) fn shutdown(&self, how: Shutdown) {
-        // It may have ended before.
-        let _ = self.socket.shutdown(how);
+        if let (Some(tls), Shutdown::Write) = (self.tls.get(), how) {
+            tls.close(&self.socket);
+        }
+        self.socket.shutdown(how);
     }
 }
 

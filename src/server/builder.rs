@@ -30,6 +30,8 @@ pub struct Builder {
     limits: Limits,
     policy: Policy,
     router: Router,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<rustls::ServerConfig>>,
     /// The health pages' view of the server they belong to.
     state: StateView,
     /// The first mistake, told by [`Builder::bind`].
@@ -143,6 +145,17 @@ impl Builder {
         self
     }
 
+    /// Speaks TLS: `https://` and `wss://` in place of `http://` and `ws://`. Plain HTTP is answered 400.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, files: &crate::TlsFiles) -> Self {
+        match files.config() {
+            Ok(config) => self.tls = Some(config),
+            Err(error) => self.mistake = self.mistake.or(Some(error)),
+        }
+        self
+    }
+
     /// Listens. Clients can connect from now on and are served once the server is started. Port 0 takes any free one.
     ///
     /// # Errors
@@ -159,8 +172,7 @@ impl Builder {
         let address = resolved(address).map_err(|error| Error::Address(address.into(), error))?;
         let listener = Listener::bind(address, &self.limits)?;
         let address = listener.local_addr()?;
-        let Self { limits, policy, router, state, .. } = self;
-        Ok(Bound { limits, policy, router, state, listener, address })
+        Ok(Bound { builder: self, listener, address })
     }
 
     fn change(mut self, path: &str, change: impl FnOnce(&mut Route)) -> Self {
@@ -174,10 +186,7 @@ impl Builder {
 
 /// A server that listens but does not serve yet.
 pub struct Bound {
-    limits: Limits,
-    policy: Policy,
-    router: Router,
-    state: StateView,
+    builder: Builder,
     listener: Listener,
     address: SocketAddr,
 }
@@ -194,7 +203,8 @@ impl Bound {
     /// # Errors
     /// [`Error::Io`] when the machine refuses a thread.
     pub fn start(self) -> Result<Server> {
-        let Self { limits, policy, router, state, listener, address } = self;
+        let Self { builder, listener, address } = self;
+        let Builder { limits, policy, router, state, .. } = builder;
         let granted = Budget::of_this_machine().connections;
         let max_connections = limits.connections.map_or(granted, |wanted| wanted.min(granted));
         let metrics = Arc::new(Metrics::default());
@@ -212,6 +222,8 @@ impl Bound {
             slow_lane,
             metrics,
             codecs,
+            #[cfg(feature = "tls")]
+            tls: builder.tls,
             max_connections,
             draining,
             sockets,

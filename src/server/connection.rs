@@ -332,6 +332,9 @@ impl Connection {
         match result {
             Ok(0) => self.end = Some(End::Eof),
             Ok(read) => {
+                if self.outbox.stream().wants_flush() {
+                    self.outbox.poke();
+                }
                 self.session.receive(&mut self.buffer[..read], Instant::now(), &mut self.events);
                 self.fit_buffer(read);
                 return read == size && size < READ_BUFFER_MAX;

@@ -16,7 +16,7 @@ use std::io;
 use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tungstenite::Bytes;
 
 /// What is read at once; a usual request fits.
@@ -39,6 +39,12 @@ impl From<Refusal> for Stop {
 pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
     let registered = Sockets::register(shared, stream.clone());
     let deadline = Instant::now() + shared.limits.head_deadline;
+    #[cfg(feature = "tls")]
+    if let Some(config) = &shared.tls
+        && !secure(&stream, config, deadline)
+    {
+        return;
+    }
     let mut input = Vec::new();
     let head = match read_head(shared, &stream, &mut input, deadline) {
         Ok(head) => head,
@@ -61,6 +67,27 @@ pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
     match answer(shared, &stream, route, &mut request, input, deadline) {
         Ok(response) => respond(shared, &stream, &response, head_only),
         Err(stop) => refuse(shared, &stream, stop, head_only),
+    }
+}
+
+/// The TLS handshake. `false`: it came to nothing, and whoever speaks plain HTTP has been told.
+#[cfg(feature = "tls")]
+fn secure(stream: &Stream, config: &Arc<rustls::ServerConfig>, deadline: Instant) -> bool {
+    use crate::net::tls::{HandshakeError, Tls};
+    match stream.secure(|socket| Tls::accept(socket, config.clone(), deadline)) {
+        Ok(()) => true,
+        Err(HandshakeError::NotTls) => {
+            let reason = "this port speaks TLS: use https:// or wss:// instead of http:// or ws://";
+            let refusal = Refusal::new(StatusCode::BAD_REQUEST, reason);
+            let answer = encode_response(&refusal.into_response(), false);
+            let _ = stream.write_all(&answer, deadline);
+            see_off(stream, deadline.min(Instant::now() + Duration::from_secs(1)), 64 * KIB);
+            false
+        }
+        Err(HandshakeError::Failed(error)) => {
+            log::debug!("{}: TLS handshake: {error}", stream.peer());
+            false
+        }
     }
 }
 
@@ -179,13 +206,16 @@ fn respond(shared: &Shared, stream: &Stream, response: &Response, head_only: boo
     if stream.write_all(&bytes, Instant::now() + shared.limits.write_deadline).is_err() {
         return;
     }
+    // A client that goes on sending gets a part of a large body taken, not all of it.
+    see_off(stream, Instant::now() + shared.limits.close_deadline, shared.limits.body);
+}
+
+/// Ends the connection once the client has: unread input would make the kernel reset it, and the answer could be lost.
+fn see_off(stream: &Stream, deadline: Instant, most: usize) {
     stream.shutdown(Shutdown::Write);
-    // Unread input would make the kernel reset the connection when it is closed, and the answer could be lost. A client
-    // that goes on sending gets a part of a large body taken, not all of it.
-    let deadline = Instant::now() + shared.limits.close_deadline;
     let mut buffer = vec![0; 4 * KIB];
     let mut taken = 0;
-    while taken <= shared.limits.body {
+    while taken <= most {
         let left = deadline.saturating_duration_since(Instant::now());
         match stream.read(&mut buffer, left) {
             Ok(read @ 1..) if !left.is_zero() => taken += read,

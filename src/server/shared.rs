@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) slow_lane: Arc<SlowLane>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) codecs: Arc<Codecs>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     /// Connections that can be open at once.
     pub(crate) max_connections: usize,
     pub(crate) draining: AtomicBool,

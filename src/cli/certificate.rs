@@ -1,0 +1,35 @@
+//! `switchboard certificate`: a self-signed certificate for development.
+
+use clap::Args;
+use std::fs;
+use std::path::PathBuf;
+use switchboard::{Error, Result};
+
+#[derive(Args)]
+pub(crate) struct Certificate {
+    /// Where cert.pem and key.pem are written; made if it does not exist
+    dir: PathBuf,
+    /// Names and addresses the certificate is for
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "localhost,127.0.0.1,::1")]
+    host: Vec<String>,
+}
+
+pub(crate) fn run(options: Certificate) -> Result<()> {
+    let Certificate { dir, host } = options;
+    let made = rcgen::generate_simple_self_signed(host).map_err(Error::other)?;
+    fs::create_dir_all(&dir)?;
+    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+    fs::write(&cert, made.cert.pem())?;
+    write_private(&key, &made.signing_key.serialize_pem())?;
+    println!("switchboard serve --tls-cert {} --tls-key {}", cert.display(), key.display());
+    eprintln!("for development only: no browser trusts it by itself");
+    Ok(())
+}
+
+/// Readable for its owner only.
+fn write_private(path: &PathBuf, text: &str) -> Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    Ok(file.write_all(text.as_bytes())?)
+}

@@ -1,0 +1,199 @@
+//! The server's certificate and key: read from files, checked, and replaced while connections are open.
+
+use crate::error::{Error, Result};
+use parking_lot::RwLock;
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A server's certificate chain and private key, from PEM files. Clones are the same one: what [`TlsFiles::reload`] reads
+/// is used by every server it was given to.
+#[derive(Clone)]
+pub struct TlsFiles {
+    certificate: PathBuf,
+    key: PathBuf,
+    current: Arc<Current>,
+}
+
+struct Current(RwLock<Arc<CertifiedKey>>);
+
+impl TlsFiles {
+    /// Reads a chain (the server's own certificate first) and its key.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when a file cannot be read, holds no certificate or key, the two do not belong together, or the
+    /// certificate is not valid today. The text names the file.
+    pub fn read(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self> {
+        let (certificate, key) = (certificate.into(), key.into());
+        let current = Arc::new(Current(RwLock::new(Arc::new(read(&certificate, &key)?))));
+        Ok(Self { certificate, key, current })
+    }
+
+    /// Reads the files again. Connections that are open keep what they have; handshakes from now on get the new one.
+    ///
+    /// # Errors
+    /// As [`TlsFiles::read`]; the old certificate stays.
+    pub fn reload(&self) -> Result<()> {
+        let new = read(&self.certificate, &self.key)?;
+        *self.current.0.write() = Arc::new(new);
+        Ok(())
+    }
+
+    pub(crate) fn config(&self) -> Result<Arc<ServerConfig>> {
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::Config(error.to_string()))?
+            .with_no_client_auth()
+            .with_cert_resolver(self.current.clone());
+        Ok(Arc::new(config))
+    }
+}
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().clone())
+    }
+}
+
+impl fmt::Debug for Current {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Current")
+    }
+}
+
+fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey> {
+    let wrong = |path: &Path, what: &str| Error::Config(format!("{}: {what}", path.display()));
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| wrong(certificate, &format!("cannot be read as PEM certificates: {error}")))?;
+    let Some(own) = chain.first() else {
+        return Err(wrong(certificate, "holds no certificate; it needs a `BEGIN CERTIFICATE` block"));
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    check_validity(own, now).map_err(|what| wrong(certificate, what))?;
+    let private = PrivateKeyDer::from_pem_file(key)
+        .map_err(|error| wrong(key, &format!("cannot be read as a PEM private key: {error}")))?;
+    CertifiedKey::from_der(chain, private, &ring::default_provider()).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            wrong(key, &format!("this key does not belong to the certificate in {}", certificate.display()))
+        }
+        error => wrong(key, &error.to_string()),
+    })
+}
+
+/// Whether the certificate is valid at `now` (seconds since 1970). A handshake would not tell: that is the client's to check.
+fn check_validity(certificate: &[u8], now: u64) -> Result<(), &'static str> {
+    let Some((from, until)) = validity(certificate) else {
+        return Err("its period of validity cannot be read");
+    };
+    let now = timestamp(now);
+    if now < from {
+        Err("the certificate is not valid yet; is this machine's clock right?")
+    } else if until < now {
+        Err("the certificate has expired; put a new one in its place")
+    } else {
+        Ok(())
+    }
+}
+
+/// Beginning and end as `YYYYMMDDHHMMSS`. RFC 5280 §4.1: Certificate, TBSCertificate, then version, serial number,
+/// algorithm, issuer, validity.
+fn validity(certificate: &[u8]) -> Option<(String, String)> {
+    const SEQUENCE: u8 = 0x30;
+    const VERSION: u8 = 0xa0;
+    let (_, certificate, _) = element(certificate)?;
+    let (_, mut fields, _) = element(certificate)?;
+    if fields.first() == Some(&VERSION) {
+        fields = element(fields)?.2;
+    }
+    for _ in ["serial number", "algorithm", "issuer"] {
+        fields = element(fields)?.2;
+    }
+    let (SEQUENCE, validity, _) = element(fields)? else { return None };
+    let (from_tag, from, rest) = element(validity)?;
+    let (until_tag, until, _) = element(rest)?;
+    Some((time(from_tag, from)?, time(until_tag, until)?))
+}
+
+/// The first DER element: its tag, its content, and what follows. X.690 §8.1.
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&[tag, length], mut rest) = der.split_first_chunk::<2>()?;
+    let mut length = usize::from(length);
+    if length & 0x80 != 0 {
+        let (digits, after) = rest.split_at_checked(length & 0x7f).filter(|(digits, _)| digits.len() <= 4)?;
+        length = digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit));
+        rest = after;
+    }
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((tag, content, rest))
+}
+
+/// UTCTime (`YYMMDDHHMMSSZ`, from 1950 on) or GeneralizedTime (`YYYYMMDDHHMMSSZ`). RFC 5280 §4.1.2.5.
+fn time(tag: u8, text: &[u8]) -> Option<String> {
+    let digits = str::from_utf8(text).ok()?.strip_suffix('Z')?;
+    match (tag, digits.len()) {
+        (0x17, 12) => Some(format!("{}{digits}", if digits < "50" { "20" } else { "19" })),
+        (0x18, 14) => Some(digits.into()),
+        _ => None,
+    }
+}
+
+/// Seconds since 1970 as `YYYYMMDDHHMMSS`, by the proleptic Gregorian calendar.
+fn timestamp(seconds: u64) -> String {
+    let (mut days, of_day) = (seconds / 86_400, seconds % 86_400);
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let mut year = 1970;
+    while let Some(rest) = days.checked_sub(if is_leap(year) { 366 } else { 365 }) {
+        (days, year) = (rest, year + 1);
+    }
+    let february = if is_leap(year) { 29 } else { 28 };
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        let Some(rest) = days.checked_sub(length) else { break };
+        (days, month) = (rest, month + 1);
+    }
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}{month:02}{:02}{hour:02}{minute:02}{second:02}", days + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_calendar_dates() {
+        for (seconds, expected) in [
+            (0, "19700101000000"),
+            (951_827_696, "20000229123456"),
+            (1_709_251_199, "20240229235959"),
+            (1_709_251_200, "20240301000000"),
+            (1_795_219_200, "20261121000000"),
+            (4_102_444_800, "21000101000000"),
+        ] {
+            assert_eq!(timestamp(seconds), expected, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn times_have_two_forms() {
+        assert_eq!(time(0x17, b"491231235959Z").as_deref(), Some("20491231235959"));
+        assert_eq!(time(0x17, b"500101000000Z").as_deref(), Some("19500101000000"));
+        assert_eq!(time(0x18, b"20500101000000Z").as_deref(), Some("20500101000000"));
+        assert_eq!((time(0x17, b"20500101000000Z"), time(0x18, b"x"), time(0x05, b"")), (None, None, None));
+    }
+
+    #[test]
+    fn cut_der_is_no_certificate() {
+        for der in [&b""[..], b"\x30", b"\x30\x84\xff\xff\xff\xff", b"\x30\x03\x30\x01\x02", b"\x30\x8f"] {
+            assert_eq!(validity(der), None, "{der:02x?}");
+        }
+    }
+}
