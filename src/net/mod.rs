@@ -1,12 +1,13 @@
 //! Sockets, threads and the queues between them. Knows what a frame is, but not what it says.
 //!
-//! In reading order: `socket`, `tls`, `stream`, `codecs`, `outbox`, `writers`, `slow_lane`; `pool` and `budget` are about threads,
+//! In reading order: `socket`, `tls`, `stream`, `codecs`, `outbox`, `writers`, `slow_lane`, `link`; `pool` and `budget` are about threads,
 //! `listener` about the door, `certificate` about who we are.
 
 pub(crate) mod budget;
 #[cfg(feature = "tls")]
 pub(crate) mod certificate;
 pub(crate) mod codecs;
+pub(crate) mod link;
 pub(crate) mod listener;
 pub(crate) mod outbox;
 pub(crate) mod pool;

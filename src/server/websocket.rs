@@ -69,7 +69,7 @@ impl WebSocket {
     /// # Errors
     /// As [`WebSocket::recv`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Message>> {
-        Ok(self.line_mut().receive_within(timeout)?.flatten())
+        self.line_mut().receive_within(timeout)
     }
 
     /// [`WebSocket::recv`] that never blocks: `Ok(None)` also when no complete message is there.
@@ -83,7 +83,7 @@ impl WebSocket {
     /// How many complete messages can be received without blocking. Never blocks. Counts 1024 and a buffer's worth at
     /// most; what lies beyond is left to TCP.
     pub fn pending(&mut self) -> usize {
-        self.line_mut().pending()
+        self.line_mut().link.pending()
     }
 
     /// The messages until the connection ends, however it ends. Blocks for each.
@@ -110,12 +110,12 @@ impl WebSocket {
     /// [`Error::Closed`] when the connection has ended, or a Close frame is on its way.
     pub fn send(&mut self, message: impl Into<Message>) -> Result<()> {
         let line = self.line();
-        send(&line.outbox, &message.into(), line.has_more())
+        send(&line.link.outbox, &message.into(), line.link.has_more())
     }
 
     /// A sender for this client that any thread may use, while this one receives. Costs nothing to clone.
     pub fn sender(&self) -> Sender {
-        Sender { outbox: self.line().outbox.clone() }
+        Sender { outbox: self.line().link.outbox.clone() }
     }
 
     /// Makes this connection a member of a room; rooms exist while they have members. Joining twice counts once, and
@@ -185,18 +185,18 @@ impl WebSocket {
     pub fn close(&mut self, code: u16, reason: &str) {
         let code = CloseCode::from(code);
         let code = if code.is_allowed() { code } else { CloseCode::Error };
-        self.line_mut().close(code, reason);
+        self.line_mut().link.close(code, reason);
     }
 
     /// Whether nothing more will be received.
     pub fn is_closed(&self) -> bool {
-        self.line().closed().is_some() && !self.line().has_more()
+        self.line().link.closed().is_some() && !self.line().link.has_more()
     }
 
     /// Code and reason of the closing, once [`WebSocket::recv`] has given `None`: the peer's own, 1005 when its Close frame
     /// had no code, 1006 when there was no Close frame. RFC 6455 §7.1.5
     pub fn closed(&self) -> Option<(u16, &str)> {
-        self.line().closed()
+        self.line().link.closed()
     }
 }
 

@@ -1,0 +1,295 @@
+//! Either end's side of one WebSocket connection: reads from the stream, drives the session, answers through the outbox, and
+//! ends it properly. The server's connections and the client are built on it.
+//!
+//! Lives on one thread at a time; what other threads send goes through the outbox.
+
+use super::outbox::Outbox;
+use crate::error::{Error, Result};
+use crate::limits::KIB;
+use crate::metrics::Metrics;
+use crate::wire::frame;
+use crate::wire::session::{Ending, Event, Session};
+use std::collections::VecDeque;
+use std::io;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tungstenite::protocol::frame::coding::{CloseCode, Control, OpCode};
+use tungstenite::{Bytes, Message};
+
+/// A read buffer at first: thousands of connections have one each, and most messages are smaller.
+const READ_BUFFER: usize = KIB;
+/// The read buffer for a peer that sends much.
+const READ_BUFFER_MAX: usize = 64 * KIB;
+/// After so many reads that needed less, a large read buffer is given back.
+const SMALL_READS: u32 = 16;
+
+pub(crate) struct Link {
+    pub(crate) outbox: Arc<Outbox>,
+    session: Session,
+    metrics: Arc<Metrics>,
+    close_deadline: Duration,
+    buffer: Vec<u8>,
+    small_reads: u32,
+    events: Vec<Event>,
+    /// Messages that are complete and not yet taken.
+    inbox: VecDeque<Message>,
+    /// The Close frame that answers what came behind the messages of the inbox: their replies go first.
+    last_word: Option<Bytes>,
+    end: Option<End>,
+}
+
+/// How the connection ended, as far as reading goes.
+#[derive(Debug)]
+enum End {
+    Session(Ending),
+    /// TCP ended without a Close frame.
+    Eof,
+    #[expect(dead_code, reason = "what happened is told in the log")]
+    Io(io::Error),
+}
+
+impl Link {
+    /// `leftover`: what came behind the handshake.
+    pub(crate) fn new(
+        outbox: Arc<Outbox>,
+        session: Session,
+        metrics: Arc<Metrics>,
+        close_deadline: Duration,
+        leftover: Vec<u8>,
+    ) -> Self {
+        let mut link = Self {
+            outbox,
+            session,
+            metrics,
+            close_deadline,
+            buffer: leftover,
+            small_reads: 0,
+            events: Vec::new(),
+            inbox: VecDeque::new(),
+            last_word: None,
+            end: None,
+        };
+        link.session.receive(&mut link.buffer, Instant::now(), &mut link.events);
+        link.buffer.resize(READ_BUFFER, 0);
+        link.buffer.shrink_to_fit();
+        link.handle_events();
+        link
+    }
+
+    /// The next message that has arrived.
+    pub(crate) fn next_message(&mut self) -> Option<Message> {
+        self.inbox.pop_front()
+    }
+
+    /// Whether nothing more will arrive; how it ended: `Err` when the peer is to blame.
+    pub(crate) fn ended(&mut self) -> Option<Result<()>> {
+        self.end.as_ref()?;
+        self.say_last_word();
+        Some(match &self.end {
+            Some(End::Session(Ending::Violated(violation))) => {
+                Err(Error::Violation(violation.code.into(), violation.reason))
+            }
+            Some(End::Session(Ending::Silent)) => Err(Error::Silent),
+            _ => Ok(()),
+        })
+    }
+
+    /// Blocks until something has arrived or was due.
+    pub(crate) fn wait(&mut self) {
+        let timeout = self.until_deadline();
+        self.read(timeout);
+    }
+
+    /// [`Link::wait`] until then at most. `false`: nothing has, and it is time.
+    pub(crate) fn wait_until(&mut self, until: Instant) -> bool {
+        let left = until.saturating_duration_since(Instant::now());
+        if self.wait_readable(left.min(self.until_deadline())) {
+            self.read_waiting();
+        } else {
+            self.session.tick(Instant::now(), &mut self.events);
+            self.handle_events();
+        }
+        !(left.is_zero() && self.inbox.is_empty() && self.end.is_none())
+    }
+
+    /// How many messages are complete, after taking in what has arrived. Never blocks.
+    pub(crate) fn pending(&mut self) -> usize {
+        while self.end.is_none() && self.inbox.len() < 1024 && self.wait_readable(Duration::ZERO) {
+            self.read_waiting();
+        }
+        self.inbox.len()
+    }
+
+    /// Whether other messages of the peer are waiting to be handled.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// Code and reason of the peer's Close frame, or what stands for them. RFC 6455 §7.1.5, §7.1.6.
+    pub(crate) fn closed(&self) -> Option<(u16, &str)> {
+        Some(match self.end.as_ref()? {
+            End::Session(Ending::Closed(Some(frame))) => (frame.code.into(), frame.reason.as_str()),
+            End::Session(Ending::Closed(None)) => (1005, ""),
+            End::Session(Ending::Violated(violation)) => (violation.code.into(), violation.reason),
+            End::Session(Ending::Silent | Ending::CloseIgnored) | End::Eof | End::Io(_) => (1006, ""),
+        })
+    }
+
+    /// Sends a Close frame behind everything that waits. What the peer still sends can be received until it answers.
+    pub(crate) fn close(&mut self, code: CloseCode, reason: &str) {
+        if self.end.is_none() && self.session.close(Instant::now()) {
+            self.outbox.close_own(frame::encode_close(code, reason));
+        }
+    }
+
+    /// This side has nothing more to say: closing handshake, then TCP's end. Takes the close deadline at
+    /// most.
+    pub(crate) fn finish(&mut self, code: CloseCode, reason: &str) {
+        self.close(code, reason);
+        let deadline = Instant::now() + self.close_deadline;
+        while self.end.is_none() {
+            self.inbox.clear();
+            self.read(self.until_deadline());
+        }
+        self.inbox.clear();
+        self.say_last_word();
+        if !matches!(self.end, Some(End::Eof | End::Io(_))) {
+            self.outbox.wait_written(deadline);
+            self.drop_input(deadline);
+        }
+        self.outbox.cut();
+        log::debug!("{}: closed, {:?}", self.outbox.stream().peer(), self.end);
+    }
+
+    /// Reads to the end and throws away: closing a socket with unread input would make the kernel reset it, and the
+    /// peer could lose our last frames. RFC 6455 §7.1.1.
+    fn drop_input(&mut self, deadline: Instant) {
+        let stream = self.outbox.stream();
+        stream.shutdown(Shutdown::Write);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || !matches!(stream.read(&mut self.buffer, left), Ok(1..)) {
+                return;
+            }
+        }
+    }
+
+    fn say_last_word(&mut self) {
+        if let Some(frame) = self.last_word.take() {
+            self.outbox.close_own(frame);
+        }
+    }
+
+    fn until_deadline(&self) -> Duration {
+        let deadline = self.session.next_deadline();
+        deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn wait_readable(&mut self, timeout: Duration) -> bool {
+        match self.outbox.stream().wait_readable(timeout) {
+            Ok(readable) => readable,
+            Err(error) => {
+                self.end = Some(End::Io(error));
+                false
+            }
+        }
+    }
+
+    /// Reads what there is, blocking for `timeout` at most, and does whatever comes of it. A full buffer means that there
+    /// may be more: it is taken at once, so that what was sent together is handled together.
+    fn read(&mut self, timeout: Duration) {
+        let result = self.outbox.stream().read(&mut self.buffer, timeout);
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.session.tick(Instant::now(), &mut self.events);
+        }
+        if self.take_in(result) {
+            self.read_waiting();
+        } else {
+            self.handle_events();
+        }
+    }
+
+    /// [`Link::read`] that never blocks.
+    fn read_waiting(&mut self) {
+        loop {
+            let result = self.outbox.stream().try_read(&mut self.buffer);
+            if !self.take_in(result) {
+                return self.handle_events();
+            }
+        }
+    }
+
+    /// What a read came to. `true`: there may be more.
+    fn take_in(&mut self, result: io::Result<usize>) -> bool {
+        let size = self.buffer.len();
+        match result {
+            Ok(0) => self.end = Some(End::Eof),
+            Ok(read) => {
+                if self.outbox.stream().wants_flush() {
+                    self.outbox.poke();
+                }
+                let now = Instant::now();
+                self.session.receive(&mut self.buffer[..read], now, &mut self.events);
+                // A peer that sends and sends would otherwise never meet the close deadline.
+                self.session.tick(now, &mut self.events);
+                self.fit_buffer(read);
+                return read == size && size < READ_BUFFER_MAX;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => self.end = Some(End::Io(error)),
+        }
+        false
+    }
+
+    /// Grows the buffer for a client that fills it, shrinks it for one that no longer does.
+    fn fit_buffer(&mut self, read: usize) {
+        let size = self.buffer.len();
+        if read == size && size < READ_BUFFER_MAX {
+            self.buffer.resize(size * 4, 0);
+        }
+        self.small_reads = if read <= READ_BUFFER { self.small_reads + 1 } else { 0 };
+        if SMALL_READS < self.small_reads && READ_BUFFER < size {
+            self.buffer = vec![0; READ_BUFFER];
+        }
+    }
+
+    fn handle_events(&mut self) {
+        let mut events = std::mem::take(&mut self.events);
+        let before = self.inbox.len();
+        for event in events.drain(..) {
+            match event {
+                Event::Message(message) => self.inbox.push_back(message),
+                Event::Send(OpCode::Control(Control::Close), payload) => {
+                    let frame = frame::encode(OpCode::Control(Control::Close), &payload);
+                    self.last_word = Some(frame);
+                }
+                Event::Send(opcode, payload) => {
+                    self.outbox.send_control(opcode, &payload, !self.inbox.is_empty());
+                }
+                Event::Pong(_) => {}
+                Event::Ended(ending) => self.end_session(ending),
+            }
+        }
+        if self.inbox.is_empty() {
+            self.say_last_word();
+        }
+        self.metrics.messages_in.add(self.inbox.len() - before);
+        self.events = events;
+    }
+
+    fn end_session(&mut self, ending: Ending) {
+        match &ending {
+            Ending::Violated(violation) => {
+                self.metrics.violations.add(1);
+                log::info!("{}: {}", self.outbox.stream().peer(), violation.reason);
+            }
+            Ending::Silent => {
+                self.metrics.silent.add(1);
+                log::info!("{}: answered no ping", self.outbox.stream().peer());
+            }
+            Ending::Closed(_) | Ending::CloseIgnored => {}
+        }
+        self.end = Some(End::Session(ending));
+    }
+}
