@@ -34,7 +34,7 @@ pub(crate) struct Link {
     events: Vec<Event>,
     /// Messages that are complete and not yet taken.
     inbox: VecDeque<Message>,
-    /// The Close frame that answers what came behind the messages of the inbox: their replies go first.
+    /// The payload of the Close frame that answers what came behind the messages of the inbox: their replies go first.
     last_word: Option<Bytes>,
     end: Option<End>,
 }
@@ -139,7 +139,7 @@ impl Link {
     /// Sends a Close frame behind everything that waits. What the peer still sends can be received until it answers.
     pub(crate) fn close(&mut self, code: CloseCode, reason: &str) {
         if self.end.is_none() && self.session.close(Instant::now()) {
-            self.outbox.close_own(frame::encode_close(code, reason));
+            self.outbox.close_own(&frame::close_payload(code, reason));
         }
     }
 
@@ -176,8 +176,8 @@ impl Link {
     }
 
     fn say_last_word(&mut self) {
-        if let Some(frame) = self.last_word.take() {
-            self.outbox.close_own(frame);
+        if let Some(payload) = self.last_word.take() {
+            self.outbox.close_own(&payload);
         }
     }
 
@@ -261,8 +261,7 @@ impl Link {
             match event {
                 Event::Message(message) => self.inbox.push_back(message),
                 Event::Send(OpCode::Control(Control::Close), payload) => {
-                    let frame = frame::encode(OpCode::Control(Control::Close), &payload);
-                    self.last_word = Some(frame);
+                    self.last_word = Some(payload);
                 }
                 Event::Send(opcode, payload) => {
                     self.outbox.send_control(opcode, &payload, !self.inbox.is_empty());

@@ -9,6 +9,7 @@ pub(crate) mod certificate;
 pub(crate) mod codecs;
 pub(crate) mod link;
 pub(crate) mod listener;
+pub(crate) mod masks;
 pub(crate) mod outbox;
 pub(crate) mod pool;
 pub(crate) mod slow_lane;

@@ -94,6 +94,7 @@ impl Connection {
             shared.metrics.clone(),
             shared.codecs.clone(),
             agreed.deflate,
+            Role::Server,
         );
         let inflate =
             agreed.deflate.map(|_| Box::new(SharedInflate(shared.codecs.clone())) as Box<dyn Inflate>);

@@ -4,7 +4,6 @@ use super::*;
 use crate::limits::Limits;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
-use tungstenite::protocol::frame::coding::Control;
 
 fn pair(limit: usize) -> (Arc<Outbox>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -14,7 +13,7 @@ fn pair(limit: usize) -> (Arc<Outbox>, TcpStream) {
     // Never stopped: its thread waits for nothing and ends with the test's process.
     let (slow_lane, _) = SlowLane::start(&Limits::default(), metrics.clone(), 64 * KIB).unwrap();
     let stream = Arc::new(Stream::new(server, peer));
-    (Arc::new(Outbox::new(stream, limit, slow_lane, metrics, Arc::default(), None)), client)
+    (Arc::new(Outbox::new(stream, limit, slow_lane, metrics, Arc::default(), None, Role::Server)), client)
 }
 
 fn text(text: &str) -> Bytes {
@@ -139,7 +138,7 @@ fn a_pong_flood_keeps_the_latest() {
 #[test]
 fn a_closed_outbox_takes_nothing() {
     let (outbox, _client) = pair(KIB);
-    outbox.close_own(frame::encode(OpCode::Control(Control::Close), b""));
+    outbox.close_own(b"");
     assert!(matches!(outbox.send(frame::TEXT, b"late", false), Err(Error::Closed)));
     assert!(matches!(outbox.try_send(frame::TEXT, b"late"), Err(Error::Closed)));
     outbox.cut();

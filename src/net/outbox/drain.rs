@@ -1,0 +1,166 @@
+//! The way out of an outbox: what waits goes into the socket, as much as it takes, by one thread at a time.
+
+use super::batch::Batch;
+use super::state::{PIECE_OVERHEAD, Phase, State, cost, rest_of_begun_frame};
+use super::{Drained, Outbox};
+use crate::limits::KIB;
+use parking_lot::MutexGuard;
+use std::io;
+use std::mem::take;
+use std::net::Shutdown;
+use std::sync::Arc;
+use tungstenite::Bytes;
+
+impl Outbox {
+    /// Writes what waits, as much as the socket takes. Only for whoever was told to ([`Pushed::NeedsWriter`]).
+    pub(crate) fn drain(self: &Arc<Self>, batch: &mut Batch) -> Drained {
+        let mut progress = false;
+        loop {
+            match self.stream.flush() {
+                Ok(true) => {}
+                Ok(false) => return Drained::Full { progress },
+                Err(_) => self.cut(),
+            }
+            if let Some(ended) = self.next_batch(batch) {
+                return ended;
+            }
+            match batch.write(&self.stream) {
+                Ok(written) => {
+                    progress |= 0 < written;
+                    if !batch.is_empty() {
+                        self.put_back(batch);
+                        return Drained::Full { progress };
+                    }
+                }
+                Err(error) => {
+                    log::debug!("{}: write: {error}", self.stream.peer());
+                    self.cut();
+                }
+            }
+        }
+    }
+
+    /// Settles the written batch and takes out the next one; what to tell the caller when there is none.
+    fn next_batch(self: &Arc<Self>, batch: &mut Batch) -> Option<Drained> {
+        let mut state = self.state.lock();
+        state.charged = state.charged.saturating_sub(take(&mut batch.charged));
+        if state.phase == Phase::Closed {
+            *state = State { phase: Phase::Closed, ..State::default() };
+            drop(state);
+            self.changed.notify_all();
+            return Some(Drained::Gone);
+        }
+        state.uncork();
+        batch.fill(&mut state);
+        if !batch.is_empty() || take(&mut state.poked) {
+            return None;
+        }
+        state.taken = false;
+        let closed = state.phase == Phase::Closing;
+        let abandoned = state.abandoned;
+        let watch = closed && take(&mut state.watch_close);
+        drop(state);
+        self.changed.notify_all();
+        if abandoned {
+            // It will not read this before long. Nothing follows, and the kernel keeps it for the client.
+            self.stream.shutdown(Shutdown::Write);
+        }
+        if watch {
+            self.slow_lane.watch_close(self);
+        }
+        Some(Drained::Empty)
+    }
+
+    /// Takes back what did not leave.
+    fn put_back(&self, batch: &mut Batch) {
+        let mut state = self.state.lock();
+        state.charged = state.charged.saturating_sub(take(&mut batch.charged));
+        let written = take(&mut batch.written);
+        let Some(front) = batch.pieces.pop_front() else { return };
+        let mut begun = Some((front, written));
+        if state.abandoned && !batch.of_abandoned {
+            // It overflowed while we wrote: the Close comes right behind the frame that has begun.
+            batch.pieces.clear();
+            begun = begun.and_then(rest_of_begun_frame);
+        }
+        while let Some(piece) = batch.pieces.pop_back() {
+            state.charged += cost(&piece);
+            state.data.push_front(piece);
+        }
+        if let Some((piece, written)) = begun {
+            state.charged += cost(&piece);
+            state.begun = Some((piece, written));
+        }
+    }
+
+    /// Drains on this thread, unless somebody else does.
+    pub(super) fn drain_if_free(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        if state.taken {
+            return;
+        }
+        state.taken = true;
+        state.cork_epoch = state.cork_epoch.wrapping_add(1);
+        if !state.has_pieces() && !state.corked.is_empty() {
+            let reply = take(&mut state.corked);
+            drop(state);
+            if self.write_reply(reply) {
+                return;
+            }
+        } else {
+            drop(state);
+        }
+        if let Drained::Full { .. } = self.drain(&mut Batch::default()) {
+            self.slow_lane.take_over(self.clone());
+        }
+    }
+
+    /// The usual case, an answer to a client that reads: one write, and the buffer is used again. `false`: more is to
+    /// be drained.
+    fn write_reply(&self, mut reply: Vec<u8>) -> bool {
+        let written = match self.stream.try_write(&reply) {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => {
+                self.cut();
+                return false;
+            }
+        };
+        let mut state = self.state.lock();
+        if written < reply.len() {
+            state.charged += PIECE_OVERHEAD;
+            state.begun = Some((Bytes::from(reply), written));
+            return false;
+        }
+        state.charged -= reply.len();
+        if state.corked.capacity() == 0 && reply.capacity() <= 4 * KIB {
+            reply.clear();
+            state.corked = reply;
+        }
+        if state.has_waiting() || state.phase == Phase::Closed || self.stream.is_tls() {
+            return false;
+        }
+        state.taken = false;
+        drop(state);
+        self.changed.notify_all();
+        true
+    }
+
+    /// The slow lane waited for long enough. Gives the client up with 1013; cuts it when that was done before.
+    pub(crate) fn give_up(&self) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Open {
+            // Who drains is the caller itself.
+            let _ = self.overflow(&mut state, "slow consumer: it took nothing within the write deadline");
+        } else {
+            drop(state);
+            self.cut();
+        }
+    }
+
+    /// Ends the connection at once: nothing more is written, and its thread wakes from reading.
+    pub(crate) fn cut(&self) {
+        self.state.lock().phase = Phase::Closed;
+        self.stream.shutdown(Shutdown::Both);
+        self.changed.notify_all();
+    }
+}

@@ -1,0 +1,88 @@
+//! What waits in an outbox, and what each piece of it is charged.
+
+use super::Pushed;
+use crate::wire::frame;
+use std::collections::VecDeque;
+use std::mem::take;
+use tungstenite::Bytes;
+
+/// What a waiting piece is charged beside its length: about what its place in the queue costs.
+pub(super) const PIECE_OVERHEAD: usize = 64;
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) phase: Phase,
+    /// Somebody drains, or has promised to.
+    pub(super) taken: bool,
+    /// Replies held back while the peer's next messages are handled.
+    pub(super) corked: Vec<u8>,
+    pub(super) cork_watched: bool,
+    /// How often something was let go: what is corked now has been since then.
+    pub(super) cork_epoch: u32,
+    /// A piece that has left in part, and how much of it.
+    pub(super) begun: Option<(Bytes, usize)>,
+    pub(super) control: VecDeque<Bytes>,
+    pub(super) data: VecDeque<Bytes>,
+    pub(super) close: Option<Bytes>,
+    /// TLS has something of its own to say.
+    pub(super) poked: bool,
+    /// Whether somebody must see to it that the peer answers our Close: not when the connection's own thread does.
+    pub(super) watch_close: bool,
+    /// The queue overflowed: what was taken out and did not leave is not to be put back.
+    pub(super) abandoned: bool,
+    pub(super) charged: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    #[default]
+    Open,
+    /// A Close frame is queued or written: nothing more is taken in. RFC 6455 §5.5.1.
+    Closing,
+    /// Nothing more is written.
+    Closed,
+}
+
+impl State {
+    pub(super) fn queue(&mut self, frames: Bytes) {
+        self.uncork();
+        self.charged += cost(&frames);
+        self.data.push_back(frames);
+    }
+
+    pub(super) fn queue_close(&mut self, frame: Bytes) {
+        self.phase = Phase::Closing;
+        self.charged += cost(&frame);
+        self.close = Some(frame);
+    }
+
+    /// Makes a piece of the replies held back, so that what comes later stays behind them.
+    pub(super) fn uncork(&mut self) {
+        if !self.corked.is_empty() {
+            self.charged += PIECE_OVERHEAD;
+            self.data.push_back(Bytes::from(take(&mut self.corked)));
+        }
+    }
+
+    pub(super) fn claim(&mut self) -> Pushed {
+        if std::mem::replace(&mut self.taken, true) { Pushed::Nothing } else { Pushed::NeedsWriter }
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.corked.is_empty() || self.has_pieces()
+    }
+
+    pub(super) fn has_pieces(&self) -> bool {
+        self.begun.is_some() || !self.control.is_empty() || !self.data.is_empty() || self.close.is_some()
+    }
+}
+
+pub(super) fn cost(piece: &Bytes) -> usize {
+    piece.len() + PIECE_OVERHEAD
+}
+
+/// A piece of which `written` bytes have left, cut behind the frame that has begun to leave; `None`: no frame has.
+pub(super) fn rest_of_begun_frame((piece, written): (Bytes, usize)) -> Option<(Bytes, usize)> {
+    let end = frame::end_of_frame(&piece, written.checked_sub(1)?);
+    (written < end).then(|| (piece.slice(..end), written))
+}
