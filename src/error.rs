@@ -4,6 +4,7 @@
 //! value ([`WebSocket::recv`](crate::WebSocket::recv) gives `None`), not an error.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 use std::{fmt, io};
 
 /// The result of everything here that can fail.
@@ -27,6 +28,15 @@ pub enum Error {
     Violation(u16, &'static str),
     /// The peer was silent for longer than ping interval and timeout; it got 1011.
     Silent,
+    /// Client only: the server answered the handshake with another status than 101. `retry_after`: when it said so.
+    Refused {
+        /// The HTTP status, as 403 or 503.
+        status: u16,
+        /// How long the server asks to wait before the next try.
+        retry_after: Option<Duration>,
+    },
+    /// Client only: what answered is no WebSocket server, not in time, or not to be trusted.
+    Handshake(String),
     /// The server is stopping or has stopped.
     Stopped,
     /// A name of a room or user, or a part of a path, that is not allowed; the text says why.
@@ -76,7 +86,10 @@ impl fmt::Display for Error {
                     "`{address}` is not an address to listen on ({error}); write HOST:PORT, as 127.0.0.1:9527"
                 )
             }
-            Self::Config(what) | Self::Name(what) => f.write_str(what),
+            Self::Config(what) | Self::Name(what) | Self::Handshake(what) => f.write_str(what),
+            Self::Refused { status, .. } => {
+                write!(f, "the server refused the WebSocket with HTTP status {status}")
+            }
             Self::Closed => f.write_str("the connection is closed"),
             Self::Full => f.write_str("the connection's outbox is full: its client reads too slowly"),
             Self::Violation(code, reason) => write!(f, "the peer broke the protocol ({code}): {reason}"),

@@ -31,6 +31,7 @@
 //! | `wire` | bytes to messages and back, as pure state machines: frames, messages, sessions, HTTP heads, handshakes |
 //! | `hub` | who is in which room: commands to deliveries, as a pure state machine |
 //! | `net` | sockets, outboxes, the shared writers, the slow lane, the thread pool and its budget |
+//! | `client` | the blocking client, on the same `wire` and `net` as the server |
 //! | `server` | the builder, the way of a connection, the hub's thread, the end |
 //!
 //! The way of a message: bytes in → `net::stream` → `wire::session` → `wire::frame`, `wire::message` → your handler → a
@@ -57,6 +58,7 @@
 //!
 //! A message's payload is never logged above `trace`.
 
+mod client;
 mod error;
 mod hub;
 mod limits;
@@ -65,6 +67,7 @@ mod net;
 mod server;
 mod wire;
 
+pub use client::{Client, ClientBuilder};
 pub use error::{Error, Result};
 pub use limits::Limits;
 pub use net::budget::Budget;

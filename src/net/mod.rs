@@ -20,4 +20,6 @@ pub(crate) mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 pub(crate) mod tls;
+#[cfg(feature = "tls")]
+pub(crate) mod trust;
 pub(crate) mod writers;

@@ -7,7 +7,8 @@
 use super::socket::Socket;
 use crate::limits::KIB;
 use parking_lot::Mutex;
-use rustls::{Connection, ServerConfig, ServerConnection};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::mem::take;
 use std::sync::Arc;
@@ -57,7 +58,22 @@ impl Tls {
         Self::handshake(socket, connection.into(), deadline)
     }
 
-    pub(crate) fn handshake(
+    /// The client's side, with a server of that name or address.
+    pub(crate) fn connect(
+        socket: &Socket,
+        config: Arc<ClientConfig>,
+        host: &str,
+        deadline: Instant,
+    ) -> io::Result<Self> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        Self::handshake(socket, connection.into(), deadline).map_err(|error| match error {
+            HandshakeError::Failed(error) => error,
+            HandshakeError::NotTls => io::ErrorKind::InvalidData.into(),
+        })
+    }
+
+    fn handshake(
         socket: &Socket,
         mut connection: Connection,
         deadline: Instant,

@@ -20,4 +20,5 @@ pub use builder::{Bound, Builder};
 pub use drain::{Drain, Report};
 pub use handle::{Handle, Room, Server, User};
 pub use request::{Request, Response};
+pub(crate) use websocket::send_message;
 pub use websocket::{Messages, Sender, WebSocket};

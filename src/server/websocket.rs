@@ -110,7 +110,7 @@ impl WebSocket {
     /// [`Error::Closed`] when the connection has ended, or a Close frame is on its way.
     pub fn send(&mut self, message: impl Into<Message>) -> Result<()> {
         let line = self.line();
-        send(&line.link.outbox, &message.into(), line.link.has_more())
+        send_message(&line.link.outbox, &message.into(), line.link.has_more())
     }
 
     /// A sender for this client that any thread may use, while this one receives. Costs nothing to clone.
@@ -247,12 +247,16 @@ pub struct Sender {
 }
 
 impl Sender {
+    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
+        Self { outbox }
+    }
+
     /// Sends a message; blocks while the client's outbox is full.
     ///
     /// # Errors
     /// [`Error::Closed`] when the connection has ended, or a Close frame is on its way.
     pub fn send(&self, message: impl Into<Message>) -> Result<()> {
-        send(&self.outbox, &message.into(), false)
+        send_message(&self.outbox, &message.into(), false)
     }
 
     /// Sends a message, or gives up at once.
@@ -266,7 +270,8 @@ impl Sender {
     }
 }
 
-fn send(outbox: &Arc<Outbox>, message: &Message, more: bool) -> Result<()> {
+/// For a handler or a client: see [`WebSocket::send`].
+pub(crate) fn send_message(outbox: &Arc<Outbox>, message: &Message, more: bool) -> Result<()> {
     match message {
         Message::Ping(payload) if payload.len() <= frame::CONTROL_MAX => {
             outbox.send_control(frame::PING, payload, more);

@@ -9,4 +9,5 @@ pub(crate) mod frame;
 pub(crate) mod handshake;
 pub(crate) mod http;
 pub(crate) mod message;
+pub(crate) mod opening;
 pub(crate) mod session;
