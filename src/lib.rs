@@ -64,6 +64,7 @@ mod hub;
 mod limits;
 mod metrics;
 mod net;
+mod reconnect;
 mod server;
 mod wire;
 
@@ -73,6 +74,7 @@ pub use limits::Limits;
 pub use net::budget::Budget;
 #[cfg(feature = "tls")]
 pub use net::certificate::TlsFiles;
+pub use reconnect::{Incoming, Reconnecting, Stop};
 pub use server::{
     Bound, Builder, Drain, Handle, Messages, Report, Request, Response, Room, Sender, Server, User, WebSocket,
 };

@@ -268,6 +268,14 @@ impl Sender {
         let (opcode, payload) = data_of(&message)?;
         self.outbox.try_send(opcode, payload)
     }
+
+    /// Starts the closing handshake behind what waits to be sent; the same rules as for [`WebSocket::close`]. Does not block;
+    /// whoever receives gets `None` once the peer has answered, or at the close deadline.
+    pub fn close(&self, code: u16, reason: &str) {
+        let code = CloseCode::from(code);
+        let code = if code.is_allowed() { code } else { CloseCode::Error };
+        self.outbox.close_aside(&frame::close_payload(code, reason));
+    }
 }
 
 /// For a handler or a client: see [`WebSocket::send`].

@@ -53,6 +53,9 @@ impl Target {
         if host.is_empty() {
             return Err(wrong("has no host"));
         }
+        if authority.port_u16().is_none() && authority.as_str() != authority.host() {
+            return Err(wrong("has no port between 0 and 65535"));
+        }
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let resource = uri.path_and_query().map_or("/", |path| path.as_str());
         let resource = if resource.starts_with('/') { resource.into() } else { format!("/{resource}") };

@@ -139,6 +139,17 @@ impl Outbox {
         }
     }
 
+    /// [`Outbox::close_own`] by a thread that does not read: the slow lane sees to it that the peer answers.
+    pub(crate) fn close_aside(self: &Arc<Self>, payload: &[u8]) {
+        let frame = self.encode(Outgoing::new(frame::CLOSE, payload));
+        let mut state = self.state.lock();
+        if state.phase == Phase::Open {
+            state.watch_close = true;
+            state.queue_close(frame);
+            self.drain_if_free(state);
+        }
+    }
+
     /// Encodes and sends one data frame from a thread that may wait. `more`: other messages of the peer are about to be
     /// handled, so the frame is held back to leave with their replies.
     ///
