@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts here: where foreign programs for the tests are kept, and how they get there.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/switchboard-tests
 mkdir -p "$cache"

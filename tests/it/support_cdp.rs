@@ -62,19 +62,20 @@ impl Browser {
     /// Opens a tab and waits until it is loaded.
     pub(crate) fn open(&self, url: &str) -> Tab<'_> {
         let target =
-            self.call(None, "Target.createTarget", json!({"url": "about:blank"}))["targetId"].clone();
-        let attached = self.call(None, "Target.attachToTarget", json!({"targetId": target, "flatten": true}));
+            self.call(None, "Target.createTarget", &json!({"url": "about:blank"}))["targetId"].clone();
+        let attached =
+            self.call(None, "Target.attachToTarget", &json!({"targetId": target, "flatten": true}));
         let tab = Tab { browser: self, session: attached["sessionId"].as_str().unwrap().into() };
         for domain in ["Page.enable", "Runtime.enable", "Network.enable", "Log.enable"] {
-            tab.call(domain, json!({}));
+            tab.call(domain, &json!({}));
         }
-        tab.call("Emulation.setFocusEmulationEnabled", json!({"enabled": true}));
-        tab.call("Page.navigate", json!({"url": url}));
+        tab.call("Emulation.setFocusEmulationEnabled", &json!({"enabled": true}));
+        tab.call("Page.navigate", &json!({"url": url}));
         tab.wait("location.href !== 'about:blank' && document.readyState === 'complete'");
         tab
     }
 
-    fn call(&self, session: Option<&str>, method: &str, params: Value) -> Value {
+    fn call(&self, session: Option<&str>, method: &str, params: &Value) -> Value {
         let mut line = self.line.borrow_mut();
         line.last_id += 1;
         let mut request = json!({"id": line.last_id, "method": method, "params": params});
@@ -130,7 +131,7 @@ fn devtools_url(process: &mut Child) -> String {
 }
 
 impl Tab<'_> {
-    pub(crate) fn call(&self, method: &str, params: Value) -> Value {
+    pub(crate) fn call(&self, method: &str, params: &Value) -> Value {
         self.browser.call(Some(&self.session), method, params)
     }
 
@@ -138,7 +139,7 @@ impl Tab<'_> {
     #[track_caller]
     pub(crate) fn eval(&self, expression: &str) -> Value {
         let params = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
-        let mut answer = self.call("Runtime.evaluate", params);
+        let mut answer = self.call("Runtime.evaluate", &params);
         let thrown = &answer["exceptionDetails"];
         assert!(thrown.is_null(), "{expression}: {}", thrown["exception"]["description"]);
         answer["result"]["value"].take()
@@ -176,13 +177,13 @@ impl Tab<'_> {
             "{{ const el = document.querySelector({}); el.focus(); el.select(); }}",
             json!(selector)
         ));
-        self.call("Input.insertText", json!({"text": text}));
+        self.call("Input.insertText", &json!({"text": text}));
     }
 
     pub(crate) fn press_enter(&self) {
         for kind in ["keyDown", "keyUp"] {
             let key = json!({"type": kind, "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"});
-            self.call("Input.dispatchKeyEvent", key);
+            self.call("Input.dispatchKeyEvent", &key);
         }
     }
 

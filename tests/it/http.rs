@@ -1,0 +1,294 @@
+//! Plain requests, refusals and handshakes, byte by byte, mostly against the program.
+
+use crate::support::{
+    Answer, Client, TEXT, connect, exchange, frame, get, handshake, read_answer, request, serve, serve_binary,
+};
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+use switchboard::{Limits, Response};
+
+const WEBSOCKET_PATHS: [&str; 6] =
+    ["/echo", "/conn_ws", "/conn_ws/ann", "/chat/lobby", "/room/lobby", "/room/lobby/"];
+
+/// Status and a part of the body.
+#[track_caller]
+fn check(answer: &Answer, status: u16, hint: &str) {
+    assert_eq!(answer.status, status, "{}", answer.text());
+    assert!(answer.text().contains(hint), "{hint:?} is not in {:?}", answer.text());
+    let length: usize = answer.header("Content-Length").unwrap().parse().unwrap();
+    assert_eq!(length, answer.body.len());
+    assert!(answer.header("Connection").unwrap().contains("close"));
+}
+
+#[test]
+fn plain_paths_answer() {
+    let program = serve_binary(&[]);
+    for (path, media, hint) in [
+        ("/", "text/html", "<!doctype html>"),
+        ("/single_chat", "text/html", "<!doctype html>"),
+        ("/healthz", "text/plain", "ok"),
+        ("/readyz", "text/plain", "ready"),
+        ("/metrics", "text/plain; version=0.0.4", "\nswitchboard_connections 1\n"),
+        ("/healthz?probe=1", "text/plain", "ok"),
+    ] {
+        let answer = get(program.address, path);
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.header("Content-Type").unwrap().starts_with(media), "{path}: {answer:?}");
+        assert!(answer.text().to_lowercase().contains(hint), "{path}: {hint} is missing");
+        check(&answer, 200, "");
+    }
+}
+
+#[test]
+fn unknown_paths_and_methods_are_refused() {
+    let program = serve_binary(&[]);
+    let address = program.address;
+    for path in ["/nothing", "/echo/", "/chat", "/chat/a/b", "/chat/a/", "//", "/ECHO", "/conn_ws/a/"] {
+        assert_eq!(get(address, path).status, 404, "{path}");
+    }
+    check(&get(address, "/nothing"), 404, "/nothing");
+    let answer = request(address, "POST /");
+    check(&answer, 405, "POST");
+    assert_eq!(answer.header("Allow"), Some("GET, HEAD"));
+    let answer = request(address, "DELETE /echo");
+    check(&answer, 405, "DELETE");
+    assert!(answer.header("Allow").unwrap().contains("GET"));
+}
+
+#[test]
+fn head_is_get_without_the_body() {
+    let program = serve_binary(&[]);
+    for path in ["/", "/healthz", "/nothing", "/echo"] {
+        let (full, head) = (get(program.address, path), request(program.address, &format!("HEAD {path}")));
+        assert_eq!((full.status, head.body.len()), (head.status, 0), "{path}");
+        assert_eq!(full.header("Content-Length"), head.header("Content-Length"), "{path}");
+        assert_ne!(head.header("Content-Length"), Some("0"), "{path}");
+    }
+}
+
+#[test]
+fn a_plain_get_on_a_websocket_path_says_what_to_do() {
+    let program = serve_binary(&[]);
+    for path in WEBSOCKET_PATHS {
+        let answer = get(program.address, path);
+        check(&answer, 426, &format!("ws://{}{path}", program.address));
+        assert_eq!(answer.header("Upgrade"), Some("websocket"));
+        assert_eq!(answer.header("Sec-WebSocket-Version"), Some("13"));
+    }
+}
+
+#[test]
+fn what_is_too_large_is_refused() {
+    let program = serve_binary(&[]);
+    let request = |target: &str, headers: &str| {
+        let text = format!("GET {target} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+        exchange(program.address, text)
+    };
+    let long = "x".repeat(9000);
+    check(&request(&format!("/{long}"), ""), 414, "URL");
+    check(&request("/", &format!("X-Long: {long}\r\n")), 431, "8192");
+    check(&request("/", &"X-Many: 1\r\n".repeat(70)), 431, "64");
+    check(&request("/", "Content-Length: 99999999\r\n"), 413, "2097152");
+    check(&request("/nothing", "Content-Length: 99999999999999999999999\r\n"), 413, "2097152");
+    check(&request("/healthz", &"X-Many: 1\r\n".repeat(60)), 200, "ok");
+}
+
+#[test]
+fn what_is_no_request_is_refused_at_once() {
+    let program = serve_binary(&[]);
+    for (bytes, status, hint) in [
+        // The beginning of a TLS ClientHello, whose rest is never sent.
+        (&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], 400, "TLS"),
+        (b"\x00\x01\x02\x03\r\n\r\n", 400, "HTTP"),
+        (b"hello\r\n", 400, "HTTP"),
+        (b"GET / HTTP/1.1\r\n\r\n", 400, "Host"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400, "Host"),
+        (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400, "colon"),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            400,
+            "alone",
+        ),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 411, "Content-Length"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "HTTP/1.1"),
+    ] {
+        let answer = exchange(program.address, bytes);
+        assert_eq!(answer.status, status, "{}: {}", bytes.escape_ascii(), answer.text());
+        check(&answer, status, hint);
+    }
+    check(&get(program.address, "/healthz"), 200, "ok");
+}
+
+#[test]
+fn a_head_that_drips_in_is_given_up() {
+    let limits = Limits { head_deadline: Duration::from_millis(300), ..Limits::default() };
+    let server = serve(limits, |builder| builder.get("/", |_| Response::text("")));
+    let mut stream = connect(server.local_addr());
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ").unwrap();
+    let mut first = [0; 1];
+    // The wait for an answer that does not come yet is the pace of the drip.
+    stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+    loop {
+        match stream.read(&mut first) {
+            Ok(read) => break assert_eq!((read, first[0]), (1, b'H')),
+            Err(error) => assert!(matches!(error.kind(), ErrorKind::WouldBlock), "{error}"),
+        }
+        stream.write_all(b"x").unwrap();
+    }
+    let mut rest = String::from("H");
+    stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(rest.starts_with("HTTP/1.1 408 "), "{rest}");
+}
+
+#[test]
+fn a_client_that_says_nothing_is_told_so() {
+    let limits = Limits { head_deadline: Duration::from_millis(200), ..Limits::default() };
+    let server = serve(limits, |builder| builder);
+    let mut stream = connect(server.local_addr());
+    check(&read_answer(&mut stream), 408, "in time");
+}
+
+#[test]
+fn names_that_cannot_be_are_refused() {
+    let program = serve_binary(&[]);
+    let (longest, too_long) = ("x".repeat(128), "x".repeat(129));
+    for (path, status) in [
+        ("/room/%00", 400),
+        ("/room/%0a", 400),
+        ("/room/%ff", 400),
+        ("/room/%zz", 400),
+        ("/chat/", 400),
+        ("/conn_ws/", 400),
+        ("/conn_ws/%7F", 400),
+        (&format!("/room/{too_long}"), 400),
+        (&format!("/room/{too_long}/"), 400),
+        (&format!("/room/{longest}"), 101),
+        ("/room/a%20b", 101),
+        ("/room/a%2Fb", 101),
+    ] {
+        match Client::over(connect(program.address), handshake(program.address, path, "")) {
+            Ok(_) => assert_eq!(status, 101, "{path}"),
+            Err(answer) => assert_eq!(answer.status, status, "{path}"),
+        }
+    }
+    let answer = get(program.address, "/room/%00");
+    check(&answer, 400, "control character");
+}
+
+/// Sends a handshake with one line changed; an empty new line takes it out.
+fn upgrade(address: SocketAddr, old: &str, new: &str) -> Answer {
+    let good = handshake(address, "/echo", "");
+    assert!(good.contains(old), "{old}");
+    let changed = good
+        .replace(&format!("{old}\r\n"), &if new.is_empty() { String::new() } else { format!("{new}\r\n") });
+    match Client::over(connect(address), changed) {
+        Ok(client) => client.answer,
+        Err(answer) => answer,
+    }
+}
+
+#[test]
+fn handshakes_are_taken_as_tutorials_write_them() {
+    let program = serve_binary(&[]);
+    for (old, new) in [
+        ("Upgrade: websocket", "Upgrade:websocket"),
+        ("Upgrade: websocket", "upgrade: WebSocket"),
+        ("Connection: Upgrade", "Connection: keep-alive, Upgrade"),
+        ("Connection: Upgrade", "connection:upgrade"),
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version:13"),
+        (
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Extensions: permessage-foo",
+        ),
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat, superchat"),
+    ] {
+        let answer = upgrade(program.address, old, new);
+        assert_eq!(answer.status, 101, "{new}");
+        assert_eq!(answer.header("Sec-WebSocket-Accept"), Some("0FFP+2nmNIf/h+4BP36k9uzrYGk="));
+        assert_eq!(answer.header("Upgrade"), Some("websocket"));
+        assert_eq!(answer.header("Connection"), Some("Upgrade"));
+        assert_eq!(answer.header("Sec-WebSocket-Protocol"), None, "{new}");
+        assert_eq!(answer.header("Sec-WebSocket-Extensions"), None, "{new}");
+    }
+}
+
+#[test]
+fn handshakes_that_are_wrong_are_refused() {
+    let program = serve_binary(&[]);
+    for (old, new, status) in [
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8", 426),
+        ("Sec-WebSocket-Version: 13", "", 426),
+        ("Upgrade: websocket", "", 426),
+        ("Upgrade: websocket", "Upgrade: h2c", 426),
+        ("Connection: Upgrade", "Connection: keep-alive", 400),
+        ("Connection: Upgrade", "", 400),
+        ("Sec-WebSocket-Key: wDqumtseNBJdhkihL6PW7w==", "", 400),
+        ("Sec-WebSocket-Key: wDqumtseNBJdhkihL6PW7w==", "Sec-WebSocket-Key: short", 400),
+        ("GET /echo HTTP/1.1", "GET /echo HTTP/1.0", 400),
+        ("GET /echo HTTP/1.1", "POST /echo HTTP/1.1", 405),
+    ] {
+        let answer = upgrade(program.address, old, new);
+        assert_eq!(answer.status, status, "{old} -> {new}");
+        if status == 426 {
+            assert_eq!(answer.header("Sec-WebSocket-Version"), Some("13"), "{new}");
+        }
+    }
+}
+
+#[test]
+fn only_pages_that_may_get_in() {
+    let closed = serve_binary(&[]);
+    let open = serve_binary(&["--allow-origin", "https://a.example"]);
+    let any = serve_binary(&["--allow-origin", "*"]);
+    let own = |address: SocketAddr| format!("http://{address}");
+    for (address, origin, status) in [
+        (closed.address, own(closed.address), 101),
+        (closed.address, "https://a.example".into(), 403),
+        (closed.address, own(open.address), 403),
+        (closed.address, "null".into(), 403),
+        (open.address, "https://a.example".into(), 101),
+        (open.address, own(open.address), 101),
+        (open.address, "https://b.example".into(), 403),
+        (open.address, "https://a.example.evil.example".into(), 403),
+        (open.address, "http://a.example".into(), 403),
+        (any.address, "https://b.example".into(), 101),
+    ] {
+        let request = handshake(address, "/echo", &format!("Origin: {origin}\r\n"));
+        let status_of =
+            Client::over(connect(address), request).map_or_else(|a| a.status, |c| c.answer.status);
+        assert_eq!(status_of, status, "{origin} at {address}");
+    }
+    let request = handshake(closed.address, "/echo", "Origin: https://a.example\r\n");
+    check(&exchange(closed.address, request), 403, "--allow-origin https://a.example");
+}
+
+#[test]
+fn a_frame_in_the_handshake_s_segment_is_not_lost() {
+    let program = serve_binary(&[]);
+    let mut bytes = handshake(program.address, "/echo", "").into_bytes();
+    bytes.extend(frame(TEXT, b"first", true, true));
+    // And the beginning of another.
+    let second = frame(TEXT, b"second", true, true);
+    bytes.extend(&second[..5]);
+    let mut client = Client::over(connect(program.address), bytes).unwrap();
+    client.expect("first");
+    client.send_raw(&second[5..]);
+    client.expect("second");
+    client.leave();
+}
+
+#[test]
+fn a_head_torn_byte_by_byte_is_read() {
+    let program = serve_binary(&[]);
+    let mut stream = connect(program.address);
+    for byte in handshake(program.address, "/echo", "").into_bytes() {
+        stream.write_all(&[byte]).unwrap();
+    }
+    let mut client = Client::after_request(stream).unwrap();
+    client.send("whole");
+    client.expect("whole");
+    client.leave();
+}

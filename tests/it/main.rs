@@ -1,0 +1,22 @@
+//! Switchboard from outside: over sockets, through the public interface, or by reading its source.
+
+/// Every method of a handler and of a server does what it says.
+mod api;
+/// The walls between the layers.
+mod architecture;
+/// Clients that break, stall or flood.
+mod attacks;
+/// The web app in a real browser.
+mod browser;
+/// What `switchboard serve` does with messages, path by path.
+mod chat;
+/// Requests that do and do not become WebSockets.
+mod http;
+/// Beginning, budget and end of a server; what its handlers may do with a connection.
+mod lifecycle;
+/// Clients that others wrote.
+mod programs;
+/// The raw client, and the program as a child process.
+mod support;
+/// A real browser, remote-controlled.
+mod support_cdp;
