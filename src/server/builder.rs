@@ -148,7 +148,7 @@ impl Builder {
     /// Speaks TLS: `https://` and `wss://` in place of `http://` and `ws://`. Plain HTTP is answered 400.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn tls(mut self, files: &crate::TlsFiles) -> Self {
+    pub fn tls(mut self, files: &crate::net::certificate::TlsFiles) -> Self {
         match files.config() {
             Ok(config) => self.tls = Some(config),
             Err(error) => self.mistake = self.mistake.or(Some(error)),

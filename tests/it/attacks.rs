@@ -360,9 +360,11 @@ fn the_close_code_tells_how_the_handler_ended() {
 fn a_full_hub_makes_connections_wait_and_loses_nothing_of_theirs() {
     const SENDERS: usize = 8;
     const EACH: usize = 300;
+    // The senders do not read while they send.
+    let roomy = Limits { outbox: 16 * KIB * KIB, ..Limits::default() };
     let limits = [
-        Limits { hub_commands: 1, turn: 1, ..Limits::default() },
-        Limits { message: KIB, hub_queue: KIB, ..Limits::default() },
+        Limits { hub_commands: 1, turn: 1, ..roomy.clone() },
+        Limits { message: KIB, hub_queue: KIB, ..roomy },
     ];
     for limits in limits {
         let server = serve(limits, echo_and_rooms);

@@ -48,6 +48,8 @@ impl Outbox {
             *state = State { phase: Phase::Closed, ..State::default() };
             drop(state);
             self.changed.notify_all();
+            // A writer uses the batch for other connections too: what did not leave must not reach them.
+            *batch = Batch::default();
             return Some(Drained::Gone);
         }
         state.uncork();

@@ -21,7 +21,6 @@ use crate::metrics::Metrics;
 use crate::wire::deflate::{Agreement, WINDOW_BITS};
 use crate::wire::frame::{self, Outgoing, Role};
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use std::net::Shutdown;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 use tungstenite::Bytes;
