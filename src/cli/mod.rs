@@ -1,6 +1,7 @@
 //! The command line: what can be said, and which part of the program does it.
 
 mod certificate;
+mod connect;
 mod direct;
 mod pages;
 mod routes;
@@ -27,6 +28,8 @@ const AFTER_HELP: &str = "Logging: RUST_LOG=debug (or info, trace; default warn)
 enum Command {
     /// Serve the web app, the chat rooms and the echo on one port (the default)
     Serve(serve::Serve),
+    /// Connect to a WebSocket server, from a terminal or as a pipe
+    Connect(connect::Connect),
     /// Make a self-signed certificate for development
     Certificate(certificate::Certificate),
 }
@@ -37,6 +40,7 @@ pub(crate) fn run() -> ExitCode {
     let result = match cli.command {
         None => serve::run(cli.serve),
         Some(Command::Serve(options)) => serve::run(options),
+        Some(Command::Connect(options)) => return connect::run(&options),
         Some(Command::Certificate(options)) => certificate::run(options),
     };
     match result {

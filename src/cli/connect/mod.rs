@@ -1,0 +1,286 @@
+//! `switchboard connect`: a WebSocket client for people, line by line, and for scripts, as a pipe.
+
+mod input;
+mod output;
+mod pipe;
+mod terminal;
+
+use super::units;
+use clap::Args;
+use output::{close_line, escape};
+use std::io::{IsTerminal, stderr, stdin, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+use std::{fs, io};
+use switchboard::{Client, ClientBuilder, Error, Limits, Message, Sender};
+
+const AFTER_HELP: &str = "\
+In a terminal every line is sent as a text message, and what comes is shown behind `<`. /help lists the commands (/close, \
+/send, /hex …); a line that begins with // is sent with one slash; Ctrl-C and Ctrl-D close.
+
+As a pipe every line of stdin is sent as a text message, and every message that comes is one line of stdout, a binary one \
+in hex. At the end of stdin the connection is closed, once everything is sent and the replies to it are printed; with -1 or \
+--count it stays open until that many messages came. Ctrl-C closes.
+
+Exit status:
+  0  closed normally: with 1000, 1001 or no code, or by us; or --count was reached
+  1  could not connect, or stdin could not be sent
+  2  wrong usage
+  3  closed with another code, or without a Close frame; stderr says which
+  4  --count was not reached before the connection ended or the time was up
+
+Examples:
+  switchboard connect ws://127.0.0.1:9527/echo
+  echo hello | switchboard connect -1 --timeout 5s ws://127.0.0.1:9527/echo
+  switchboard connect -H 'Authorization: Bearer secret' --subprotocol chat wss://example.com/chat";
+
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Connect {
+    /// Where to connect, as ws://127.0.0.1:9527/echo or wss://example.com/chat
+    url: String,
+    /// A header field for the request, as 'Authorization: Bearer secret'; repeatable
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = header)]
+    header: Vec<(String, String)>,
+    /// A subprotocol to offer; repeatable, the one wanted most first
+    #[arg(long, value_name = "NAME")]
+    subprotocol: Vec<String>,
+    /// Trust the certificates in this PEM file, in place of the usual authorities
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Trust any certificate; for development only
+    #[arg(long, conflicts_with = "ca")]
+    insecure: bool,
+    /// Do not offer compression
+    #[arg(long)]
+    no_compression: bool,
+    /// Largest message to take, as 64K or 16M
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = units::size)]
+    max_message: usize,
+    /// Close after one message has come; the same as --count 1
+    #[arg(short = '1', conflicts_with = "count")]
+    one: bool,
+    /// Close after N messages have come
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Close when this time has passed since connecting, as 20s or 500ms
+    #[arg(long, value_name = "T", value_parser = units::time)]
+    timeout: Option<Duration>,
+    /// Send all of stdin as one binary message
+    #[arg(long)]
+    binary: bool,
+}
+
+/// Exit codes beside 0.
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const CLOSED_BADLY: u8 = 3;
+const TOO_FEW: u8 = 4;
+
+pub(crate) fn run(options: &Connect) -> ExitCode {
+    let client = builder(options).and_then(|builder| builder.connect(&options.url));
+    let client = match client {
+        Ok(client) => client,
+        Err(error) => {
+            eprintln!("switchboard: {error}{}", advice(&error));
+            let usage = matches!(error, Error::Config(_));
+            return ExitCode::from(if usage { USAGE } else { FAILED });
+        }
+    };
+    let interactive = !options.binary && stdin().is_terminal() && stdout().is_terminal();
+    eprintln!("connected to {}", describe(options, &client));
+    let goal = Goal {
+        count: if options.one { Some(1) } else { options.count },
+        // A time beyond the clock's end is no limit.
+        until: options.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+    };
+    let closer = Closer::new(client.sender());
+    let end = match interactive.then(terminal::Screen::open).flatten() {
+        Some(screen) => terminal::run(client, &goal, &closer, screen),
+        None => pipe::run(client, &goal, &closer, options.binary),
+    };
+    match end {
+        Ok(end) => ExitCode::from(report(&end, &goal, &closer)),
+        Err(error) => {
+            eprintln!("switchboard: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write NAME: VALUE, as 'Authorization: Bearer secret'")?;
+    Ok((name.trim().into(), value.trim().into()))
+}
+
+fn builder(options: &Connect) -> switchboard::Result<ClientBuilder> {
+    let defaults = Limits::default();
+    let limits = Limits {
+        message: options.max_message,
+        outbox: defaults.outbox.max(options.max_message),
+        hub_queue: defaults.hub_queue.max(options.max_message),
+        ..defaults
+    };
+    let mut builder = Client::builder().limits(limits).compression(!options.no_compression);
+    for (name, value) in &options.header {
+        builder = builder.header(name, value);
+    }
+    for name in &options.subprotocol {
+        builder = builder.subprotocol(name);
+    }
+    if let Some(path) = &options.ca {
+        let pem = fs::read(path)
+            .map_err(|error| Error::Config(format!("cannot read --ca {}: {error}", path.display())))?;
+        builder = builder.roots(pem);
+    } else if options.insecure {
+        builder = builder.danger_accept_any_certificate();
+    }
+    Ok(builder)
+}
+
+/// What to do about a connection that did not come about.
+fn advice(error: &Error) -> String {
+    let what = match error {
+        Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            "nothing listens there: start the server (`switchboard serve`), or check host and port"
+        }
+        Error::Io(_) => "check host and port of the URL, and the network",
+        Error::Refused { status: 401 | 403, .. } => {
+            "give what it wants with -H, as -H 'Authorization: Bearer …', -H 'Cookie: …' or -H 'Origin: …'"
+        }
+        Error::Refused { status: 404, .. } => "check the path of the URL",
+        Error::Refused { status: 300..=399, .. } => "redirects are not followed: connect to where it leads",
+        Error::Refused { retry_after: Some(after), .. } => {
+            return format!("; try again in {} s, as it asks", after.as_secs());
+        }
+        Error::Refused { status: 429 | 500.., .. } => "try again later, or look into the server's log",
+        Error::Refused { .. } => "check whether the URL is that of a WebSocket",
+        Error::Handshake(what) if what.contains("certificate") => {
+            "name its authority with --ca FILE, or trust anybody with --insecure if it is your own"
+        }
+        Error::Handshake(_) => "check scheme and port of the URL (ws:// without TLS, wss:// with it)",
+        _ => return String::new(),
+    };
+    format!("; {what}")
+}
+
+/// Where we are connected, and what was agreed on.
+fn describe(options: &Connect, client: &Client) -> String {
+    let mut agreed = Vec::new();
+    if let Some(name) = client.subprotocol() {
+        agreed.push(format!("subprotocol {}", escape(name)));
+    } else if !options.subprotocol.is_empty() {
+        agreed.push("no subprotocol".into());
+    }
+    agreed.push(if client.is_compressed() { "compressed".into() } else { "not compressed".into() });
+    format!("{} ({})", options.url, agreed.join(", "))
+}
+
+/// When there is nothing more to wait for.
+struct Goal {
+    count: Option<u64>,
+    until: Option<Instant>,
+}
+
+/// Closes from any thread, and remembers the code that we closed with.
+#[derive(Clone)]
+struct Closer {
+    sender: Sender,
+    code: Arc<AtomicU16>,
+}
+
+impl Closer {
+    fn new(sender: Sender) -> Self {
+        Self { sender, code: Arc::default() }
+    }
+
+    /// Only the first time counts.
+    fn close(&self, code: u16, reason: &str) {
+        let _ = self.code.compare_exchange(0, code, Ordering::Relaxed, Ordering::Relaxed);
+        self.sender.close(code, reason);
+    }
+
+    fn closed_with(&self) -> Option<u16> {
+        Some(self.code.load(Ordering::Relaxed)).filter(|code| *code != 0)
+    }
+}
+
+/// How it ended.
+struct End {
+    received: u64,
+    timed_out: bool,
+    /// Nobody reads our output any more.
+    unread: bool,
+    /// Why the server is to blame, if it is.
+    blame: Option<Error>,
+    code: u16,
+    reason: String,
+}
+
+/// Receives until the connection or the goal has come to its end, and closes then. `show` fails when nobody reads.
+fn receive(client: &mut Client, goal: &Goal, mut show: impl FnMut(&Message) -> io::Result<()>) -> End {
+    let (mut received, mut timed_out, mut unread, mut blame) = (0, false, false, None);
+    let mut until = goal.until;
+    loop {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let got = match left {
+            Some(left) => client.recv_timeout(left),
+            None => client.recv(),
+        };
+        match got {
+            Ok(Some(_)) if unread || goal.is_reached(received) => {}
+            Ok(Some(message)) => {
+                received += 1;
+                unread = show(&message).is_err();
+                if unread || goal.is_reached(received) {
+                    client.close(1000, "");
+                    until = None;
+                }
+            }
+            Ok(None) if client.is_closed() => break,
+            Ok(None) => {
+                timed_out = true;
+                client.close(1000, "");
+                until = None;
+            }
+            Err(error) => {
+                blame = Some(error);
+                break;
+            }
+        }
+    }
+    let (code, reason) = client.closed().unwrap_or((1006, ""));
+    End { received, timed_out, unread, blame, code, reason: reason.into() }
+}
+
+impl Goal {
+    fn is_reached(&self, received: u64) -> bool {
+        self.count.is_some_and(|count| count <= received)
+    }
+}
+
+/// The last line, and the exit code.
+fn report(end: &End, goal: &Goal, closer: &Closer) -> u8 {
+    match &end.blame {
+        Some(error) => eprintln!("connection closed: {error}"),
+        None => eprintln!("{}", close_line(end.code, &end.reason)),
+    }
+    if goal.is_reached(end.received) || end.unread {
+        return 0;
+    }
+    if let Some(count) = goal.count {
+        let when = if end.timed_out { "the time was up" } else { "the connection ended" };
+        eprintln!("switchboard: {} of {count} messages came before {when}", end.received);
+        return TOO_FEW;
+    }
+    let normal = matches!(end.code, 1000 | 1001 | 1005) || closer.closed_with() == Some(end.code);
+    if end.blame.is_none() && normal { 0 } else { CLOSED_BADLY }
+}
+
+/// Whether colours are wanted.
+fn colours() -> bool {
+    stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
