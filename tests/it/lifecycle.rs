@@ -262,7 +262,7 @@ fn a_shutdown_in_the_middle_of_everything_ends_in_time() {
     let report = server.shutdown(Drain::within(within));
     // A second for cut threads to unwind, and much for a busy machine; without a deadline it would be a minute.
     assert!(began.elapsed() < within + PATIENCE, "{:?}", began.elapsed());
-    assert_eq!(report.busy, 1, "the deaf one: {report:?}");
+    assert!(1 <= report.busy, "the deaf one at least: {report:?}");
     assert!(
         2 <= report.cut && report.cut <= report.open,
         "the deaf and the stalled one at least: {report:?}"
@@ -509,15 +509,7 @@ fn ten_thousand_short_connections_leave_nothing_behind() {
     let limits = Limits { thread_idle: Duration::from_millis(50), ..Limits::default() };
     let server = serve(limits, echo_and_rooms);
     let address = server.local_addr();
-    get(address, "/healthz");
     let at_rest = || (entries("/proc/self/fd"), entries("/proc/self/task"));
-    eventually("the first thread has ended", || {
-        server.connections() == 0 && {
-            let before = at_rest();
-            thread::sleep(Duration::from_millis(100));
-            before == at_rest()
-        }
-    });
     let before = at_rest();
     thread::scope(|scope| {
         for _ in 0..8 {
@@ -533,7 +525,7 @@ fn ten_thousand_short_connections_leave_nothing_behind() {
             });
         }
     });
-    assert!(10_000 < metric(&server.metrics(), "accepted_total"));
+    eventually("all are accepted", || metric(&server.metrics(), "accepted_total") == 10_000);
     eventually("all connections have ended", || server.connections() == 0);
     eventually("the rooms are empty", || metric(&server.metrics(), "rooms") == 0);
     eventually("threads and descriptors are as before", || at_rest() == before);
@@ -555,7 +547,8 @@ fn ten_thousand_connections_at_once_hear_a_room_message() {
     clients[CLIENTS / 2].send("to everybody");
     clients.iter_mut().for_each(|client| client.expect("to everybody"));
     let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
-    assert!(status.contains("Threads:\t10"), "{status}");
+    let threads = status.lines().find_map(|line| line.strip_prefix("Threads:\t")?.parse().ok());
+    assert!(CLIENTS <= threads.unwrap(), "a thread for each: {status}");
     program.signal(Signal::TERM);
     thread::scope(|scope| {
         let (half, rest) = clients.split_at_mut(CLIENTS / 2);
