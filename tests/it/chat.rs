@@ -1,6 +1,8 @@
 //! The program's own paths as a script would use them: echo, group, rooms, direct chat.
 
-use crate::support::{BINARY, Client, Frame, TEXT, connect, frame, handshake, serve_binary, text_frame};
+use crate::support::{
+    BINARY, CLOSE, Client, Frame, TEXT, close_payload, connect, frame, handshake, serve_binary, text_frame,
+};
 use std::thread;
 
 #[test]
@@ -225,5 +227,18 @@ fn a_pipelining_client_gets_all_replies_in_order() {
         let mut client = Client::over(connect(program.address), bytes).unwrap();
         (0..1000).for_each(|n| client.expect(&format!("message {n}")));
         client.leave();
+    }
+}
+
+#[test]
+fn what_came_before_a_close_or_a_violation_is_answered_first() {
+    let program = serve_binary(&[]);
+    let reserved_opcode = frame(5, b"", true, true);
+    for (last, code) in [(frame(CLOSE, &close_payload(1000, ""), true, true), 1000), (reserved_opcode, 1002)] {
+        let mut client = Client::connect(program.address, "/echo");
+        client.send_raw(&[text_frame("one"), text_frame("two"), last].concat());
+        client.expect("one");
+        client.expect("two");
+        client.expect_close(code);
     }
 }
