@@ -234,7 +234,8 @@ fn a_pipelining_client_gets_all_replies_in_order() {
 fn what_came_before_a_close_or_a_violation_is_answered_first() {
     let program = serve_binary(&[]);
     let reserved_opcode = frame(5, b"", true, true);
-    for (last, code) in [(frame(CLOSE, &close_payload(1000, ""), true, true), 1000), (reserved_opcode, 1002)] {
+    for (last, code) in [(frame(CLOSE, &close_payload(1000, ""), true, true), 1000), (reserved_opcode, 1002)]
+    {
         let mut client = Client::connect(program.address, "/echo");
         client.send_raw(&[text_frame("one"), text_frame("two"), last].concat());
         client.expect("one");
