@@ -372,6 +372,9 @@ impl Outbox {
             *state = State { phase: Phase::Closed, ..State::default() };
             drop(state);
             self.changed.notify_all();
+            // A writer uses the batch for other connections too: what did not leave must not reach them.
+            batch.pieces.clear();
+            batch.written = 0;
             return Some(Drained::Gone);
         }
         state.uncork();

@@ -123,12 +123,13 @@ impl Watch {
         let mut batch = Batch::default();
         loop {
             let now = Instant::now();
+            // Before `take_in`, which tells others whether this thread will look by itself.
+            self.release_held(now);
             if self.take_in(shared, now) {
                 return;
             }
             self.drain_full(now, &mut batch);
             self.close_ignored(now);
-            self.release_held(now);
             self.wait(shared);
         }
     }

@@ -82,7 +82,9 @@ fn accept_all(
             Accepted::Connection(socket, peer) => {
                 shared.metrics.accepted.add(1);
                 let stream = Arc::new(Stream::new(socket, peer));
-                if let Err(stream) = pool.run(stream) {
+                // One that a handler gave away has no thread of the pool any more, but still its place.
+                let is_full = shared.max_connections <= shared.metrics.connections.get() as usize;
+                if let Err(stream) = if is_full { Err(stream) } else { pool.run(stream) } {
                     shared.metrics.over_budget.add(1);
                     log::debug!("{peer}: refused, all {} connections are in use", shared.max_connections);
                     let _ = stream.try_write(&busy());

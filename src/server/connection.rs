@@ -174,11 +174,12 @@ impl Connection {
             let left = until.saturating_duration_since(Instant::now());
             if self.wait_readable(left.min(self.until_deadline())) {
                 self.read_waiting();
-            } else if left.is_zero() {
-                return Ok(None);
             } else {
                 self.session.tick(Instant::now(), &mut self.events);
                 self.handle_events();
+            }
+            if left.is_zero() && self.inbox.is_empty() && self.end.is_none() {
+                return Ok(None);
             }
         }
     }
@@ -320,7 +321,10 @@ impl Connection {
         match result {
             Ok(0) => self.end = Some(End::Eof),
             Ok(read) => {
-                self.session.receive(&mut self.buffer[..read], Instant::now(), &mut self.events);
+                let now = Instant::now();
+                self.session.receive(&mut self.buffer[..read], now, &mut self.events);
+                // A peer that sends and sends would otherwise never meet the close deadline.
+                self.session.tick(now, &mut self.events);
                 self.fit_buffer(read);
                 return read == size && size < READ_BUFFER_MAX;
             }

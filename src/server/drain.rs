@@ -115,7 +115,7 @@ fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
     let mut cut = 0;
     if 0 < busy {
         cut = shared.sockets.cut(None);
-        busy = parts.door.wait_idle(Instant::now() + UNWIND);
+        busy = wait_all(shared, &parts.door, Instant::now() + UNWIND);
     }
     parts.door.close();
     shared.hub.stop();
@@ -134,9 +134,15 @@ fn tell_all(shared: &Shared, door: &Door, drain: &Drain, deadline: Instant) -> u
     loop {
         let _ = shared.hub.send(Command::CloseSome { at_most: drain.batch, frame: frame.clone() });
         let now = Instant::now();
-        let busy = door.wait_idle(deadline.min(now + BATCH_PAUSE));
+        let busy = wait_all(shared, door, deadline.min(now + BATCH_PAUSE));
         if busy == 0 || deadline <= now {
             return busy;
         }
     }
+}
+
+/// Waits until all sockets are closed and all handlers have returned, or `deadline`; how many are not.
+fn wait_all(shared: &Shared, door: &Door, deadline: Instant) -> usize {
+    let open = shared.sockets.wait_empty(deadline);
+    door.wait_idle(deadline).max(open)
 }

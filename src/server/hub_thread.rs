@@ -100,8 +100,10 @@ fn work(
             commands += 1;
             bytes += command.size();
             hub.apply(command, &mut lines);
+            if turn <= commands {
+                break;
+            }
             next = match queue.try_recv() {
-                _ if turn <= commands => None,
                 Ok(Some(command)) => Some(command),
                 Ok(None) => {
                     stop = true;

@@ -7,11 +7,12 @@ use crate::metrics::Metrics;
 use crate::net::slow_lane::SlowLane;
 use crate::net::stream::Stream;
 use crate::wire::handshake::Policy;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
@@ -42,6 +43,8 @@ impl Shared {
 pub(crate) struct Sockets {
     next: AtomicU64,
     open: Mutex<HashMap<u64, (Arc<Stream>, Stage)>>,
+    /// None is open any more.
+    emptied: Condvar,
 }
 
 /// How far a connection has come.
@@ -67,6 +70,13 @@ impl Sockets {
         Registered { shared: shared.clone(), id }
     }
 
+    /// Waits until none is open, or `deadline`; how many are. Also those that handlers gave away to other threads.
+    pub(crate) fn wait_empty(&self, deadline: Instant) -> usize {
+        let mut open = self.open.lock();
+        while !open.is_empty() && !self.emptied.wait_until(&mut open, deadline).timed_out() {}
+        open.len()
+    }
+
     /// Ends the connections of that stage, or all, at once; how many they were.
     pub(crate) fn cut(&self, stage: Option<Stage>) -> usize {
         let open = self.open.lock();
@@ -85,7 +95,11 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.shared.sockets.open.lock().remove(&self.id);
         self.shared.metrics.connections.sub(1);
+        let mut open = self.shared.sockets.open.lock();
+        open.remove(&self.id);
+        if open.is_empty() {
+            self.shared.sockets.emptied.notify_all();
+        }
     }
 }
