@@ -201,7 +201,7 @@ impl ClientBuilder {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             (Ok(name), Ok(value)) => self.wish.headers.push((name, value)),
             _ => {
-                self.mistake = self.mistake.or(Some(format!("`{name}: {value}` is no header field of HTTP")))
+                self.mistake = self.mistake.or(Some(format!("`{name}: {value}` is no header field of HTTP")));
             }
         }
         self
@@ -250,7 +250,7 @@ impl ClientBuilder {
     /// # Errors
     /// [`Error::Config`] for a URL, limit or header that cannot be; [`Error::Refused`] when the server answers with another
     /// status than 101; [`Error::Handshake`] when it is no WebSocket server or its certificate is not trusted;
-    /// [`Error::Io`] when it cannot be reached.
+    /// [`Error::Connect`] when it cannot be reached.
     pub fn connect(&self, url: &str) -> Result<Client> {
         if let Some(mistake) = &self.mistake {
             return Err(Error::Config(mistake.clone()));
@@ -334,8 +334,9 @@ impl ClientBuilder {
 
 /// A TCP connection to the first of the host's addresses that answers.
 fn dial(target: &Target, deadline: Instant) -> Result<Stream> {
+    let unreachable = |error| Error::Connect(format!("{}:{}", target.host, target.port), error);
     let mut failure = io::Error::from(io::ErrorKind::NotFound);
-    for address in (target.host.as_str(), target.port).to_socket_addrs()? {
+    for address in (target.host.as_str(), target.port).to_socket_addrs().map_err(unreachable)? {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break;
@@ -348,7 +349,7 @@ fn dial(target: &Target, deadline: Instant) -> Result<Stream> {
             Err(error) => failure = error,
         }
     }
-    Err(failure.into())
+    Err(unreachable(failure))
 }
 
 /// 16 random bytes as base64. RFC 6455 §4.1.

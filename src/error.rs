@@ -11,7 +11,8 @@ use std::{fmt, io};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why an operation failed. Messages are written for people and name the next step.
-#[derive(Debug)]
+///
+/// `Debug` shows the same text: it is what a `main` that returns an error prints.
 #[non_exhaustive]
 pub enum Error {
     /// The address could not be listened on: taken, forbidden, or not this machine's.
@@ -28,6 +29,8 @@ pub enum Error {
     Violation(u16, &'static str),
     /// The peer was silent for longer than ping interval and timeout; it got 1011.
     Silent,
+    /// Client only: nobody could be reached at this host and port.
+    Connect(String, io::Error),
     /// Client only: the server answered the handshake with another status than 101. `retry_after`: when it said so.
     Refused {
         /// The HTTP status, as 403 or 503.
@@ -87,6 +90,9 @@ impl fmt::Display for Error {
                 )
             }
             Self::Config(what) | Self::Name(what) | Self::Handshake(what) => f.write_str(what),
+            Self::Connect(address, error) => {
+                write!(f, "cannot connect to {address}: {error}; is the server running there?")
+            }
             Self::Refused { status, .. } => {
                 write!(f, "the server refused the WebSocket with HTTP status {status}")
             }
@@ -101,10 +107,18 @@ impl fmt::Display for Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Bind(_, error) | Self::Address(_, error) | Self::Io(error) => Some(error),
+            Self::Bind(_, error) | Self::Address(_, error) | Self::Connect(_, error) | Self::Io(error) => {
+                Some(error)
+            }
             Self::Other(error) => Some(&**error),
             _ => None,
         }

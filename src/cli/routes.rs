@@ -10,8 +10,8 @@ pub(crate) fn all() -> Builder {
         .route("/conn_ws", |ws| relay(ws, "group", ""))
         .route("/conn_ws/{nick}", direct::chat)
         .route("/chat/{room}", others)
-        .route("/room/{room}", |ws| relay_param(ws))
-        .route("/room/{room}/", |ws| relay_param(ws))
+        .route("/room/{room}", relay_param)
+        .route("/room/{room}/", relay_param)
 }
 
 /// Every message comes back.

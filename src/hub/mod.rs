@@ -156,7 +156,7 @@ impl<L: Clone> Hub<L> {
 
     pub(crate) fn apply(&mut self, command: Command<L>, out: &mut impl Deliver<L>) {
         match command {
-            Command::SendRoom { room, frames, except } => return self.send_room(&room, frames, except, out),
+            Command::SendRoom { room, frames, except } => self.send_room(&room, frames, except, out),
             Command::Connect { id, line, compressed } => {
                 let connection =
                     Connection { line, compressed, user: None, rooms: Vec::new(), told_to_close: false };

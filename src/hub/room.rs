@@ -143,7 +143,8 @@ fn deliver_around<L>(
     out: &mut impl Deliver<L>,
 ) {
     let mut start = 0;
-    for range in withheld.chain([frames.len()..frames.len()]) {
+    let end = frames.len();
+    for range in withheld.chain(std::iter::once(end..end)) {
         if start < range.start {
             out.deliver(line, &frames.slice(start..range.start));
         }

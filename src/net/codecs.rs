@@ -80,7 +80,9 @@ impl Codecs {
 }
 
 /// Inflates with whichever inflater is free.
-pub(crate) struct SharedInflate(pub(crate) Arc<Codecs>);
+pub(crate) struct SharedInflate(
+    #[cfg_attr(not(feature = "deflate"), expect(dead_code))] pub(crate) Arc<Codecs>,
+);
 
 impl Inflate for SharedInflate {
     #[cfg(feature = "deflate")]

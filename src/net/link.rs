@@ -21,6 +21,8 @@ use tungstenite::{Bytes, Message};
 const READ_BUFFER: usize = KIB;
 /// The read buffer for a peer that sends much.
 const READ_BUFFER_MAX: usize = 64 * KIB;
+/// Reads of [`Link::pending`].
+const PENDING_READS: usize = 16;
 /// After so many reads that needed less, a large read buffer is given back.
 const SMALL_READS: u32 = 16;
 
@@ -115,7 +117,11 @@ impl Link {
 
     /// How many messages are complete, after taking in what has arrived. Never blocks.
     pub(crate) fn pending(&mut self) -> usize {
-        while self.end.is_none() && self.inbox.len() < 1024 && self.wait_readable(Duration::ZERO) {
+        // So many reads at most: what a peer sends without end must not keep the caller.
+        for _ in 0..PENDING_READS {
+            if self.end.is_some() || !self.wait_readable(Duration::ZERO) {
+                break;
+            }
             self.read_waiting();
         }
         self.inbox.len()

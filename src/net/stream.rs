@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Stream {
     socket: Socket,
     peer: SocketAddr,
-    tls: OnceLock<Tls>,
+    /// In a box: it has more than a kilobyte, which a plain connection need not have.
+    tls: OnceLock<Box<Tls>>,
 }
 
 impl Stream {
@@ -33,7 +34,7 @@ impl Stream {
     #[cfg(feature = "tls")]
     pub(crate) fn secure<E>(&self, handshake: impl FnOnce(&Socket) -> Result<Tls, E>) -> Result<(), E> {
         let tls = handshake(&self.socket)?;
-        let _ = self.tls.set(tls);
+        let _ = self.tls.set(Box::new(tls));
         Ok(())
     }
 
@@ -85,7 +86,7 @@ impl Stream {
 
     /// Whether TLS has something to say that nobody asked it to, as the answer to a key update.
     pub(crate) fn wants_flush(&self) -> bool {
-        self.tls.get().is_some_and(Tls::wants_write)
+        self.tls.get().is_some_and(|tls| tls.wants_write())
     }
 
     /// Writes everything, waiting for room until `deadline` (`TimedOut`). Only while no outbox has the stream.
@@ -95,7 +96,7 @@ impl Stream {
             match tls.try_write(&self.socket, &[IoSlice::new(bytes)]) {
                 Ok(written) => bytes = &bytes[written..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.socket.wait_writable(deadline)?
+                    self.socket.wait_writable(deadline)?;
                 }
                 Err(error) => return Err(error),
             }

@@ -61,7 +61,7 @@ pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
     let websocket = WebSocket::new(connection, slot.clone());
     let result = catch_unwind(AssertUnwindSafe(|| handler(websocket)));
     let failed = match &result {
-        Ok(Ok(()) | Err(Error::Closed | Error::Stopped)) => false,
+        Ok(Ok(()) | Err(Error::Closed | Error::Stopped)) |
         // The peer did it, and has been told by a Close frame already.
         Ok(Err(Error::Violation(..) | Error::Silent | Error::Io(_))) => false,
         Ok(Err(error)) => {
@@ -83,6 +83,7 @@ pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
 }
 
 impl Connection {
+    #[inline(never)]
     fn open(shared: &Arc<Shared>, opening: Opening) -> Self {
         let Opening { stream, registered, request, agreed, leftover } = opening;
         shared.metrics.upgraded.add(1);

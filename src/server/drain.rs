@@ -91,18 +91,12 @@ pub(crate) fn shutdown(shared: &Arc<Shared>, running: &Running, drain: &Drain) -
     shared.draining.store(true, Relaxed);
     // Whoever comes second waits here for the first.
     let mut parts = running.parts.lock();
-    let parts = match std::mem::replace(&mut *parts, Err(Report::default())) {
-        Ok(running) => {
-            let report = stop(shared, running, drain);
-            *parts = Err(report);
-            return report;
-        }
-        Err(report) => {
-            *parts = Err(report);
-            report
-        }
+    let report = match std::mem::replace(&mut *parts, Err(Report::default())) {
+        Ok(running) => stop(shared, running, drain),
+        Err(report) => report,
     };
-    parts
+    *parts = Err(report);
+    report
 }
 
 fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {

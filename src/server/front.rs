@@ -5,7 +5,7 @@
 
 use super::connection::{self, Opening};
 use super::request::{Request, Response};
-use super::router::Route;
+use super::router::{Params, Route};
 use super::shared::{Shared, Sockets};
 use crate::limits::KIB;
 use crate::net::stream::Stream;
@@ -16,7 +16,7 @@ use std::io;
 use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tungstenite::Bytes;
 
 /// What is read at once; a usual request fits.
@@ -36,6 +36,8 @@ impl From<Refusal> for Stop {
 }
 
 /// Serves one connection to its end.
+///
+/// What it calls before the handler is not inlined: its stack would be the handler's for as long as the connection lives.
 pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
     let registered = Sockets::register(shared, stream.clone());
     let deadline = Instant::now() + shared.limits.head_deadline;
@@ -72,8 +74,10 @@ pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
 
 /// The TLS handshake. `false`: it came to nothing, and whoever speaks plain HTTP has been told.
 #[cfg(feature = "tls")]
+#[inline(never)]
 fn secure(stream: &Stream, config: &Arc<rustls::ServerConfig>, deadline: Instant) -> bool {
     use crate::net::tls::{HandshakeError, Tls};
+    use std::time::Duration;
     match stream.secure(|socket| Tls::accept(socket, config.clone(), deadline)) {
         Ok(()) => true,
         Err(HandshakeError::NotTls) => {
@@ -92,6 +96,7 @@ fn secure(stream: &Stream, config: &Arc<rustls::ServerConfig>, deadline: Instant
 }
 
 /// Reads until the head is complete. What lies behind it stays in `input`.
+#[inline(never)]
 fn read_head(
     shared: &Shared,
     stream: &Stream,
@@ -132,16 +137,14 @@ fn read_more(stream: &Stream, input: &mut Vec<u8>, deadline: Instant) -> Result<
     }
 }
 
-fn find_route<'a>(
-    shared: &'a Shared,
-    head: &http::Request<()>,
-) -> Result<(&'a Route, Vec<(String, String)>), Refusal> {
+fn find_route<'a>(shared: &'a Shared, head: &http::Request<()>) -> Result<(&'a Route, Params), Refusal> {
     // Before the path is looked at: a body too large is refused wherever it was meant to go.
     body_length(head, &shared.limits)?;
     shared.router.find(head.uri().path(), shared.limits.name)
 }
 
 /// The 101, or why not; what was agreed on.
+#[inline(never)]
 fn upgrade(shared: &Shared, stream: &Stream, request: &Request) -> Result<Agreed, Stop> {
     if shared.is_draining() {
         return Err(draining().into());
@@ -154,6 +157,7 @@ fn upgrade(shared: &Shared, stream: &Stream, request: &Request) -> Result<Agreed
 }
 
 /// What a plain request is answered.
+#[inline(never)]
 fn answer(
     shared: &Shared,
     stream: &Stream,
@@ -191,6 +195,7 @@ fn answer(
     }))
 }
 
+#[inline(never)]
 fn refuse(shared: &Shared, stream: &Stream, stop: Stop, head_only: bool) {
     let Stop::Refused(refusal) = stop else { return };
     log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);

@@ -97,6 +97,7 @@ impl Handle {
     /// its socket is not waited for any longer; its thread goes on.
     ///
     /// Further calls wait for the first one's end and report the same.
+    #[expect(clippy::needless_pass_by_value, reason = "a drain is made for one call")]
     pub fn shutdown(&self, drain: Drain) -> Report {
         drain::shutdown(&self.shared, &self.running, &drain)
     }

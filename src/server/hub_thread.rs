@@ -47,6 +47,7 @@ impl HubQueue {
     }
 
     /// Never waits. Gives the command back when the queue is full; `Err(None)`: the hub has stopped.
+    #[expect(clippy::result_large_err, reason = "the command goes back to where it came from")]
     pub(crate) fn try_send(&self, command: HubCommand) -> Result<(), Option<HubCommand>> {
         let size = command.size();
         if !self.room.try_take(size) {

@@ -12,6 +12,9 @@ pub(crate) type Handler = Arc<dyn Fn(WebSocket) -> Result<()> + Send + Sync>;
 /// Answers one plain request, on the connection's thread.
 pub(crate) type Responder = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
 
+/// Names and decoded values of a path's parameters.
+pub(crate) type Params = Vec<(String, String)>;
+
 #[derive(Default)]
 pub(crate) struct Router {
     routes: Vec<Route>,
@@ -47,11 +50,7 @@ impl Router {
     }
 
     /// The route of a path and its decoded parameters; 404 when there is none, 400 for a parameter that is no name.
-    pub(crate) fn find(
-        &self,
-        path: &str,
-        name_max: usize,
-    ) -> Result<(&Route, Vec<(String, String)>), Refusal> {
+    pub(crate) fn find(&self, path: &str, name_max: usize) -> Result<(&Route, Params), Refusal> {
         let parts: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
         let Some(route) = self.routes.iter().find(|route| route.matches(&parts)) else {
             return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at {path}")));

@@ -80,8 +80,8 @@ impl WebSocket {
         self.recv_timeout(Duration::ZERO)
     }
 
-    /// How many complete messages can be received without blocking. Never blocks. Counts 1024 and a buffer's worth at
-    /// most; what lies beyond is left to TCP.
+    /// How many complete messages can be received without blocking. Never blocks. Takes in 16
+    /// buffers' worth at most; what lies beyond is left to TCP.
     pub fn pending(&mut self) -> usize {
         self.line_mut().link.pending()
     }

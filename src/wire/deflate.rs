@@ -108,7 +108,7 @@ impl Parameters {
                 ("server_no_context_takeover", None) => parsed.server_no_context_takeover = true,
                 ("client_no_context_takeover", None) => parsed.client_no_context_takeover = true,
                 ("server_max_window_bits", Some(bits)) => {
-                    parsed.server_max_window_bits = Some(window_bits(bits)?)
+                    parsed.server_max_window_bits = Some(window_bits(bits)?);
                 }
                 ("client_max_window_bits", Some(bits)) => {
                     parsed.client_max_window_bits = Some(Some(window_bits(bits)?));

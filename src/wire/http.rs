@@ -329,7 +329,7 @@ pub(super) fn push_field(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
             _ => {
                 let start = out.len();
                 out.extend_from_slice(word.as_bytes());
-                out[start..].iter_mut().take(1).for_each(|b| b.make_ascii_uppercase());
+                out[start..].iter_mut().take(1).for_each(u8::make_ascii_uppercase);
             }
         }
     }

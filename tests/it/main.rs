@@ -10,6 +10,8 @@ mod attacks;
 mod browser;
 /// What `switchboard serve` does with messages, path by path.
 mod chat;
+/// `switchboard connect` as a pipe.
+mod connect;
 /// Requests that do and do not become WebSockets.
 mod http;
 /// Beginning, budget and end of a server; what its handlers may do with a connection.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use switchboard::{Bytes, Message};
 
-pub(super) const HELP: &str = "\
+pub(super) const HELP: &str = "commands:
   TEXT                    send TEXT; it may begin with //, which sends one slash
   /close [CODE [REASON]]  close, with 1000 if nothing else is said
   /send FILE              send a file as a binary message

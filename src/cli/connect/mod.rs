@@ -82,7 +82,7 @@ const TOO_FEW: u8 = 4;
 
 pub(crate) fn run(options: &Connect) -> ExitCode {
     let client = builder(options).and_then(|builder| builder.connect(&options.url));
-    let client = match client {
+    let mut client = match client {
         Ok(client) => client,
         Err(error) => {
             eprintln!("switchboard: {error}{}", advice(&error));
@@ -99,8 +99,8 @@ pub(crate) fn run(options: &Connect) -> ExitCode {
     };
     let closer = Closer::new(client.sender());
     let end = match interactive.then(terminal::Screen::open).flatten() {
-        Some(screen) => terminal::run(client, &goal, &closer, screen),
-        None => pipe::run(client, &goal, &closer, options.binary),
+        Some(screen) => terminal::run(&mut client, &goal, &closer, screen),
+        None => pipe::run(&mut client, &goal, &closer, options.binary),
     };
     match end {
         Ok(end) => ExitCode::from(report(&end, &goal, &closer)),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use switchboard::Message;
 
 /// Bytes of a binary message that a terminal shows.
-const SHOWN: usize = 32;
+const SHOWN: usize = 16;
 
 /// A message as a terminal shows it. Lines behind the first are set in, so that a message cannot pass for two.
 pub(super) fn for_terminal(message: &Message) -> String {
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(shown(vec![]), "(binary) 0 bytes");
         assert_eq!(shown(vec![7]), "(binary) 07, 1 byte");
         assert_eq!(shown(vec![0, 255]), "(binary) 00 ff, 2 bytes");
-        assert!(shown(vec![1; SHOWN]).ends_with("01, 32 bytes"));
+        assert!(shown(vec![1; SHOWN]).ends_with("01, 16 bytes"));
         assert!(shown(vec![1; 5000]).ends_with("01 01 … 5000 bytes"));
         assert_eq!(shown(vec![1; 5000]).matches("01").count(), SHOWN);
     }

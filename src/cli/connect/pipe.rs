@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use switchboard::{Client, Error, Message, Result, Sender};
 
-pub(super) fn run(mut client: Client, goal: &Goal, closer: &Closer, binary: bool) -> Result<End> {
+pub(super) fn run(client: &mut Client, goal: &Goal, closer: &Closer, binary: bool) -> Result<End> {
     close_by_signal(closer)?;
     let failure = Arc::new(OnceLock::new());
     // Neither thread is waited for: reading stdin may block for ever.
@@ -30,7 +30,7 @@ pub(super) fn run(mut client: Client, goal: &Goal, closer: &Closer, binary: bool
     })?;
     let mut stdout = io::stdout();
     let escaped = stdout.is_terminal();
-    let end = receive(&mut client, goal, |message| {
+    let end = receive(client, goal, |message| {
         writeln!(stdout, "{}", for_pipe(message, escaped))?;
         stdout.flush()
     });

@@ -58,7 +58,7 @@ impl Screen {
     }
 }
 
-pub(super) fn run(mut client: Client, goal: &Goal, closer: &Closer, screen: Screen) -> Result<End> {
+pub(super) fn run(client: &mut Client, goal: &Goal, closer: &Closer, screen: Screen) -> Result<End> {
     let Screen { editor, printer, shared } = screen;
     close_by_signal(closer)?;
     eprintln!("/help lists the commands, Ctrl-C closes");
@@ -72,7 +72,7 @@ pub(super) fn run(mut client: Client, goal: &Goal, closer: &Closer, screen: Scre
         move || prompt.run()
     })?;
     let mark = if colours() { "\x1b[32m<\x1b[0m" } else { "<" };
-    let end = receive(&mut client, goal, |message| {
+    let end = receive(client, goal, |message| {
         let line = format!("{mark} {}\n", for_terminal(message));
         show.send(line).map_err(|_| io::ErrorKind::BrokenPipe.into())
     });

@@ -45,7 +45,7 @@ impl Outbox {
         let mut state = self.state.lock();
         state.charged = state.charged.saturating_sub(take(&mut batch.charged));
         if state.phase == Phase::Closed {
-            *state = State { phase: Phase::Closed, ..State::default() };
+            *state = State { phase: Phase::Closed, abandoned: state.abandoned, ..State::default() };
             drop(state);
             self.changed.notify_all();
             // A writer uses the batch for other connections too: what did not leave must not reach them.

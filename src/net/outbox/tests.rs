@@ -98,7 +98,7 @@ fn a_slow_consumer_finds_whole_frames_and_then_1013() {
     let got = read_all(&outbox, client);
     let close = frame::encode_close(CloseCode::Again, "slow consumer: its outbox is full");
     let frames = got.strip_suffix(&close[..]).expect("the last frame is the Close");
-    assert!(0 < frames.len() && frames.chunks(frame.len()).all(|whole| *whole == frame[..]));
+    assert!(!frames.is_empty() && frames.chunks(frame.len()).all(|whole| *whole == frame[..]));
 }
 
 const MIB_AND_A_HALF: usize = 1536 * KIB;
