@@ -21,9 +21,9 @@ const AFTER_HELP: &str = "\
 In a terminal every line is sent as a text message, and what comes is shown behind `<`. /help lists the commands (/close, \
 /send, /hex …); a line that begins with // is sent with one slash; Ctrl-C and Ctrl-D close.
 
-As a pipe every line of stdin is sent as a text message, and every message that comes is one line of stdout, a binary one \
-in hex. At the end of stdin the connection is closed, once everything is sent and the replies to it are printed; with -1 or \
---count it stays open until that many messages came. Ctrl-C closes.
+As a pipe every line of stdin is sent as a text message, and every message that comes is a line of stdout, a binary one in \
+hex. At the end of stdin we close, behind everything that was sent; what the server sends before it answers that is still \
+printed. To wait for more, say how much: with -1 or --count the end of stdin closes nothing. Ctrl-C closes.
 
 Exit status:
   0  closed normally: with 1000, 1001 or no code, or by us; or --count was reached
@@ -144,9 +144,6 @@ fn builder(options: &Connect) -> switchboard::Result<ClientBuilder> {
 /// What to do about a connection that did not come about.
 fn advice(error: &Error) -> String {
     let what = match error {
-        Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            "nothing listens there: start the server (`switchboard serve`), or check host and port"
-        }
         Error::Io(_) => "check host and port of the URL, and the network",
         Error::Refused { status: 401 | 403, .. } => {
             "give what it wants with -H, as -H 'Authorization: Bearer …', -H 'Cookie: …' or -H 'Origin: …'"
