@@ -7,7 +7,7 @@ use super::outbox::Outbox;
 use crate::error::{Error, Result};
 use crate::limits::KIB;
 use crate::metrics::Metrics;
-use crate::wire::frame;
+use crate::wire::frame::{self, Role};
 use crate::wire::session::{Ending, Event, Session};
 use std::collections::VecDeque;
 use std::io;
@@ -160,9 +160,20 @@ impl Link {
         }
         self.inbox.clear();
         self.say_last_word();
-        if !matches!(self.end, Some(End::Eof | End::Io(_))) {
-            self.outbox.wait_written(deadline);
-            self.drop_input(deadline);
+        match self.end {
+            Some(End::Eof | End::Io(_)) | None => {}
+            // Both Close frames are there: nothing may follow, and "the server MUST close the underlying TCP connection
+            // immediately". RFC 6455 §7.1.1
+            Some(End::Session(Ending::Closed(_))) if self.session.role() == Role::Server => {
+                self.outbox.wait_written(deadline);
+                self.outbox.stream().shutdown(Shutdown::Write);
+                while matches!(self.outbox.stream().try_read(&mut self.buffer), Ok(1..)) {}
+                self.outbox.retire();
+            }
+            Some(End::Session(_)) => {
+                self.outbox.wait_written(deadline);
+                self.drop_input(deadline);
+            }
         }
         self.outbox.cut();
         log::debug!("{}: closed, {:?}", self.outbox.stream().peer(), self.end);

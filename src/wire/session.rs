@@ -139,6 +139,10 @@ impl Session {
         self.ping_sent.filter(|sent| *sent >= self.last_heard)
     }
 
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
     /// Starts the close handshake: `true` when a Close frame must be sent now, `false` when one was sent before.
     pub(crate) fn close(&mut self, now: Instant) -> bool {
         let first = self.phase == Phase::Open;

@@ -6,7 +6,7 @@ use super::{Drained, Outbox};
 use crate::limits::KIB;
 use parking_lot::MutexGuard;
 use std::io;
-use std::mem::take;
+use std::mem::{replace, take};
 use std::net::Shutdown;
 use std::sync::Arc;
 use tungstenite::Bytes;
@@ -161,8 +161,14 @@ impl Outbox {
 
     /// Ends the connection at once: nothing more is written, and its thread wakes from reading.
     pub(crate) fn cut(&self) {
-        self.state.lock().phase = Phase::Closed;
-        self.stream.shutdown(Shutdown::Both);
+        if replace(&mut self.state.lock().phase, Phase::Closed) != Phase::Closed {
+            self.stream.shutdown(Shutdown::Both);
+        }
         self.changed.notify_all();
+    }
+
+    /// Nothing is written any more, because all is said: TCP ends when the socket is dropped.
+    pub(crate) fn retire(&self) {
+        self.state.lock().phase = Phase::Closed;
     }
 }
