@@ -81,14 +81,7 @@ impl Tls {
         let (mut buffer, mut unread) = (vec![0; READ], Vec::new());
         let mut first = matches!(connection, Connection::Server(_));
         while connection.is_handshaking() {
-            let mut records = Vec::new();
-            while connection.wants_write() {
-                connection.write_tls(&mut records)?;
-            }
-            socket.write_all(&records, deadline)?;
-            if !connection.is_handshaking() {
-                break;
-            }
+            socket.write_all(&to_write(&mut connection)?, deadline)?;
             let read = socket.read(&mut buffer, left(deadline)?)?;
             if read == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
@@ -111,29 +104,30 @@ impl Tls {
             }
             unread.extend_from_slice(records);
         }
+        // The last word of TLS 1.2 is the server's, and the client waits for it.
+        socket.write_all(&to_write(&mut connection)?, deadline)?;
         Ok(Self { connection: Mutex::new(connection), unread: Mutex::new(unread), sealed: Mutex::default() })
     }
 
-    /// As [`Socket::read`], of what the records hold.
+    /// As [`Socket::read`], of what the records hold. Waits without a buffer: thousands of idle connections would have one.
     pub(crate) fn read(&self, socket: &Socket, buffer: &mut [u8], timeout: Duration) -> io::Result<usize> {
         let deadline = Instant::now() + timeout;
-        self.read_with(buffer, |records| {
+        loop {
+            match self.try_read(socket, buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() { Err(io::ErrorKind::WouldBlock.into()) } else { socket.read(records, left) }
-        })
+            if left.is_zero() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            socket.wait_readable(left)?;
+        }
     }
 
-    /// As [`Socket::try_read`].
+    /// As [`Socket::try_read`]. Feeds rustls only when it has given out all it had: its buffer for that is small, and a full
+    /// one is an error.
     pub(crate) fn try_read(&self, socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
-        self.read_with(buffer, |records| socket.try_read(records))
-    }
-
-    /// Feeds rustls only when it has given out all it had: its buffer for that is small, and a full one is an error.
-    fn read_with(
-        &self,
-        buffer: &mut [u8],
-        mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
-    ) -> io::Result<usize> {
         loop {
             match self.connection.lock().reader().read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -144,12 +138,14 @@ impl Tls {
             let mut unread = take(&mut *self.unread.lock());
             if unread.is_empty() {
                 unread.resize(READ, 0);
-                let size = read(&mut unread)?;
+                let size = socket.try_read(&mut unread)?;
                 unread.truncate(size);
             }
             let taken = take_records(&mut self.connection.lock(), &unread)?;
             unread.drain(..taken);
-            *self.unread.lock() = unread;
+            if !unread.is_empty() {
+                *self.unread.lock() = unread;
+            }
         }
     }
 
@@ -205,6 +201,15 @@ impl Tls {
         // What a full socket does not take now nobody waits for.
         let _ = self.flush(socket);
     }
+}
+
+/// The records that wait to be written.
+fn to_write(connection: &mut Connection) -> io::Result<Vec<u8>> {
+    let mut records = Vec::new();
+    while connection.wants_write() {
+        connection.write_tls(&mut records)?;
+    }
+    Ok(records)
 }
 
 /// Hands records over, as many as are taken at once; none means the end of TCP. How many bytes were taken.

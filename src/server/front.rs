@@ -16,11 +16,13 @@ use std::io;
 use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tungstenite::Bytes;
 
 /// What is read at once; a usual request fits.
 const HEAD_READ: usize = KIB;
+/// For a request to arrive while the server is going away.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// Why a request got no further.
 enum Stop {
@@ -40,7 +42,10 @@ impl From<Refusal> for Stop {
 /// What it calls before the handler is not inlined: its stack would be the handler's for as long as the connection lives.
 pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
     let registered = Sockets::register(shared, stream.clone());
-    let deadline = Instant::now() + shared.limits.head_deadline;
+    let patience = shared.limits.head_deadline;
+    // Whoever comes while the server is going away gets its answer, but cannot hold up the end by asking nothing.
+    let patience = if shared.is_draining() { patience.min(LAST_REQUESTS) } else { patience };
+    let deadline = Instant::now() + patience;
     #[cfg(feature = "tls")]
     if let Some(config) = &shared.tls
         && !secure(&stream, config, deadline)
@@ -77,7 +82,6 @@ pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
 #[inline(never)]
 fn secure(stream: &Stream, config: &Arc<rustls::ServerConfig>, deadline: Instant) -> bool {
     use crate::net::tls::{HandshakeError, Tls};
-    use std::time::Duration;
     match stream.secure(|socket| Tls::accept(socket, config.clone(), deadline)) {
         Ok(()) => true,
         Err(HandshakeError::NotTls) => {

@@ -238,3 +238,25 @@ fn single_chat() {
     send(&ann, "nobody", "anyone?");
     ann.wait("chat_list.lastElementChild.textContent.startsWith('[error]')");
 }
+
+#[test]
+#[ignore = "needs chromium: run tests/run"]
+fn a_page_speaks_compressed() {
+    let (program, browser) = (serve_binary(&[]), Browser::start());
+    let tab = browser.open(&format!("http://{}/single_chat", program.address));
+    let (extensions, length, same) = (0, 1, 2);
+    let got = tab.eval(
+        "new Promise((done, fail) => {
+           const text = 'héllo, 你好 👋 '.repeat(200);
+           const ws = new WebSocket(`ws://${location.host}/echo`);
+           ws.onerror = () => fail(new Error('no connection'));
+           ws.onopen = () => ws.send(text);
+           ws.onmessage = ({ data }) => {
+             done([ws.extensions, new TextEncoder().encode(data).length, data === text]);
+             ws.close();
+           };
+         })",
+    );
+    assert!(got[extensions].as_str().unwrap().contains("permessage-deflate"), "{got}");
+    assert!(2048 <= got[length].as_u64().unwrap() && got[same] == true, "{got}");
+}

@@ -22,3 +22,5 @@ mod programs;
 mod support;
 /// A real browser, remote-controlled.
 mod support_cdp;
+/// Servers and clients that speak TLS.
+mod tls;

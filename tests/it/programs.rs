@@ -1,9 +1,15 @@
-//! Clients that others wrote, against the program: the scripts of tests/programs, which fail with a word on what was wrong.
+//! Clients that others wrote, against the program, and our client against servers that others wrote: the scripts of
+//! tests/programs, which fail with a word on what was wrong.
 
-use crate::support::{serve, serve_binary};
+use crate::support::{PATIENCE, serve, serve_binary};
+use std::io::{BufRead, BufReader, Lines, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use switchboard::{Limits, Result, WebSocket};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+use switchboard::{Client, Incoming, Limits, Message, Result, WebSocket};
+
+/// How long the servers of tests/programs are silent when asked to be.
+const QUIET: Duration = Duration::from_secs(4);
 
 /// Starts a script; Python or Node by its name.
 fn start(script: &str, args: &[&str]) -> Child {
@@ -37,16 +43,21 @@ fn finish(script: Child) -> String {
     stdout
 }
 
-/// Echoes the way through; then a handler that returns, so that the server closes.
+/// Echoes the way through; then a handler that returns, so that the server closes. With compression, and without.
+#[track_caller]
 fn check_client(script: &str) {
-    let program = serve_binary(&[]);
     let leaving = serve(Limits::default(), |routes| {
         routes.route("/bye", |mut ws: WebSocket| -> Result<()> { ws.recv().map(drop) })
     });
-    let (echo, bye) =
-        (format!("ws://{}/echo", program.address), format!("ws://{}/bye", leaving.local_addr()));
-    let printed = finish(start(script, &[&echo, &bye]));
-    assert!(printed.starts_with("extensions:"), "{printed}");
+    let bye = format!("ws://{}/bye", leaving.local_addr());
+    for (options, compressed) in [(&[][..], true), (&["--no-compression"], false)] {
+        let program = serve_binary(options);
+        let echo = format!("ws://{}/echo", program.address);
+        let printed = finish(start(script, &[&echo, &bye]));
+        let extensions = printed.lines().find_map(|line| line.strip_prefix("extensions:"));
+        let extensions = extensions.unwrap_or_else(|| panic!("{printed}"));
+        assert_eq!(extensions.contains("permessage-deflate"), compressed, "{options:?}: {printed}");
+    }
 }
 
 #[test]
@@ -67,6 +78,113 @@ fn node_ws() {
     check_client("ws.mjs");
 }
 
+/// A server that a script runs, and what it prints. Killed when dropped.
+struct Foreign {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    port: u16,
+}
+
+impl Foreign {
+    /// Port 0: any that is free.
+    fn start(script: &str, port: u16) -> Self {
+        let mut child = start(script, &[&port.to_string()]);
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut foreign = Self { child, lines, port };
+        let line = foreign.line();
+        foreign.port = line.strip_prefix("port ").and_then(|port| port.parse().ok()).expect(&line);
+        foreign
+    }
+
+    /// What it prints next. A script ends by itself within a minute.
+    #[track_caller]
+    fn line(&mut self) -> String {
+        if let Some(line) = self.lines.next() {
+            return line.unwrap();
+        }
+        let mut stderr = String::new();
+        let _ = self.child.stderr.take().unwrap().read_to_string(&mut stderr);
+        panic!("the script has ended: {stderr}(tests/run installs what is missing)");
+    }
+
+    fn url(&self) -> String {
+        format!("ws://127.0.0.1:{}/", self.port)
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[track_caller]
+fn expect(client: &mut Client, message: impl Into<Message>) {
+    let message = message.into();
+    let got = client.recv_timeout(PATIENCE).unwrap();
+    assert!(got.as_ref() == Some(&message), "{got:?} instead of {message:?}");
+}
+
+/// Our client, with whatever a server of others' knows to do.
+#[track_caller]
+fn check_server(script: &str) {
+    let mut foreign = Foreign::start(script, 0);
+    let limits =
+        Limits { ping_interval: Duration::from_millis(100), ping_timeout: QUIET / 2, ..Limits::default() };
+    let builder = Client::builder()
+        .limits(limits)
+        .header("X-Test", "seen")
+        .subprotocol("echo.v2")
+        .subprotocol("echo.v1");
+    let mut client = builder.connect(&foreign.url()).unwrap();
+    assert!(client.is_compressed());
+    assert_eq!(client.subprotocol(), Some("echo.v1"));
+
+    // 1 MB that compresses, and 1 MB that does not.
+    let mut state = 1u64;
+    let random = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    });
+    let random: Vec<u8> = random.take(1_000_000).collect();
+    let text = "Grüße, 你好, 👋🏽 ".repeat(1000);
+    for message in ["hello", "", "👋🏽", &text] {
+        client.send(message).unwrap();
+        expect(&mut client, message);
+    }
+    for message in [vec![], vec![0, 255], vec![7; 1_000_000], random] {
+        client.send(Message::binary(message.clone())).unwrap();
+        expect(&mut client, Message::binary(message));
+    }
+    for number in 0..100 {
+        client.send(format!("message {number}")).unwrap();
+    }
+    (0..100).for_each(|number| expect(&mut client, format!("message {number}")));
+
+    client.send("/header").unwrap();
+    expect(&mut client, "seen");
+    client.send("/ping").unwrap();
+    expect(&mut client, "the pong came");
+    // It says nothing for longer than our client bears without a pong.
+    client.send("/quiet").unwrap();
+    expect(&mut client, "no longer quiet");
+
+    client.close(1000, "that was all");
+    assert!(client.recv().unwrap().is_none());
+    assert_eq!(client.closed(), Some((1000, "that was all")));
+    drop(client);
+    assert_eq!(foreign.line(), "closed 1000 that was all");
+
+    let mut client = builder.connect(&foreign.url()).unwrap();
+    client.send("/close").unwrap();
+    assert!(client.recv().unwrap().is_none());
+    assert_eq!(client.closed(), Some((1000, "as you wish")));
+    drop(client);
+    // The answer to a Close says the code again, not the reason.
+    assert_eq!(foreign.line().trim_end(), "closed 1000");
+}
+
 #[test]
 #[ignore = "needs Python's websockets and Node's ws: run tests/run"]
 fn python_and_node_talk_in_a_room() {
@@ -75,4 +193,39 @@ fn python_and_node_talk_in_a_room() {
     let (python, node) = (start("room.py", &[&room]), start("room.mjs", &[&room]));
     finish(python);
     finish(node);
+}
+
+#[test]
+#[ignore = "needs Python's websockets: run tests/run"]
+fn our_client_and_python_websockets() {
+    check_server("server.py");
+}
+
+#[test]
+#[ignore = "needs Node's ws: run tests/run"]
+fn our_client_and_node_ws() {
+    check_server("server.mjs");
+}
+
+#[test]
+#[ignore = "needs Python's websockets: run tests/run"]
+fn our_client_comes_back_to_a_server_that_was_killed() {
+    let foreign = Foreign::start("server.py", 0);
+    let (port, url) = (foreign.port, foreign.url());
+    let mut line = Client::builder().subprotocol("echo.v1").reconnecting(&url);
+    let mut next = || line.recv().unwrap().expect("not the end");
+    assert!(matches!(next(), Incoming::Connected));
+    drop(foreign);
+    assert!(matches!(next(), Incoming::Lost { .. }));
+    // Nobody is there now.
+    assert!(matches!(next(), Incoming::Lost { .. }));
+    let _foreign = Foreign::start("server.py", port);
+    assert!(matches!(next(), Incoming::Connected));
+    line.send("hello again").unwrap();
+    match line.recv().unwrap() {
+        Some(Incoming::Message(message)) => assert_eq!(message, Message::text("hello again")),
+        other => panic!("{other:?}"),
+    }
+    line.stopper().stop();
+    assert!(line.recv().unwrap().is_none());
 }
