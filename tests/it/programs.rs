@@ -2,17 +2,23 @@
 //! tests/programs, which fail with a word on what was wrong.
 
 use crate::support::{PATIENCE, serve, serve_binary};
+use crate::tls::{Authority, Files};
+use std::fs;
 use std::io::{BufRead, BufReader, Lines, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
-use switchboard::{Client, Incoming, Limits, Message, Result, WebSocket};
+use switchboard::{Client, ClientBuilder, Incoming, Limits, Message, Result, WebSocket};
 
 /// How long the servers of tests/programs are silent when asked to be.
 const QUIET: Duration = Duration::from_secs(4);
 
-/// Starts a script; Python or Node by its name.
 fn start(script: &str, args: &[&str]) -> Child {
+    start_trusting(script, args, None)
+}
+
+/// Starts a script; Python or Node by its name. `root`: a file with the authority it trusts.
+fn start_trusting(script: &str, args: &[&str], root: Option<&Path>) -> Child {
     let (variable, default) = if script.ends_with(".py") {
         ("SWITCHBOARD_TEST_PYTHON", "python3")
     } else {
@@ -22,6 +28,9 @@ fn start(script: &str, args: &[&str]) -> Child {
     let mut command = Command::new(&program);
     if let Ok(modules) = std::env::var("SWITCHBOARD_TEST_NODE_MODULES") {
         command.env("NODE_PATH", modules);
+    }
+    if let Some(root) = root {
+        command.env("SSL_CERT_FILE", root).env("NODE_EXTRA_CA_CERTS", root);
     }
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(script)).args(args);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -53,11 +62,38 @@ fn check_client(script: &str) {
     for (options, compressed) in [(&[][..], true), (&["--no-compression"], false)] {
         let program = serve_binary(options);
         let echo = format!("ws://{}/echo", program.address);
-        let printed = finish(start(script, &[&echo, &bye]));
-        let extensions = printed.lines().find_map(|line| line.strip_prefix("extensions:"));
-        let extensions = extensions.unwrap_or_else(|| panic!("{printed}"));
-        assert_eq!(extensions.contains("permessage-deflate"), compressed, "{options:?}: {printed}");
+        check_printed(&finish(start(script, &[&echo, &bye])), compressed);
     }
+}
+
+/// As [`check_client`], over TLS.
+#[track_caller]
+fn check_tls_client(script: &str) {
+    let authority = Authority::new();
+    let files = Files::new(&authority.issue());
+    let root = files.0.join("root.pem");
+    fs::write(&root, authority.root()).unwrap();
+    let server = serve(Limits::default(), |routes| {
+        routes
+            .route("/echo", |mut ws: WebSocket| -> Result<()> {
+                while let Some(message) = ws.recv()? {
+                    ws.send(message)?;
+                }
+                Ok(())
+            })
+            .route("/bye", |mut ws: WebSocket| -> Result<()> { ws.recv().map(drop) })
+            .tls(&files.read().unwrap())
+    });
+    let [echo, bye] =
+        ["echo", "bye"].map(|path| format!("wss://localhost:{}/{path}", server.local_addr().port()));
+    check_printed(&finish(start_trusting(script, &[&echo, &bye], Some(&root))), true);
+}
+
+#[track_caller]
+fn check_printed(printed: &str, compressed: bool) {
+    let extensions = printed.lines().find_map(|line| line.strip_prefix("extensions:"));
+    let extensions = extensions.unwrap_or_else(|| panic!("{printed}"));
+    assert_eq!(extensions.contains("permessage-deflate"), compressed, "{printed}");
 }
 
 #[test]
@@ -88,9 +124,12 @@ struct Foreign {
 impl Foreign {
     /// Port 0: any that is free.
     fn start(script: &str, port: u16) -> Self {
-        let mut child = start(script, &[&port.to_string()]);
+        Self::serving(start(script, &[&port.to_string()]))
+    }
+
+    fn serving(mut child: Child) -> Self {
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut foreign = Self { child, lines, port };
+        let mut foreign = Self { child, lines, port: 0 };
         let line = foreign.line();
         foreign.port = line.strip_prefix("port ").and_then(|port| port.parse().ok()).expect(&line);
         foreign
@@ -128,16 +167,12 @@ fn expect(client: &mut Client, message: impl Into<Message>) {
 
 /// Our client, with whatever a server of others' knows to do.
 #[track_caller]
-fn check_server(script: &str) {
-    let mut foreign = Foreign::start(script, 0);
+fn check_server(foreign: &mut Foreign, builder: ClientBuilder, url: &str) {
     let limits =
         Limits { ping_interval: Duration::from_millis(100), ping_timeout: QUIET / 2, ..Limits::default() };
-    let builder = Client::builder()
-        .limits(limits)
-        .header("X-Test", "seen")
-        .subprotocol("echo.v2")
-        .subprotocol("echo.v1");
-    let mut client = builder.connect(&foreign.url()).unwrap();
+    let builder =
+        builder.limits(limits).header("X-Test", "seen").subprotocol("echo.v2").subprotocol("echo.v1");
+    let mut client = builder.connect(url).unwrap();
     assert!(client.is_compressed());
     assert_eq!(client.subprotocol(), Some("echo.v1"));
 
@@ -176,7 +211,7 @@ fn check_server(script: &str) {
     drop(client);
     assert_eq!(foreign.line(), "closed 1000 that was all");
 
-    let mut client = builder.connect(&foreign.url()).unwrap();
+    let mut client = builder.connect(url).unwrap();
     client.send("/close").unwrap();
     assert!(client.recv().unwrap().is_none());
     assert_eq!(client.closed(), Some((1000, "as you wish")));
@@ -198,13 +233,38 @@ fn python_and_node_talk_in_a_room() {
 #[test]
 #[ignore = "needs Python's websockets: run tests/run"]
 fn our_client_and_python_websockets() {
-    check_server("server.py");
+    let mut foreign = Foreign::start("server.py", 0);
+    let url = foreign.url();
+    check_server(&mut foreign, Client::builder(), &url);
 }
 
 #[test]
 #[ignore = "needs Node's ws: run tests/run"]
 fn our_client_and_node_ws() {
-    check_server("server.mjs");
+    let mut foreign = Foreign::start("server.mjs", 0);
+    let url = foreign.url();
+    check_server(&mut foreign, Client::builder(), &url);
+}
+
+#[test]
+#[ignore = "needs Python's websockets and Node's ws: run tests/run"]
+fn python_and_node_speak_tls() {
+    for script in ["websockets_asyncio.py", "websockets_sync.py", "ws.mjs"] {
+        check_tls_client(script);
+    }
+}
+
+#[test]
+#[ignore = "needs Python's websockets: run tests/run"]
+fn our_client_speaks_both_versions_of_tls_with_openssl() {
+    let authority = Authority::new();
+    let files = Files::new(&authority.issue());
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| files.0.join(name).display().to_string());
+    for version in ["TLSv1_2", "TLSv1_3"] {
+        let mut foreign = Foreign::serving(start("server.py", &["0", &certificate, &key, version]));
+        let url = format!("wss://localhost:{}/", foreign.port);
+        check_server(&mut foreign, Client::builder().roots(authority.root()), &url);
+    }
 }
 
 #[test]

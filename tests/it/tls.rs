@@ -5,7 +5,10 @@ use crate::support::{
     CLOSE, PATIENCE, PING, connect, connect_narrow, eventually, exchange, frame, get, handshake, metric,
     serve,
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -50,40 +53,45 @@ fn routes(builder: Builder) -> Builder {
 }
 
 /// Certificate and key in PEM.
-type Pair = (String, String);
+pub(crate) type Pair = (String, String);
 
 /// Who signs certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Another name than the certificates', or they would seem to be signed by themselves.
+        params.distinguished_name.push(DnType::CommonName, "authority of Switchboard's tests");
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn root(&self) -> String {
+    pub(crate) fn root(&self) -> String {
         self.0.pem()
     }
 
     /// A certificate for this machine that is valid until the end of that year.
-    fn issue_until(&self, year: i32) -> Pair {
+    pub(crate) fn issue_until(&self, year: i32) -> Pair {
         let mut params = CertificateParams::new(["localhost".into(), "127.0.0.1".into()]).unwrap();
         params.not_after = date_time_ymd(year, 12, 31);
+        // Python asks for it.
+        params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
 
-    fn issue(&self) -> Pair {
+    pub(crate) fn issue(&self) -> Pair {
         self.issue_until(2999)
     }
 }
 
 /// Where a server's certificate and key lie. Removed when dropped.
-struct Files(PathBuf);
+pub(crate) struct Files(pub(crate) PathBuf);
 
 impl Files {
-    fn new(pair: &Pair) -> Self {
+    pub(crate) fn new(pair: &Pair) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("switchboard-test-tls-{}-{}", process::id(), COUNT.fetch_add(1, Relaxed));
         let files = Self(env::temp_dir().join(name));
@@ -97,7 +105,7 @@ impl Files {
         fs::write(self.0.join("key.pem"), key).unwrap();
     }
 
-    fn read(&self) -> Result<TlsFiles> {
+    pub(crate) fn read(&self) -> Result<TlsFiles> {
         TlsFiles::read(self.0.join("cert.pem"), self.0.join("key.pem"))
     }
 }

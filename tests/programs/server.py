@@ -1,9 +1,11 @@
 """Python's `websockets` as a server on port argv[1]: echoes, and does what messages that begin with / ask for.
 
+With TLS when argv[2:] are certificate, key, and the name of the version.
 Prints its port, and how each connection was closed. Ends after a minute.
 """
 
 import asyncio
+import ssl
 import sys
 
 from websockets.asyncio.server import serve
@@ -31,10 +33,18 @@ async def handle(ws):
     print("closed", ws.close_code, ws.close_reason, flush=True)
 
 
-async def main():
-    async with asyncio.timeout(60), serve(handle, "127.0.0.1", int(sys.argv[1]), subprotocols=["echo.v1"]) as server:
+def tls(certificate, key, version):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
+    return context
+
+
+async def main(port, *secure):
+    options = {"subprotocols": ["echo.v1"], "ssl": tls(*secure) if secure else None}
+    async with asyncio.timeout(60), serve(handle, "127.0.0.1", int(port), **options) as server:
         print("port", server.sockets[0].getsockname()[1], flush=True)
         await server.serve_forever()
 
 
-asyncio.run(main())
+asyncio.run(main(*sys.argv[1:]))
