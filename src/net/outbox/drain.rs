@@ -11,6 +11,9 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use tungstenite::Bytes;
 
+/// Opcodes from here on are those of pings and pongs. RFC 6455 §5.2.
+const PING_OPCODE: u8 = 0x9;
+
 impl Outbox {
     /// Writes what waits, as much as the socket takes. Only for whoever was told to ([`Pushed::NeedsWriter`]).
     pub(crate) fn drain(self: &Arc<Self>, batch: &mut Batch) -> Drained {
@@ -87,7 +90,9 @@ impl Outbox {
         }
         while let Some(piece) = batch.pieces.pop_back() {
             state.charged += cost(&piece);
-            state.data.push_front(piece);
+            // Pings and pongs go back before later ones, not behind them. A Close stays behind the data.
+            let overtakes = piece.first().is_some_and(|first| PING_OPCODE <= first & 0x0f);
+            if overtakes { state.control.push_front(piece) } else { state.data.push_front(piece) }
         }
         if let Some((piece, written)) = begun {
             state.charged += cost(&piece);
