@@ -260,7 +260,10 @@ impl Client {
         let mut buffer = Vec::new();
         let answer = loop {
             let mut part = [0; 4096];
-            let read = stream.read(&mut part).unwrap_or_else(|error| panic!("no answer: {error}"));
+            let read = match stream.read(&mut part) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read.unwrap_or_else(|error| panic!("no answer: {error}")),
+            };
             assert_ne!(read, 0, "closed without an answer, but for {}", buffer.escape_ascii());
             buffer.extend_from_slice(&part[..read]);
             if let Some(answer) = parse_answer(&buffer) {
@@ -342,6 +345,8 @@ impl Client {
                 Ok(0) if self.buffer.is_empty() => return Err("the end".into()),
                 Ok(0) => return Err(format!("the end inside {}", self.buffer.escape_ascii())),
                 Ok(read) => self.buffer.extend_from_slice(&part[..read]),
+                // A signal to the process, as for a child that ended: a read with a timeout is not begun again by itself.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.to_string()),
             }
         }
