@@ -1,11 +1,12 @@
 //! A server inside a program that has a main loop of its own, and no async: the loop sends the time to everybody.
 //!
-//! Run it: `cargo run --example embed`, or with an address: `cargo run --example embed -- 127.0.0.1:0`.
-//! Open the address that it prints in a browser. Enter (or the end of stdin) stops it.
+//! Run it: `cargo run --example embed`, then open the address that it prints in a browser. Enter (or the end of stdin) stops it.
+
+mod common;
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::{env, io, thread};
+use std::time::Duration;
+use std::{io, thread};
 use switchboard::{Drain, Response, Result, Server, WebSocket};
 
 const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>The time</title><h1>connecting…</h1>
@@ -23,11 +24,11 @@ fn listener(mut ws: WebSocket) -> Result<()> {
 
 #[allow(clippy::print_stdout, reason = "says where it listens")]
 fn main() -> Result<()> {
-    let address = env::args().nth(1).unwrap_or("127.0.0.1:9000".into());
+    let clock = common::Clock::local();
     let server = Server::builder()
         .get("/", |_| Response::html(PAGE)) // one path, plain HTTP and WebSocket
         .route("/", listener)
-        .bind(&address)?
+        .bind(&common::option("--bind", "127.0.0.1:9527")?)?
         .start()?; // returns at once
     println!("listening on http://{}", server.local_addr());
 
@@ -38,14 +39,9 @@ fn main() -> Result<()> {
     });
     // The program's own loop: here a clock, elsewhere a game, a GUI, a measurement.
     while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
-        server.broadcast(utc_time()); // never blocks
+        server.broadcast(clock.now()); // never blocks
     }
     let report = server.shutdown(Drain::within(Duration::from_secs(3)));
     println!("{} connections were open, {} were cut", report.open, report.cut);
     Ok(())
-}
-
-fn utc_time() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    format!("{:02}:{:02}:{:02} UTC", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
 }

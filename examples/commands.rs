@@ -1,13 +1,20 @@
 //! Rooms and users: a chat with `/join ROOM`, `/leave`, `/to NICK TEXT`; anything else goes to the present room.
 //!
-//! Run it: `cargo run --example rooms`, or with an address: `cargo run --example rooms -- 127.0.0.1:0`.
-//! Then connect two WebSocket clients, one to `/chat/ann`, one to `/chat/bob`. Ctrl-C ends it.
+//! Run it: `cargo run --example commands`, then connect two clients, one to `ws://127.0.0.1:9527/commands/ann`, one to
+//! `/commands/bob`.
 
-use switchboard::{Result, Server, WebSocket};
+mod common;
+
+use switchboard::{Builder, Result, WebSocket};
+
+/// Adds the chat.
+pub fn mount(builder: Builder) -> Builder {
+    builder.route("/commands/{nick}", chat)
+}
 
 fn chat(mut ws: WebSocket) -> Result<()> {
     let nick = ws.param("nick").to_string();
-    ws.identify(&nick)?; // from now on `user(nick)` reaches this connection
+    ws.identify(&own(&nick))?; // from now on `user(…)` reaches this connection
     let mut room = enter(&ws, &nick, "lobby").ok();
     // However the connection ends, what follows the loop is done. The rooms are left in any case.
     while let Ok(Some(message)) = ws.recv() {
@@ -27,10 +34,10 @@ fn chat(mut ws: WebSocket) -> Result<()> {
             },
             ("/to", rest) => {
                 let (to, text) = rest.split_once(' ').unwrap_or((rest, ""));
-                ws.user(to).send_or(format!("{nick} to you: {text}"), format!("{to} is not here"));
+                ws.user(&own(to)).send_or(format!("{nick} to you: {text}"), format!("{to} is not here"));
             }
             _ => match &room {
-                Some(name) => drop(ws.room(name).send(format!("{nick}: {text}"))), // to the sender too
+                Some(name) => drop(ws.room(&own(name)).send(format!("{nick}: {text}"))), // to the sender too
                 None => ws.send("you are in no room: /join ROOM")?,
             },
         }
@@ -39,21 +46,20 @@ fn chat(mut ws: WebSocket) -> Result<()> {
 }
 
 fn enter(ws: &WebSocket, nick: &str, name: &str) -> Result<String> {
-    ws.join(name)?.send(format!("* {nick} is in {name}"));
+    ws.join(&own(name))?.send(format!("* {nick} is in {name}"));
     Ok(name.to_string())
 }
 
 fn exit(ws: &WebSocket, nick: &str, name: &str) -> Result<()> {
-    ws.room(name).send(format!("* {nick} has left {name}")); // still a member: hears it too
-    ws.leave(name)
+    ws.room(&own(name)).send(format!("* {nick} has left {name}")); // still a member: hears it too
+    ws.leave(&own(name))
 }
 
-#[allow(clippy::print_stdout, reason = "says where it listens")]
+/// Rooms and users are known to the whole server: a prefix keeps these apart from those of other paths.
+fn own(name: &str) -> String {
+    format!("commands:{name}")
+}
+
 fn main() -> Result<()> {
-    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:9000".into());
-    let server = Server::builder().route("/chat/{nick}", chat).bind(&address)?.start()?;
-    println!("listening on http://{}", server.local_addr());
-    loop {
-        std::thread::park();
-    }
+    common::serve(mount)
 }
