@@ -149,7 +149,7 @@ impl Limits {
 }
 
 /// The timers' resolution.
-const SHORTEST: Duration = Duration::from_millis(1);
+pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@
 use super::deflate::Inflate;
 use super::frame::{self, Role, Violation, apply_mask, check_header};
 use super::message::{Assembler, Format, Kind};
-use crate::limits::Limits;
+use crate::limits::{Limits, SHORTEST};
 use std::io::Cursor;
 use std::time::{Duration, Instant};
 use tungstenite::protocol::CloseFrame;
@@ -137,6 +137,12 @@ impl Session {
     /// When the ping was sent since which nothing was heard. Any byte counts as life, a pong or not.
     fn unheard_ping(&self) -> Option<Instant> {
         self.ping_sent.filter(|sent| *sent >= self.last_heard)
+    }
+
+    /// Other times for the ping clock; as short as [`SHORTEST`] at most.
+    pub(crate) fn set_keepalive(&mut self, interval: Duration, timeout: Duration) {
+        self.ping_interval = interval.max(SHORTEST);
+        self.ping_timeout = timeout.max(SHORTEST);
     }
 
     pub(crate) fn role(&self) -> Role {
