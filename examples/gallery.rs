@@ -4,6 +4,9 @@
 //! elsewhere; `--interval SECONDS` is for what happens every 30 s otherwise: `/broadcast`, and the pings of `/heartbeat`.
 
 #![allow(dead_code, unreachable_pub, reason = "each example is a program too; here only its `mount` is used")]
+#![allow(clippy::duplicate_mod, reason = "each has a copy of what the programs share")]
+
+mod common;
 
 #[path = "auth.rs"]
 mod auth;
@@ -11,21 +14,30 @@ mod auth;
 mod batch;
 #[path = "binary.rs"]
 mod binary;
+#[path = "broadcast.rs"]
+mod broadcast;
+#[path = "callbacks.rs"]
+mod callbacks;
 #[path = "commands.rs"]
 mod commands;
-mod common;
 #[path = "cors.rs"]
 mod cors;
 #[path = "direct_chat.rs"]
 mod direct_chat;
 #[path = "echo.rs"]
 mod echo;
+#[path = "filter.rs"]
+mod filter;
+#[path = "game.rs"]
+mod game;
 #[path = "greeting.rs"]
 mod greeting;
 #[path = "group_chat.rs"]
 mod group_chat;
 #[path = "handler.rs"]
 mod handler;
+#[path = "heartbeat.rs"]
+mod heartbeat;
 #[path = "hello.rs"]
 mod hello;
 #[path = "limited.rs"]
@@ -40,6 +52,8 @@ mod protected;
 mod replies;
 #[path = "robust.rs"]
 mod robust;
+#[path = "rooms.rs"]
+mod rooms;
 #[path = "say.rs"]
 mod say;
 #[path = "stream.rs"]
@@ -56,13 +70,18 @@ fn mount(builder: Builder) -> Builder {
         auth::mount,
         batch::mount,
         binary::mount,
+        broadcast::mount,
+        callbacks::mount,
         commands::mount,
         cors::mount,
         direct_chat::mount,
         echo::mount,
+        filter::mount,
+        game::mount,
         greeting::mount,
         group_chat::mount,
         handler::mount,
+        heartbeat::mount,
         hello::mount,
         limited::mount,
         lower_case::mount,
@@ -70,6 +89,7 @@ fn mount(builder: Builder) -> Builder {
         protected::mount,
         replies::mount,
         robust::mount,
+        rooms::mount,
         say::mount,
         stream::mount,
         validated::mount,

@@ -26,7 +26,7 @@ fn main() -> Result<()> {
             }
             Incoming::Message(message) => println!("received: {message}"),
             Incoming::Lost { why, retry_in } => {
-                println!("{why}; next try in {:.1} s", retry_in.as_secs_f64())
+                println!("{why}; next try in {:.1} s", retry_in.as_secs_f64());
             }
         }
     }

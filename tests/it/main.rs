@@ -14,6 +14,8 @@ mod chat;
 mod connect;
 /// Callbacks, views, the event loop, the in-process client.
 mod embed;
+/// The examples: what each path of the gallery does, and what the other programs show.
+mod gallery;
 /// Requests that do and do not become WebSockets.
 mod http;
 /// Beginning, budget and end of a server; what its handlers may do with a connection.

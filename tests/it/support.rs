@@ -3,9 +3,10 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{collections::VecDeque, env, fmt, io, thread};
+use std::{collections::VecDeque, env, fmt, fs, io, thread};
 use switchboard::{Builder, Limits, Server};
 
 /// How long anything may take before a test calls it missing. Never reached by a test that passes.
@@ -56,15 +57,34 @@ pub(crate) fn serve_binary_at(bind: &str, args: &[&str]) -> Program {
     for (name, _) in env::vars().filter(|(name, _)| name.starts_with("SWITCHBOARD_")) {
         command.env_remove(name);
     }
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim_end().strip_prefix("listening on http://").and_then(|a| a.parse().ok());
-    let Some(address) = address else { panic!("the first line is {line:?}") };
-    Program { child, address }
+    Program::start(&mut command)
+}
+
+/// A program of `examples/`, as `cargo test` has built it.
+pub(crate) fn example(name: &str) -> Command {
+    let tests = env::current_exe().unwrap();
+    let path = tests.parent().unwrap().with_file_name("examples").join(name);
+    let advice = format!("cargo build --example {name}");
+    // What cargo knows of its sources. `cargo test --test it` does not build examples, so they may be older.
+    let sources = fs::read_to_string(path.with_extension("d")).expect(&advice);
+    let changed = |path: &Path| fs::metadata(path).and_then(|about| about.modified()).expect(&advice);
+    for source in sources.split_once(": ").expect(&advice).1.split_whitespace() {
+        assert!(changed(source.as_ref()) <= changed(&path), "{source} has changed: {advice}");
+    }
+    Command::new(path)
 }
 
 impl Program {
+    /// Starts a server, and waits for its first line.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("listening on http://").and_then(|a| a.parse().ok());
+        let Some(address) = address else { panic!("the first line is {line:?}") };
+        Self { child, address }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
