@@ -40,7 +40,7 @@ fn wait_status(tab: &Tab, status: &str, count: usize) {
 
 /// Whatever the page complained about, and whatever it wanted from elsewhere, fails the test.
 #[track_caller]
-fn check_reports(tab: &Tab, address: SocketAddr) {
+pub(crate) fn check_reports(tab: &Tab, address: SocketAddr) {
     let errors = |method: &str, is_error: fn(&Value) -> bool| {
         let found: Vec<Value> = tab.events(method).into_iter().filter(is_error).collect();
         assert!(found.is_empty(), "{method}: {found:#?}");

@@ -1,29 +1,23 @@
-//! The examples: the gallery, path by path, and the programs beside it.
+//! The gallery of examples, path by path.
 
-#[allow(dead_code, unreachable_pub, reason = "its main is not run here")]
-#[path = "../../examples/naive_broadcast.rs"]
-mod naive_broadcast;
-
+use crate::browser::check_reports;
+use crate::programs::{finish, start};
 use crate::support::{
-    self, CLOSE, PATIENCE, PING, PONG, Program, TEXT, connect_narrow, example, exchange, get, handshake,
-    serve, text_frame,
+    self, CLOSE, PATIENCE, PING, PONG, Program, TEXT, example, exchange, get, handshake, text_frame,
 };
+use crate::support_cdp::Browser;
 use jiff::civil::DateTime;
 use jiff::{Span, Timestamp, tz};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
-use switchboard::{Client, Limits, Message, Result, Server, WebSocket};
+use switchboard::{Client, Message, Result};
 
-fn gallery(options: &[&str]) -> Program {
+pub(super) fn gallery(options: &[&str]) -> Program {
     Program::start(example("gallery").args(["--bind", "127.0.0.1:0"]).args(options))
 }
 
-fn connect(address: SocketAddr, path: &str) -> Client {
+pub(super) fn connect(address: SocketAddr, path: &str) -> Client {
     Client::connect(&format!("ws://{address}{path}")).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
@@ -33,7 +27,7 @@ fn connect_as(address: SocketAddr, path: &str, (name, value): (&str, &str)) -> R
 }
 
 #[track_caller]
-fn text(client: &mut Client) -> String {
+pub(super) fn text(client: &mut Client) -> String {
     match client.recv_timeout(PATIENCE).unwrap() {
         Some(Message::Text(text)) => text.to_string(),
         other => panic!("{other:?} instead of a text; closed: {:?}", client.closed()),
@@ -47,7 +41,7 @@ fn parsed(client: &mut Client) -> Value {
 }
 
 #[track_caller]
-fn expect(client: &mut Client, message: impl Into<Message>) {
+pub(super) fn expect(client: &mut Client, message: impl Into<Message>) {
     let message = message.into();
     let got = client.recv_timeout(PATIENCE).unwrap();
     assert!(got.as_ref() == Some(&message), "{got:?} instead of {message:?}; closed: {:?}", client.closed());
@@ -81,7 +75,7 @@ fn two(address: SocketAddr, path: &str) -> [support::Client; 2] {
 }
 
 #[track_caller]
-fn check_time(text: &str, zone: &tz::TimeZone) {
+pub(super) fn check_time(text: &str, zone: &tz::TimeZone) {
     assert_eq!(text.len(), "2023-04-01 09:24:14.787357".len(), "{text}");
     let time =
         DateTime::strptime("%Y-%m-%d %H:%M:%S.%f", text).unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -89,85 +83,6 @@ fn check_time(text: &str, zone: &tz::TimeZone) {
     let time = time.to_zoned(zone.clone()).unwrap().timestamp();
     let ago = now.duration_since(time).unsigned_abs();
     assert!(time <= now && ago < PATIENCE, "{text} is not {now}");
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The names of all examples.
-fn examples() -> Vec<String> {
-    let files = fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().path());
-    let names = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
-    let mut names: Vec<String> =
-        names.map(|path| path.file_stem().unwrap().to_str().unwrap().into()).collect();
-    names.sort();
-    assert!(20 < names.len(), "{names:?}");
-    names
-}
-
-fn source(name: &str) -> String {
-    fs::read_to_string(root().join(format!("examples/{name}.rs"))).unwrap()
-}
-
-/// What stands between `start` and `end`, each time.
-fn between<'a>(text: &'a str, start: &'a str, end: &'a str) -> impl Iterator<Item = &'a str> {
-    text.split(start).skip(1).map(move |rest| rest.split_once(end).unwrap().0)
-}
-
-#[test]
-fn the_index_names_every_path_and_every_file() {
-    let program = gallery(&[]);
-    let index = get(program.address, "/gallery");
-    assert_eq!(index.header("Content-Type"), Some("text/html; charset=utf-8"));
-    let rows: Vec<&str> = between(index.text(), "<li><button data-say=", "</li>").collect();
-    assert!(25 < rows.len(), "{} rows", rows.len());
-    for row in &rows {
-        let path = row.split_once('>').unwrap().1.split_once('<').unwrap().0;
-        let file = between(row, "<code>", "</code>").next().unwrap();
-        connect(program.address, path);
-        let route = path.split(['/', '?']).nth(1).unwrap();
-        assert!(
-            source(file.trim_end_matches(".rs")).contains(&format!("\"/{route}")),
-            "{path} is not in {file}"
-        );
-    }
-    for link in between(index.text(), " href=\"/", "\"") {
-        assert_eq!(get(program.address, &format!("/{link}")).status, 200, "/{link}");
-    }
-    let served = examples().into_iter().filter(|name| source(name).contains("common::serve(")).count();
-    let shown = |name: &str| rows.iter().any(|row| row.contains(&format!("<code>{name}.rs</code>")));
-    for name in examples().iter().filter(|name| source(name).contains("\npub fn mount(builder: Builder) ->"))
-    {
-        assert!(shown(name), "{name}.rs is not in the index");
-    }
-    assert!(20 < served);
-}
-
-#[test]
-fn each_example_says_how_to_run_it_and_the_servers_run_alone() {
-    let mut ran = 0;
-    for name in examples() {
-        let text = source(&name);
-        let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("//!")).collect();
-        assert!(header.join("\n").contains(&format!("--example {name}")), "{name}.rs: {header:?}");
-        if text.contains("\npub fn mount(builder: Builder) -> Builder") {
-            Program::start(example(&name).args(["--bind", "127.0.0.1:0"]));
-            ran += 1;
-        }
-    }
-    assert!(20 < ran, "only {ran} servers");
-}
-
-#[test]
-fn a_wrong_option_is_told() {
-    for wrong in
-        [&["--bin", "127.0.0.1:0"][..], &["127.0.0.1:0"], &["--interval", "0"], &["--interval", "soon"]]
-    {
-        let output = example("gallery").args(wrong).output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
-        assert!(output.stdout.is_empty() && output.stderr.ends_with(b"or nothing\n"), "{wrong:?}");
-    }
 }
 
 #[test]
@@ -216,7 +131,7 @@ fn broadcast_tells_everyone_the_time() {
 
 /// Receives until the end.
 #[track_caller]
-fn expect_rest(client: &mut Client) {
+pub(super) fn expect_rest(client: &mut Client) {
     while client.recv_timeout(PATIENCE).unwrap().is_some() {}
     assert!(client.is_closed());
 }
@@ -707,117 +622,66 @@ fn commands() {
     expect(&mut bob, "you are in no room: /join ROOM");
 }
 
-/// What the naive broadcast and the hub have to get past: a client that does not read. And one that does.
-fn one_stalled_one_healthy(server: &Server, path: &str) -> (support::Client, Client) {
-    let address = server.local_addr();
-    let mut stalled = support::Client::over(connect_narrow(address), handshake(address, path, "")).unwrap();
-    stalled.expect("welcome");
-    let builder = Client::builder().compression(false);
-    let mut healthy = builder.connect(&format!("ws://{address}{path}")).unwrap();
-    expect(&mut healthy, "welcome");
-    (stalled, healthy)
-}
-
-/// Far more than the outbox and the kernel hold for one client.
-const MANY: usize = 128;
-
 #[test]
-fn the_naive_broadcast_freezes_until_the_stalled_client_is_gone() {
-    let clients = naive_broadcast::Clients::default();
-    let limits = Limits { write_deadline: 10 * PATIENCE, ..Limits::default() };
-    let server = serve(limits, |builder| naive_broadcast::mount(builder, &clients));
-    let (stalled, mut healthy) = one_stalled_one_healthy(&server, "/naive");
-    support::eventually("both are on the list", || clients.lock().unwrap().len() == 2);
-    let text = "x".repeat(64 * 1024);
-    thread::scope(|scope| {
-        scope.spawn(|| (0..MANY).for_each(|_| naive_broadcast::send_to_all(&clients, &text)));
-        // Not all of it can have come, however long one waits: half a second, here.
-        let mut received = 0;
-        while healthy.recv_timeout(Duration::from_millis(500)).unwrap().is_some() {
-            received += 1;
-        }
-        assert!(received < MANY && !healthy.is_closed(), "{received} of {MANY} came");
-        support::reset(stalled.stream);
-        while received < MANY {
-            expect(&mut healthy, text.as_str());
-            received += 1;
-        }
-    });
+#[ignore = "needs Python's websockets: run tests/run"]
+fn python_websockets_in_the_gallery() {
+    let program = gallery(&[]);
+    finish(start("gallery.py", &[&format!("ws://{}", program.address)]));
 }
 
 #[test]
-fn the_hub_delivers_past_a_stalled_client() {
-    let limits = Limits { write_deadline: 10 * PATIENCE, ..Limits::default() };
-    let server = serve(limits, |builder| naive_broadcast::mount(builder, &Default::default()));
-    let (_stalled, mut healthy) = one_stalled_one_healthy(&server, "/room");
-    let (room, text) = (server.room("all"), "x".repeat(64 * 1024));
-    for _ in 0..MANY {
-        assert!(room.send(text.as_str()));
-        expect(&mut healthy, text.as_str());
+#[ignore = "needs chromium: run tests/run"]
+fn pages_in_a_browser() {
+    let (program, browser) = (gallery(&[]), Browser::start());
+    let open = |path: &str| browser.open(&format!("http://{}{path}", program.address));
+
+    let [ann, bob] = ["ann", "bob"].map(|_| open("/"));
+    for tab in [&ann, &bob] {
+        tab.wait("document.getElementById('state').className === 'open'");
     }
-}
-
-fn echo(mut ws: WebSocket) -> Result<()> {
-    while let Some(message) = ws.recv()? {
-        ws.send(message)?;
+    ann.fill("#send_str", "你好 <b>everybody</b>");
+    ann.click("#send_btn");
+    for tab in [&ann, &bob] {
+        tab.wait("chat_list.children[0]?.textContent === '你好 <b>everybody</b>'");
     }
-    Ok(())
-}
 
-#[test]
-fn two_threads_share_a_client() {
-    let server = serve(Limits::default(), |routes| routes.route("/echo", echo));
-    let output = example("two_threads").arg(format!("ws://{}/echo", server.local_addr())).output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(said, "1000 messages of one thread and 1000 of the other came back, each in order\n");
-}
+    let single = open("/single_chat");
+    single.fill("#nick", "ann");
+    single.eval("login()");
+    single.wait("chat_list.children.length === 1");
+    single.fill("#to_user", "ann");
+    single.fill("#send_str", "to myself");
+    single.eval("send()");
+    single.wait("chat_list.lastChild.textContent === 'ann:to myself'");
 
-#[test]
-fn reconnect_comes_back() {
-    // The first connection is lost, the second is ended in order.
-    let count = std::sync::atomic::AtomicU32::new(0);
-    let server = serve(Limits::default(), |routes| {
-        routes.route("/", move |mut ws| {
-            if let Some(message) = ws.recv()? {
-                ws.send(message)?;
-            }
-            match count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
-                0 => ws.close(1012, "restart"),
-                _ => ws.close(1000, ""),
-            }
-            Ok(())
-        })
-    });
-    let mut command = example("reconnect");
-    let url = format!("ws://{}/", server.local_addr());
-    // Its stdin stays open: the end of it would stop it.
-    let mut child = command.arg(&url).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let lines: Vec<String> =
-        BufReader::new(child.stdout.take().unwrap()).lines().map(|line| line.unwrap()).collect();
-    assert!(child.wait().unwrap().success());
-    let [first, hello, lost, second, again] = &lines[..] else { panic!("{lines:?}") };
-    assert_eq!([first, second], ["connected"; 2]);
-    assert_eq!([hello, again], ["received: here I am"; 2]);
-    assert!(lost.contains("1012 restart") && lost.contains("next try in "), "{lost}");
-}
+    let room = open("/room/123/");
+    room.wait("messages.children.length === 2");
+    room.fill("#text", "关闭");
+    room.eval("send()");
+    let lines = json!(json!(["[连接成功]", "来了呀客官", "[断开连接]"]).to_string());
+    room.wait(&format!("JSON.stringify([...messages.children].map((line) => line.textContent)) === {lines}"));
 
-#[test]
-fn embed_tells_the_time_until_stdin_ends() {
-    let mut command = example("embed");
-    command.args(["--bind", "127.0.0.1:0"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let first = lines.next().unwrap().unwrap();
-    let address: SocketAddr = first.strip_prefix("listening on http://").unwrap().parse().unwrap();
-    assert!(get(address, "/").text().contains("new WebSocket"));
-    let mut client = connect(address, "/");
-    let told = text(&mut client);
-    let (time, visitors) = told.split_once(" · ").unwrap();
-    check_time(time, &tz::TimeZone::system());
-    assert_eq!(visitors, "1 here");
-    drop(child.stdin.take());
-    expect_rest(&mut client);
-    assert_eq!(client.closed(), Some((1001, "the server is going away")));
-    assert_eq!(lines.next().unwrap().unwrap(), "1 connections were open, 0 were cut");
-    assert!(child.wait().unwrap().success());
+    let stream = open("/stream");
+    stream.wait("2 <= document.querySelector('polyline').points.length");
+
+    let players = [open("/game"), open("/game")];
+    players.iter().for_each(|tab| tab.wait("document.querySelector('.own') !== null"));
+    players[0].eval("move(50, -30)");
+    for tab in &players {
+        tab.wait("[...document.querySelectorAll('circle')].some((dot) => dot.cx.baseVal.value === 50)");
+    }
+
+    let index = open("/gallery");
+    index.eval(
+        "[...document.querySelectorAll('main button')].find((b) => b.textContent === '/echo-cn').click()",
+    );
+    index.wait("ws.readyState === WebSocket.OPEN");
+    index.click("#send_btn");
+    index.wait("document.querySelector('#log .in')?.textContent === '收到消息: 你好'");
+    index.click("#connect_btn");
+    index.wait("log.lastChild.textContent.includes('closed: /echo-cn, 1005')");
+
+    for tab in [&ann, &bob, &single, &room, &stream, &players[0], &players[1], &index] {
+        check_reports(tab, program.address);
+    }
 }

@@ -14,7 +14,9 @@ mod chat;
 mod connect;
 /// Callbacks, views, the event loop, the in-process client.
 mod embed;
-/// The examples: what each path of the gallery does, and what the other programs show.
+/// The examples that are programs of their own, and all of them as a collection.
+mod examples;
+/// What each path of the gallery does.
 mod gallery;
 /// Requests that do and do not become WebSockets.
 mod http;

@@ -13,7 +13,7 @@ use switchboard::{Client, ClientBuilder, Incoming, Limits, Message, Result, WebS
 /// How long the servers of tests/programs are silent when asked to be.
 const QUIET: Duration = Duration::from_secs(4);
 
-fn start(script: &str, args: &[&str]) -> Child {
+pub(crate) fn start(script: &str, args: &[&str]) -> Child {
     start_trusting(script, args, None)
 }
 
@@ -39,7 +39,7 @@ fn start_trusting(script: &str, args: &[&str], root: Option<&Path>) -> Child {
 
 /// Waits until the script succeeds; what it printed.
 #[track_caller]
-fn finish(script: Child) -> String {
+pub(crate) fn finish(script: Child) -> String {
     // Each script ends by itself within a minute.
     let output = script.wait_with_output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
