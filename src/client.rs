@@ -331,7 +331,7 @@ fn dial(target: &Target, deadline: Instant) -> Result<Stream> {
 }
 
 /// 16 random bytes as base64. RFC 6455 §4.1.
-fn key() -> String {
+pub(crate) fn key() -> String {
     // The digest of random bytes as base64 is at hand, and as unpredictable; 22 digits hold 16 bytes, `w` is a last digit
     // that leaves no bits over.
     let digest = tungstenite::handshake::derive_accept_key(&random());

@@ -32,6 +32,7 @@
 //! | `hub` | who is in which room: commands to deliveries, as a pure state machine |
 //! | `net` | sockets, outboxes, the shared writers, the slow lane, the thread pool and its budget |
 //! | `sender`, `client`, `reconnect` | the blocking client, on the same `wire` and `net` as the server |
+//! | [`sansio`] | the protocol without a socket, for a transport of one's own |
 //! | `server` | the builder, the way of a connection, the hub's thread, the end |
 //!
 //! The way of a message: bytes in → `net::stream` → `wire::session` → `wire::frame`, `wire::message` → your handler → a
@@ -69,6 +70,7 @@ mod limits;
 mod metrics;
 mod net;
 mod reconnect;
+pub mod sansio;
 mod sender;
 mod server;
 mod wire;

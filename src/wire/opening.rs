@@ -63,6 +63,13 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Path and query, as a server is asked for them.
+    pub(crate) fn resource(&self) -> &str {
+        &self.resource
+    }
+}
+
 /// The request's head. `key`: 16 random bytes as base64.
 pub(crate) fn request(target: &Target, wish: &Wish, key: &str) -> Vec<u8> {
     let mut head = format!(

@@ -145,6 +145,11 @@ impl Session {
         self.ping_timeout = timeout.max(SHORTEST);
     }
 
+    /// Whether messages may still be sent: no Close frame has gone either way.
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
     pub(crate) fn role(&self) -> Role {
         self.role
     }

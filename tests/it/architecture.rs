@@ -71,7 +71,7 @@ fn layer(module: &str) -> (u8, &str) {
         "wire" => (1, "wire"),
         "hub" => (1, "hub"),
         "net" => (2, "net"),
-        "sender" | "client" | "reconnect" => (3, "client"),
+        "sender" | "client" | "reconnect" | "sansio" => (3, "client"),
         "server" => (4, "server"),
         // `lib.rs` itself and what it re-exports.
         _ => (5, "lib"),
