@@ -14,12 +14,12 @@ fn carry(who: &str, from: &mut Protocol, to: &mut Protocol) -> Vec<Event> {
     match str::from_utf8(&bytes) {
         Ok(text) if text.contains("HTTP/1.1") => println!("{who} says:\n{text}"),
         _ => {
-            let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            println!("{who} sends {}", hex.join(" "));
+            let hex: Vec<String> = bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+            println!("{who} sends {} bytes: {}", bytes.len(), hex.join(" "));
         }
     }
     let events = to.receive(&bytes, Instant::now());
-    events.iter().for_each(|event| println!("    -> {event:?}"));
+    events.iter().for_each(|event| println!("    -> {:.60}", format!("{event:?}")));
     events
 }
 
