@@ -21,6 +21,8 @@
 //! # }
 //! ```
 //!
+//! New to WebSockets, or to threads in place of async? The [`guide`] begins at the first byte.
+//!
 //! # What is where
 //!
 //! Read in this order; imports point only from later to earlier.
@@ -65,6 +67,8 @@ struct Readme;
 
 mod client;
 mod error;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod hub;
 mod limits;
 mod metrics;

@@ -224,6 +224,24 @@ fn there_is_no_async_runtime_in_the_tree() {
 }
 
 #[test]
+fn the_guide_has_all_its_chapters() {
+    let contents = fs::read_to_string(root().join("src/guide/mod.rs")).unwrap();
+    let mut chapters = 0;
+    for entry in fs::read_dir(root().join("src/guide")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let name = path.file_stem().unwrap().to_string_lossy();
+            assert_eq!(contents.matches(&format!("| [`{name}`] |")).count(), 1, "{name} in the contents");
+            assert!(contents.contains(&format!("include_str!(\"{name}.md\")")), "{name} is not included");
+            let lines = fs::read_to_string(&path).unwrap().lines().count();
+            assert!((60..=150).contains(&lines), "{name} has {lines} lines; 60 to 150 are a chapter");
+            chapters += 1;
+        }
+    }
+    assert_eq!(chapters, 12);
+}
+
+#[test]
 fn nothing_is_left_undone() {
     // In two parts, or this file would find itself.
     let marks =
