@@ -8,6 +8,7 @@ use super::shared::{Registered, Shared};
 use super::websocket::WebSocket;
 use crate::error::{Error, Result};
 use crate::hub::{Command, ConnectionId};
+use crate::limits::from_now;
 use crate::net::codecs::SharedInflate;
 use crate::net::link::Link;
 use crate::net::outbox::Outbox;
@@ -132,7 +133,7 @@ impl Connection {
 
     /// [`Connection::receive`] for `timeout` at most. `None`: the time is up.
     pub(crate) fn receive_within(&mut self, timeout: Duration) -> Result<Option<Message>> {
-        let until = Instant::now() + timeout;
+        let until = from_now(timeout);
         loop {
             if let Some(message) = self.next_message() {
                 return Ok(Some(message));
