@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{collections::VecDeque, env, fmt, io, thread};
+use std::{collections::VecDeque, env, fmt, fs, io, thread};
 use switchboard::{Builder, Limits, Server};
 
 /// How long anything may take before a test calls it missing. Never reached by a test that passes.
@@ -72,6 +72,14 @@ impl Program {
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// The most memory that it has had in use so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
+        let kib: Option<usize> = peak.and_then(|peak| peak.trim().parse().ok());
+        1024 * kib.unwrap_or_else(|| panic!("no VmHWM in {status}"))
     }
 
     /// The exit code; `None` when a signal ended it.
