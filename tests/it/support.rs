@@ -76,6 +76,11 @@ pub(crate) fn serve_binary_at(bind: &str, args: &[&str]) -> Program {
 }
 
 impl Program {
+    /// Where its pages are, without a slash at the end.
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

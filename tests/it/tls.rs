@@ -611,16 +611,22 @@ fn a_program_without_a_certificate_goes_on_after_sighup() {
     assert_eq!(get(program.address, "/healthz").status, 200);
 }
 
-#[test]
-fn a_certificate_for_development_is_made_and_serves() {
-    // A key that was readable for everybody does not stay so.
+/// What `switchboard certificate` makes.
+pub(crate) fn development() -> Files {
     let files = Files::new(&(String::new(), String::new()));
-    let folder = files.0.display().to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
-    let output = command.args(["certificate", &folder]).output().unwrap();
+    let output = command.arg("certificate").arg(&files.0).output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     let (certificate, key) = (files.path("cert.pem"), files.path("key.pem"));
     assert_eq!(printed, format!("switchboard serve --tls-cert {certificate} --tls-key {key}\n"));
+    files
+}
+
+#[test]
+fn a_certificate_for_development_is_made_and_serves() {
+    let files = development();
+    let (certificate, key) = (files.path("cert.pem"), files.path("key.pem"));
+    // It replaced a file that was readable for everybody.
     assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
 
     let program = serve_binary(&["--tls-cert", &certificate, "--tls-key", &key]);
