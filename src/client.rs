@@ -9,7 +9,7 @@ use crate::net::masks::random;
 use crate::net::outbox::Outbox;
 use crate::net::slow_lane::SlowLane;
 use crate::net::stream::Stream;
-use crate::server::{Sender, send_message};
+use crate::sender::{Sender, close_code, send_message};
 use crate::wire::deflate::Inflate;
 use crate::wire::frame::Role;
 use crate::wire::handshake::{Agreed, is_token};
@@ -91,16 +91,7 @@ impl Client {
     /// # Errors
     /// [`Error::Violation`] when the server broke the protocol, [`Error::Silent`] when it answered no ping.
     pub fn recv(&mut self) -> Result<Option<Message>> {
-        loop {
-            if let Some(message) = self.link.next_message() {
-                return Ok(Some(message));
-            }
-            if let Some(ended) = self.link.ended() {
-                return ended.map(|()| None);
-            }
-            self.link.outbox.flush();
-            self.link.wait();
-        }
+        self.link.receive(None, || Ok(()))
     }
 
     /// [`Client::recv`] that blocks for `timeout` at most. `Ok(None)` also when the time is up: the connection has ended
@@ -109,19 +100,7 @@ impl Client {
     /// # Errors
     /// As [`Client::recv`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Message>> {
-        let until = from_now(timeout);
-        loop {
-            if let Some(message) = self.link.next_message() {
-                return Ok(Some(message));
-            }
-            if let Some(ended) = self.link.ended() {
-                return ended.map(|()| None);
-            }
-            self.link.outbox.flush();
-            if !self.link.wait_until(until) {
-                return Ok(None);
-            }
-        }
+        self.link.receive(Some(from_now(timeout)), || Ok(()))
     }
 
     /// [`Client::recv`] that never blocks: `Ok(None)` also when no complete message is there.
@@ -153,8 +132,7 @@ impl Client {
     /// Starts the closing handshake; the same rules as for [`WebSocket::close`](crate::WebSocket::close). Does not block:
     /// receive until `None` to see it through.
     pub fn close(&mut self, code: u16, reason: &str) {
-        let code = CloseCode::from(code);
-        self.link.close(if code.is_allowed() { code } else { CloseCode::Error }, reason);
+        self.link.close(close_code(code), reason);
     }
 
     /// Whether nothing more will be received.
@@ -360,7 +338,7 @@ fn dial(target: &Target, deadline: Instant) -> Result<Stream> {
 }
 
 /// 16 random bytes as base64. RFC 6455 §4.1.
-fn key() -> String {
+pub(crate) fn key() -> String {
     // The digest of random bytes as base64 is at hand, and as unpredictable; 22 digits hold 16 bytes, `w` is a last digit
     // that leaves no bits over.
     let digest = tungstenite::handshake::derive_accept_key(&random());

@@ -31,7 +31,8 @@
 //! | `wire` | bytes to messages and back, as pure state machines: frames, messages, sessions, HTTP heads, handshakes |
 //! | `hub` | who is in which room: commands to deliveries, as a pure state machine |
 //! | `net` | sockets, outboxes, the shared writers, the slow lane, the thread pool and its budget |
-//! | `client` | the blocking client, on the same `wire` and `net` as the server |
+//! | `sender`, `client`, `reconnect` | the blocking client, on the same `wire` and `net` as the server |
+//! | [`sansio`] | the protocol without a socket, for a transport of one's own |
 //! | `server` | the builder, the way of a connection, the hub's thread, the end |
 //!
 //! The way of a message: bytes in → `net::stream` → `wire::session` → `wire::frame`, `wire::message` → your handler → a
@@ -58,6 +59,10 @@
 //!
 //! A message's payload is never logged above `trace`.
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod client;
 mod error;
 mod hub;
@@ -65,6 +70,8 @@ mod limits;
 mod metrics;
 mod net;
 mod reconnect;
+pub mod sansio;
+mod sender;
 mod server;
 mod wire;
 
@@ -75,8 +82,10 @@ pub use net::budget::Budget;
 #[cfg(feature = "tls")]
 pub use net::certificate::TlsFiles;
 pub use reconnect::{Incoming, Reconnecting, Stop};
+pub use sender::Sender;
 pub use server::{
-    Bound, Builder, Drain, Handle, Messages, Report, Request, Response, Room, Sender, Server, User, WebSocket,
+    Bound, Builder, Callbacks, Drain, Event, Events, Handle, Messages, Peer, Report, Request, Response, Room,
+    Server, User, WebSocket, events,
 };
 pub use tungstenite::{Bytes, Message};
 pub use wire::handshake::Origins;

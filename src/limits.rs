@@ -156,8 +156,9 @@ impl Limits {
 }
 
 /// From the timers' resolution to what is as good as never, and still a moment that the clock can name.
-const TIMES: RangeInclusive<Duration> = Duration::from_millis(1)..=LONGEST;
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+const TIMES: RangeInclusive<Duration> = SHORTEST..=LONGEST;
+pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
+pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// The moment when a wait that begins now is over, for waits of any length.
 pub(crate) fn from_now(wait: Duration) -> Instant {

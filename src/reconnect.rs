@@ -3,7 +3,7 @@
 use crate::client::{Client, ClientBuilder};
 use crate::error::{Error, Result};
 use crate::net::masks::random;
-use crate::server::Sender;
+use crate::sender::Sender;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -8,6 +8,7 @@ mod room;
 
 use room::Room;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use tungstenite::Bytes;
 
@@ -46,6 +47,18 @@ impl From<Bytes> for Frames {
     }
 }
 
+/// What one member makes of a room's frames before its line gets them: whole frames in, whole frames out, none for none.
+/// `Err` is a Close frame: the member gets that, and no more. Called in the hub's turn, so it must not block.
+pub(crate) struct View(pub(crate) ViewFn);
+
+pub(crate) type ViewFn = Box<dyn FnMut(&Bytes) -> Result<Bytes, Bytes> + Send>;
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("View")
+    }
+}
+
 /// Takes what the hub sends. Must not block.
 pub(crate) trait Deliver<L> {
     /// Whole frames, laid end to end, for one connection.
@@ -72,9 +85,11 @@ pub(crate) enum Command<L> {
         id: ConnectionId,
         user: Name,
     },
+    /// Joining again changes the view only.
     Join {
         id: ConnectionId,
         room: Name,
+        view: Option<Box<View>>,
     },
     Leave {
         id: ConnectionId,
@@ -95,6 +110,11 @@ pub(crate) enum Command<L> {
     /// To every connection.
     Broadcast {
         frames: Frames,
+    },
+    /// A Close frame to all members of the room.
+    CloseRoom {
+        room: Name,
+        frame: Bytes,
     },
     /// A Close frame to all connections of the user.
     CloseUser {
@@ -164,7 +184,7 @@ impl<L: Clone> Hub<L> {
             }
             Command::Disconnect { id } => self.disconnect(id, out),
             Command::Identify { id, user } => self.identify(id, user),
-            Command::Join { id, room } => self.join(id, room, out),
+            Command::Join { id, room, view } => self.join(id, room, view, out),
             Command::Leave { id, room } => self.leave(id, &room, out),
             Command::SendUser { user, frames, otherwise } => {
                 self.end_turn(out);
@@ -178,6 +198,12 @@ impl<L: Clone> Hub<L> {
             Command::Broadcast { frames } => {
                 self.end_turn(out);
                 self.connections.values().for_each(|to| out.deliver(&to.line, frames.fit(to.compressed)));
+            }
+            Command::CloseRoom { room, frame } => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.deliver(out);
+                    room.close(&frame, out);
+                }
             }
             Command::CloseUser { user, frame } => {
                 self.end_turn(out);
@@ -223,12 +249,12 @@ impl<L: Clone> Hub<L> {
         room.add(frames, except);
     }
 
-    fn join(&mut self, id: ConnectionId, name: Name, out: &mut impl Deliver<L>) {
+    fn join(&mut self, id: ConnectionId, name: Name, view: Option<Box<View>>, out: &mut impl Deliver<L>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let room = self.rooms.entry(name.clone()).or_default();
         // What was sent before is not for the newcomer.
         room.deliver(out);
-        if room.join(id, connection.line.clone(), connection.compressed) {
+        if room.join(id, connection.line.clone(), connection.compressed, view) {
             connection.rooms.push(name);
         }
     }

@@ -1,6 +1,6 @@
 //! One room: its members, and the frames that the present turn has gathered for them.
 
-use super::{ConnectionId, Deliver, Frames};
+use super::{ConnectionId, Deliver, Frames, View};
 use std::collections::HashMap;
 use std::mem::take;
 use std::ops::Range;
@@ -21,6 +21,8 @@ struct Member<L> {
     id: ConnectionId,
     line: L,
     compressed: bool,
+    /// Boxed twice, as few members have one and all are walked over.
+    view: Option<Box<View>>,
 }
 
 /// Frames of one turn, laid end to end.
@@ -55,13 +57,20 @@ impl<L> Default for Room<L> {
 }
 
 impl<L> Room<L> {
-    /// `false` when it was a member before.
-    pub(super) fn join(&mut self, id: ConnectionId, line: L, compressed: bool) -> bool {
-        if self.positions.contains_key(&id) {
+    /// `false` when it was a member before; it has this view now.
+    pub(super) fn join(
+        &mut self,
+        id: ConnectionId,
+        line: L,
+        compressed: bool,
+        view: Option<Box<View>>,
+    ) -> bool {
+        if let Some(position) = self.positions.get(&id) {
+            self.members[*position].view = view;
             return false;
         }
         self.positions.insert(id, self.members.len());
-        self.members.push(Member { id, line, compressed });
+        self.members.push(Member { id, line, compressed, view });
         true
     }
 
@@ -71,6 +80,10 @@ impl<L> Room<L> {
         if let Some(moved) = self.members.get(position) {
             self.positions.insert(moved.id, position);
         }
+    }
+
+    pub(super) fn close(&self, frame: &Bytes, out: &mut impl Deliver<L>) {
+        self.members.iter().for_each(|member| out.close(&member.line, frame));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -116,39 +129,59 @@ impl<L> Room<L> {
             .collect();
         // Stable: one member's parts stay in ascending order.
         withheld.sort_by_key(|(position, _)| *position);
-        let all = |members: &[Member<L>], out: &mut _| {
-            members.iter().for_each(|to| Deliver::deliver(out, &to.line, frames.fit(to.compressed)));
+        let all = |members: &mut [Member<L>], out: &mut _| {
+            members.iter_mut().for_each(|to| to.deliver(frames.fit(to.takes_compressed()), out));
         };
         let mut next = 0;
         for withheld in withheld.chunk_by(|(a, _), (b, _)| a == b) {
             let position = withheld[0].0;
-            all(&self.members[next..position], out);
-            let to = &self.members[position];
-            let ranges = withheld.iter().map(|(_, withheld)| match to.compressed {
+            all(&mut self.members[next..position], out);
+            let to = &mut self.members[position];
+            let compressed = to.takes_compressed();
+            let ranges = withheld.iter().map(|(_, withheld)| match compressed {
                 true => withheld.compressed.clone(),
                 false => withheld.plain.clone(),
             });
-            deliver_around(ranges, frames.fit(to.compressed), &to.line, out);
+            to.deliver_around(ranges, frames.fit(compressed), out);
             next = position + 1;
         }
-        all(&self.members[next..], out);
+        all(&mut self.members[next..], out);
     }
 }
 
-/// The parts of `frames` between those withheld.
-fn deliver_around<L>(
-    withheld: impl Iterator<Item = Range<usize>>,
-    frames: &Bytes,
-    line: &L,
-    out: &mut impl Deliver<L>,
-) {
-    let mut start = 0;
-    let end = frames.len();
-    for range in withheld.chain(std::iter::once(end..end)) {
-        if start < range.start {
-            out.deliver(line, &frames.slice(start..range.start));
+impl<L> Member<L> {
+    /// A view looks into frames, so it gets them plain.
+    fn takes_compressed(&self) -> bool {
+        self.compressed && self.view.is_none()
+    }
+
+    fn deliver(&mut self, frames: &Bytes, out: &mut impl Deliver<L>) {
+        let Some(view) = &mut self.view else { return out.deliver(&self.line, frames) };
+        match (view.0)(frames) {
+            Ok(frames) if frames.is_empty() => {}
+            Ok(frames) => out.deliver(&self.line, &frames),
+            Err(close) => {
+                view.0 = Box::new(|_| Ok(Bytes::new()));
+                out.close(&self.line, &close);
+            }
         }
-        start = range.end;
+    }
+
+    /// The parts of `frames` between those withheld.
+    fn deliver_around(
+        &mut self,
+        withheld: impl Iterator<Item = Range<usize>>,
+        frames: &Bytes,
+        out: &mut impl Deliver<L>,
+    ) {
+        let mut start = 0;
+        let end = frames.len();
+        for range in withheld.chain(std::iter::once(end..end)) {
+            if start < range.start {
+                self.deliver(&frames.slice(start..range.start), out);
+            }
+            start = range.end;
+        }
     }
 }
 

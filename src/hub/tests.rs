@@ -34,7 +34,16 @@ fn frames(text: &str) -> Frames {
 }
 
 fn join(number: u64, room: &str) -> Command<u64> {
-    Command::Join { id: id(number), room: name(room) }
+    Command::Join { id: id(number), room: name(room), view: None }
+}
+
+/// Sees what `view` makes of a text of frames.
+fn join_with(number: u64, room: &str, view: fn(&str) -> Result<String, &str>) -> Command<u64> {
+    let view = move |frames: &Bytes| {
+        let seen = view(str::from_utf8(frames).unwrap());
+        seen.map(Bytes::from).map_err(|close| Bytes::copy_from_slice(close.as_bytes()))
+    };
+    Command::Join { id: id(number), room: name(room), view: Some(Box::new(View(Box::new(view)))) }
 }
 
 fn leave(number: u64, room: &str) -> Command<u64> {
@@ -112,6 +121,42 @@ fn membership_counts_from_its_place_in_the_order() {
 #[test]
 fn joining_twice_counts_once() {
     check(vec![vec![join(1, "a"), join(1, "a"), say("a", "x")]], ["x|", "", "", ""]);
+}
+
+#[test]
+fn a_member_with_a_view_gets_what_the_view_makes_of_each_piece() {
+    let shout = |text: &str| Ok(text.to_uppercase());
+    let deaf = |_: &str| Ok(String::new());
+    let members = vec![join(1, "a"), join_with(2, "a", shout), join_with(3, "a", deaf)];
+    let turn = vec![say("a", "1 A "), say_others(2, "a", "2 "), say("a", "3")];
+    check(vec![members, turn], ["1 a 2 3|", "1 A |3|", "", ""]);
+}
+
+#[test]
+fn joining_again_changes_the_view_for_what_comes_then() {
+    let deaf = |_: &str| Ok(String::new());
+    let turn = vec![
+        join_with(1, "a", deaf),
+        say("a", "unheard"),
+        join(1, "a"),
+        say("a", "heard"),
+        join_with(1, "a", deaf),
+        say("a", "unheard"),
+    ];
+    check(vec![turn], ["heard|", "", "", ""]);
+}
+
+#[test]
+fn a_view_that_fails_ends_its_member_and_is_not_asked_again() {
+    let turns =
+        vec![vec![join_with(1, "a", |_| Err("failed")), join(2, "a"), say("a", "x")], vec![say("a", "y")]];
+    check(turns, ["×failed", "x|y|", "", ""]);
+}
+
+#[test]
+fn a_closed_room_s_members_get_what_was_sent_before() {
+    let close = Command::CloseRoom { room: name("a"), frame: Bytes::from("bye") };
+    check(vec![vec![join(1, "a"), join(2, "b"), say("a", "x"), close]], ["x|×bye", "", "", ""]);
 }
 
 #[test]

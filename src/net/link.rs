@@ -79,13 +79,33 @@ impl Link {
         link
     }
 
-    /// The next message that has arrived.
-    pub(crate) fn next_message(&mut self) -> Option<Message> {
-        self.inbox.pop_front()
+    /// The next message; blocks until there is one, or `until`. `None`: the connection has ended, or it is time.
+    ///
+    /// Before it waits, what was held back for the replies to messages that have arrived is sent, `flush` included.
+    pub(crate) fn receive(
+        &mut self,
+        until: Option<Instant>,
+        flush: impl Fn() -> Result<()>,
+    ) -> Result<Option<Message>> {
+        loop {
+            if let Some(message) = self.inbox.pop_front() {
+                return Ok(Some(message));
+            }
+            if let Some(ended) = self.ended() {
+                return ended.map(|()| None);
+            }
+            self.outbox.flush();
+            flush()?;
+            match until {
+                None => self.wait(),
+                Some(until) if !self.wait_until(until) => return Ok(None),
+                Some(_) => {}
+            }
+        }
     }
 
     /// Whether nothing more will arrive; how it ended: `Err` when the peer is to blame.
-    pub(crate) fn ended(&mut self) -> Option<Result<()>> {
+    fn ended(&mut self) -> Option<Result<()>> {
         self.end.as_ref()?;
         self.say_last_word();
         Some(match &self.end {
@@ -98,13 +118,13 @@ impl Link {
     }
 
     /// Blocks until something has arrived or was due.
-    pub(crate) fn wait(&mut self) {
+    fn wait(&mut self) {
         let timeout = self.until_deadline();
         self.read(timeout);
     }
 
     /// [`Link::wait`] until then at most. `false`: nothing has, and it is time.
-    pub(crate) fn wait_until(&mut self, until: Instant) -> bool {
+    fn wait_until(&mut self, until: Instant) -> bool {
         let left = until.saturating_duration_since(Instant::now());
         if self.wait_readable(left.min(self.until_deadline())) {
             self.read_waiting();
@@ -130,6 +150,10 @@ impl Link {
     /// Whether other messages of the peer are waiting to be handled.
     pub(crate) fn has_more(&self) -> bool {
         !self.inbox.is_empty()
+    }
+
+    pub(crate) fn set_keepalive(&mut self, interval: Duration, timeout: Duration) {
+        self.session.set_keepalive(interval, timeout);
     }
 
     /// Code and reason of the peer's Close frame, or what stands for them. RFC 6455 §7.1.5, §7.1.6.

@@ -1,6 +1,7 @@
 //! How a server is put together: routes, limits, policy; then an address; then it runs.
 
 use super::accept::Door;
+use super::callbacks::{self, Callbacks};
 use super::drain::{Parts, Running};
 use super::handle::Server;
 use super::hub_thread::HubQueue;
@@ -18,7 +19,7 @@ use crate::net::slow_lane::SlowLane;
 use crate::net::writers::Writers;
 use crate::wire::handshake::{Origins, Policy};
 use http::Method;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
@@ -82,6 +83,41 @@ impl Builder {
         handler: impl Fn(WebSocket) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
         self.change(path, |route| route.websocket = Some(Arc::new(handler)))
+    }
+
+    /// The callback style: a WebSocket at this path whose connections each get a value of their own from `new`.
+    #[must_use]
+    pub fn callbacks<C: Callbacks + 'static>(
+        self,
+        path: &str,
+        new: impl Fn() -> C + Send + Sync + 'static,
+    ) -> Self {
+        self.route(path, move |ws| callbacks::run(new(), ws))
+    }
+
+    /// Asks `check` before a WebSocket at this path is opened: `Err` is what the client is answered instead. Runs on the
+    /// connection's thread after the handshake itself was found right; a panic is answered 500.
+    ///
+    /// A browser's script is not shown such an answer, only that there is no connection (1006); a handler that closes with
+    /// 1008 can say why.
+    ///
+    /// ```
+    /// use switchboard::{Response, Server};
+    ///
+    /// let builder = Server::builder().route("/staff", |mut ws| ws.send("welcome")).admit("/staff", |request| {
+    ///     match request.header("authorization") {
+    ///         Some("Bearer secret-token") => Ok(()),
+    ///         _ => Err(Response::text("who are you?\n").with_status(401).with_header("www-authenticate", "Bearer")),
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn admit(
+        self,
+        path: &str,
+        check: impl Fn(&Request) -> Result<(), Response> + Send + Sync + 'static,
+    ) -> Self {
+        self.change(path, |route| route.admit = Some(Arc::new(check)))
     }
 
     /// A plain HTTP answer to GET (and HEAD) at this path. The path may have a WebSocket too.
@@ -216,7 +252,7 @@ impl Bound {
         let (draining, sockets) = (AtomicBool::new(false), Sockets::default());
         let shared = Arc::new(Shared {
             limits,
-            router,
+            router: Mutex::new(Some(Arc::new(router))),
             policy,
             hub,
             slow_lane,

@@ -8,7 +8,6 @@ use super::shared::{Registered, Shared};
 use super::websocket::WebSocket;
 use crate::error::{Error, Result};
 use crate::hub::{Command, ConnectionId};
-use crate::limits::from_now;
 use crate::net::codecs::SharedInflate;
 use crate::net::link::Link;
 use crate::net::outbox::Outbox;
@@ -20,14 +19,14 @@ use crate::wire::session::Session;
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 pub(crate) struct Connection {
     pub(crate) shared: Arc<Shared>,
     pub(crate) hub: Arc<HubLine>,
-    pub(crate) request: Request,
+    pub(crate) request: Arc<Request>,
     pub(crate) subprotocol: Option<String>,
     pub(crate) link: Link,
     in_hub: bool,
@@ -109,7 +108,7 @@ impl Connection {
         Self {
             shared: shared.clone(),
             hub,
-            request,
+            request: Arc::new(request),
             subprotocol: agreed.subprotocol,
             link: Link::new(outbox, session, metrics, close_deadline, leftover),
             in_hub,
@@ -117,47 +116,11 @@ impl Connection {
         }
     }
 
-    /// The next message; blocks until there is one. `None`: the connection is closed.
-    pub(crate) fn receive(&mut self) -> Result<Option<Message>> {
-        loop {
-            if let Some(message) = self.next_message() {
-                return Ok(Some(message));
-            }
-            if let Some(ended) = self.link.ended() {
-                return ended.map(|()| None);
-            }
-            self.flush()?;
-            self.link.wait();
-        }
-    }
-
-    /// [`Connection::receive`] for `timeout` at most. `None`: the time is up.
-    pub(crate) fn receive_within(&mut self, timeout: Duration) -> Result<Option<Message>> {
-        let until = from_now(timeout);
-        loop {
-            if let Some(message) = self.next_message() {
-                return Ok(Some(message));
-            }
-            if let Some(ended) = self.link.ended() {
-                return ended.map(|()| None);
-            }
-            self.flush()?;
-            if !self.link.wait_until(until) {
-                return Ok(None);
-            }
-        }
-    }
-
-    fn next_message(&mut self) -> Option<Message> {
-        let message = self.link.next_message()?;
+    /// The next message; blocks until there is one, or `until`. `None`: the connection is closed, or it is time.
+    pub(crate) fn receive(&mut self, until: Option<Instant>) -> Result<Option<Message>> {
+        let message = self.link.receive(until, || self.hub.flush())?;
         self.hub.set_more(self.link.has_more());
-        Some(message)
-    }
-
-    /// Sends what was held back for the replies to messages that have arrived.
-    fn flush(&self) -> Result<()> {
-        self.link.outbox.flush();
-        self.hub.flush()
+        Ok(message)
     }
 
     /// The handler is over: leaves the rooms, then the closing handshake. Takes the close deadline at most.

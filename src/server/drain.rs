@@ -118,6 +118,7 @@ fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
     parts.writers.into_iter().for_each(|thread| drop(thread.join()));
     shared.slow_lane.stop();
     let _ = parts.slow_lane.join();
+    *shared.router.lock() = None;
     let report = Report { open, cut, busy };
     log::info!("stopped after {:?}: {cut} connections cut, {busy} handlers still busy", began.elapsed());
     report

@@ -5,7 +5,7 @@
 
 use super::connection::{self, Opening};
 use super::request::{Request, Response};
-use super::router::{Params, Route};
+use super::router::{Params, Route, Router};
 use super::shared::{Shared, Sockets};
 use crate::limits::KIB;
 use crate::net::stream::Stream;
@@ -27,6 +27,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(1);
 /// Why a request got no further.
 enum Stop {
     Refused(Refusal),
+    Answered(Response),
     /// The client went away, or the socket failed: nobody to answer.
     Gone,
 }
@@ -59,13 +60,14 @@ pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
     };
     registered.served();
     let head_only = head.method() == Method::HEAD;
-    let (route, params) = match find_route(shared, &head) {
+    let Some(router) = shared.router.lock().clone() else { return };
+    let (route, params) = match find_route(&router, shared, &head) {
         Ok(found) => found,
         Err(refusal) => return refuse(shared, &stream, Stop::Refused(refusal), head_only),
     };
     let mut request = Request { head, body: Bytes::new(), params, peer: stream.peer() };
     if let (Some(handler), true) = (&route.websocket, handshake::wants_upgrade(&request.head)) {
-        let (handler, opening) = match upgrade(shared, &stream, &request) {
+        let (handler, opening) = match upgrade(shared, &stream, route, &request) {
             Ok(agreed) => (handler, Opening { stream, registered, request, agreed, leftover: input }),
             Err(stop) => return refuse(shared, &stream, stop, false),
         };
@@ -141,19 +143,27 @@ fn read_more(stream: &Stream, input: &mut Vec<u8>, deadline: Instant) -> Result<
     }
 }
 
-fn find_route<'a>(shared: &'a Shared, head: &http::Request<()>) -> Result<(&'a Route, Params), Refusal> {
+fn find_route<'a>(
+    router: &'a Router,
+    shared: &Shared,
+    head: &http::Request<()>,
+) -> Result<(&'a Route, Params), Refusal> {
     // Before the path is looked at: a body too large is refused wherever it was meant to go.
     body_length(head, &shared.limits)?;
-    shared.router.find(head.uri().path(), shared.limits.name)
+    router.find(head.uri().path(), shared.limits.name)
 }
 
 /// The 101, or why not; what was agreed on.
 #[inline(never)]
-fn upgrade(shared: &Shared, stream: &Stream, request: &Request) -> Result<Agreed, Stop> {
+fn upgrade(shared: &Shared, stream: &Stream, route: &Route, request: &Request) -> Result<Agreed, Stop> {
     if shared.is_draining() {
         return Err(draining().into());
     }
     let accepted = handshake::accept(&request.head, &shared.policy)?;
+    if let Some(admit) = &route.admit {
+        let admitted = catch_unwind(AssertUnwindSafe(|| admit(request)));
+        admitted.unwrap_or_else(|_| Err(failed(shared, request))).map_err(Stop::Answered)?;
+    }
     let deadline = Instant::now() + shared.limits.write_deadline;
     let switch = handshake::encode_switch(&accepted.response);
     stream.write_all(&switch, deadline).map_err(|_| Stop::Gone)?;
@@ -192,18 +202,28 @@ fn answer(
     input.truncate(length);
     request.body = input.into();
     let request = &*request;
-    Ok(catch_unwind(AssertUnwindSafe(|| responder(request))).unwrap_or_else(|_| {
-        shared.metrics.panics.add(1);
-        log::error!("{}: the handler of {} panicked", request.peer(), request.path());
-        Response::text("the handler failed\n").with_status(500)
-    }))
+    let response = catch_unwind(AssertUnwindSafe(|| responder(request)));
+    Ok(response.unwrap_or_else(|_| failed(shared, request)))
+}
+
+/// The program's own code panicked.
+fn failed(shared: &Shared, request: &Request) -> Response {
+    shared.metrics.panics.add(1);
+    log::error!("{}: the handler of {} panicked", request.peer(), request.path());
+    Response::text("the handler failed\n").with_status(500)
 }
 
 #[inline(never)]
 fn refuse(shared: &Shared, stream: &Stream, stop: Stop, head_only: bool) {
-    let Stop::Refused(refusal) = stop else { return };
-    log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);
-    respond(shared, stream, &Response { inner: refusal.into_response() }, head_only);
+    let response = match stop {
+        Stop::Refused(refusal) => {
+            log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);
+            Response { inner: Box::new(refusal.into_response()) }
+        }
+        Stop::Answered(response) => response,
+        Stop::Gone => return,
+    };
+    respond(shared, stream, &response, head_only);
 }
 
 /// Writes the answer and ends the connection in a way that lets the client read it.

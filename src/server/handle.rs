@@ -4,11 +4,12 @@ use super::drain::{self, Drain, Report, Running};
 use super::hub_line::HubLine;
 use super::hub_thread::HubCommand;
 use super::shared::Shared;
-use super::websocket::data_of;
+use crate::client::Client;
 use crate::error::Result;
 use crate::hub::{Command, ConnectionId, Frames, Name};
+use crate::sender::{close_code, data_of};
 use crate::wire::frame;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
 use tungstenite::{Bytes, Message};
@@ -74,6 +75,44 @@ impl Handle {
     pub fn broadcast(&self, message: impl Into<Message>) -> bool {
         encode(&self.shared, message)
             .is_ok_and(|frames| self.shared.hub.try_send(Command::Broadcast { frames }).is_ok())
+    }
+
+    /// A client of this server, connected to `path` over the loopback interface: for tests of handlers, through the whole
+    /// server and no mock. Blocks until the connection is open; the certificate of a TLS server is not checked.
+    ///
+    /// ```
+    /// # fn main() -> switchboard::Result<()> {
+    /// # use switchboard::Server;
+    /// let server = Server::builder()
+    ///     .route("/echo", |mut ws| { while let Some(message) = ws.recv()? { ws.send(message)?; } Ok(()) })
+    ///     .bind("127.0.0.1:0")?
+    ///     .start()?;
+    /// let mut client = server.connect("/echo")?;
+    /// client.send("hello")?;
+    /// assert_eq!(client.recv()?.unwrap().to_text().unwrap(), "hello");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ClientBuilder::connect`](crate::ClientBuilder::connect).
+    pub fn connect(&self, path: &str) -> Result<Client> {
+        let client = Client::builder();
+        #[cfg(feature = "tls")]
+        if self.shared.tls.is_some() {
+            return client.danger_accept_any_certificate().connect(&self.url("wss", path));
+        }
+        client.connect(&self.url("ws", path))
+    }
+
+    fn url(&self, scheme: &str, path: &str) -> String {
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            let loopback =
+                if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+            address.set_ip(loopback);
+        }
+        format!("{scheme}://{address}{path}")
     }
 
     /// Connections that are open now, plain HTTP included.
@@ -145,8 +184,9 @@ impl Room {
         Self { via, name: name.into() }
     }
 
-    pub(crate) fn name(&self) -> Name {
-        self.name.clone()
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Sends a message to all members of the room, the sender too if it is one. All members see a room's messages in the
@@ -162,6 +202,13 @@ impl Room {
     /// [`Room::send`] to all members but the connection that sends.
     pub fn send_others(&self, message: impl Into<Message>) -> bool {
         self.send_but(&message.into(), self.via.id())
+    }
+
+    /// Closes the connections of all members with this code and reason, behind what was sent before; the same rules as for
+    /// [`WebSocket::close`](crate::WebSocket::close). Blocks and fails as [`Room::send`] does.
+    pub fn close(&self, code: u16, reason: &str) -> bool {
+        let frame = frame::encode_close(close_code(code), reason);
+        self.via.send(Command::CloseRoom { room: self.name.clone(), frame })
     }
 
     fn send_but(&self, message: &Message, except: Option<ConnectionId>) -> bool {
@@ -188,6 +235,11 @@ impl User {
         Self { via, name: name.into() }
     }
 
+    /// The user's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Sends a message to every connection of the user; blocks and fails as [`Room::send`] does. When the user has no
     /// connection, nothing happens.
     pub fn send(&self, message: impl Into<Message>) -> bool {
@@ -203,7 +255,7 @@ impl User {
     /// Closes all connections of the user with this code and reason; the same rules as for
     /// [`WebSocket::close`](crate::WebSocket::close).
     pub fn close(&self, code: u16, reason: &str) -> bool {
-        let frame = frame::encode_close(code.into(), reason);
+        let frame = frame::encode_close(close_code(code), reason);
         self.via.send(Command::CloseUser { user: self.name.clone(), frame })
     }
 

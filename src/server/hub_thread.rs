@@ -2,6 +2,7 @@
 //!
 //! Connections wait when the queue is full, so TCP makes their clients wait; the hub waits for nobody.
 
+use super::byte_bound::ByteBound;
 use crate::error::{Error, Result};
 use crate::hub::{Command, Counts, Deliver, Hub};
 use crate::limits::Limits;
@@ -9,9 +10,7 @@ use crate::metrics::Metrics;
 use crate::net::outbox::{Outbox, Pushed};
 use crate::net::writers::{READY, Writers};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::JoinHandle;
 use std::{io, thread};
 use tungstenite::Bytes;
@@ -24,15 +23,6 @@ pub(crate) struct HubQueue {
     /// `None` ends the hub.
     commands: Sender<Option<HubCommand>>,
     room: Arc<ByteBound>,
-}
-
-/// How many bytes wait in the queue: its length in commands says little of that.
-struct ByteBound {
-    limit: usize,
-    used: AtomicUsize,
-    waiting: AtomicUsize,
-    lock: Mutex<()>,
-    freed: Condvar,
 }
 
 impl HubQueue {
@@ -164,69 +154,5 @@ impl Deliver<Arc<Outbox>> for Lines {
 
     fn close(&mut self, to: &Arc<Outbox>, frame: &Bytes) {
         self.pushed(to, to.close(frame));
-    }
-}
-
-impl ByteBound {
-    fn new(limit: usize) -> Self {
-        let (used, waiting) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { limit, used, waiting, lock: Mutex::new(()), freed: Condvar::new() }
-    }
-
-    fn try_take(&self, size: usize) -> bool {
-        // What is larger than the whole bound still passes when nothing else waits.
-        let fits = |used: usize| (used == 0 || used + size <= self.limit).then_some(used + size);
-        self.used.fetch_update(SeqCst, SeqCst, fits).is_ok()
-    }
-
-    fn take(&self, size: usize) {
-        if size == 0 || self.try_take(size) {
-            return;
-        }
-        self.waiting.fetch_add(1, SeqCst);
-        let mut lock = self.lock.lock();
-        while !self.try_take(size) {
-            self.freed.wait(&mut lock);
-        }
-        drop(lock);
-        self.waiting.fetch_sub(1, SeqCst);
-    }
-
-    fn free(&self, size: usize) {
-        let _ = self.used.fetch_update(SeqCst, SeqCst, |used| Some(used.saturating_sub(size)));
-        if 0 < self.waiting.load(SeqCst) {
-            // Under the lock, or a thread that has just found the queue full would miss it.
-            let _lock = self.lock.lock();
-            self.freed.notify_all();
-        }
-    }
-
-    /// Nobody takes anything out from now on, so nobody may wait.
-    fn close(&self) {
-        self.free(usize::MAX);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_bounded_and_waiters_go_on_when_there_is_room() {
-        let bound = Arc::new(ByteBound::new(100));
-        bound.take(60);
-        assert!(!bound.try_take(41));
-        let (other, (took, taken)) = (bound.clone(), bounded(0));
-        let thread = thread::spawn(move || {
-            other.take(90);
-            took.send(()).unwrap();
-        });
-        while bound.waiting.load(SeqCst) == 0 {}
-        assert!(taken.try_recv().is_err());
-        bound.free(60);
-        taken.recv().unwrap();
-        thread.join().unwrap();
-        bound.free(90);
-        assert!(bound.try_take(1000), "what is larger than the bound passes alone");
     }
 }

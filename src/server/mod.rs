@@ -1,12 +1,15 @@
 //! The parts put together: who accepts, who answers, who runs the handlers, who ends it all.
 //!
-//! In reading order: `builder` and `handle` are what a program sees; `accept`, `front`, `connection` are the way of one
+//! In reading order: `builder` and `handle` are what a program sees, `websocket`, `callbacks` and `events` what its handlers do; `accept`, `front`, `connection` are the way of one
 //! client; `hub_line` leads to the hub and `hub_thread` drives it; `drain` stops everything.
 
 mod accept;
 mod builder;
+mod byte_bound;
+mod callbacks;
 mod connection;
 mod drain;
+mod events;
 mod front;
 mod handle;
 mod hub_line;
@@ -14,11 +17,13 @@ mod hub_thread;
 mod request;
 mod router;
 mod shared;
+mod view;
 mod websocket;
 
 pub use builder::{Bound, Builder};
+pub use callbacks::Callbacks;
 pub use drain::{Drain, Report};
+pub use events::{Event, Events, Peer, events};
 pub use handle::{Handle, Room, Server, User};
 pub use request::{Request, Response};
-pub(crate) use websocket::send_message;
-pub use websocket::{Messages, Sender, WebSocket};
+pub use websocket::{Messages, WebSocket};

@@ -1,6 +1,7 @@
 //! What a client asked for and what it is answered, in plain HTTP terms.
 
 use crate::error::{Error, Result};
+use crate::wire::handshake::{Origins, check_origin};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::net::SocketAddr;
 use tungstenite::Bytes;
@@ -61,6 +62,14 @@ impl Request {
     }
 }
 
+impl Origins {
+    /// Whether the page that the request came from may connect; `true` for a request without `Origin`. For a rule of one
+    /// path ([`Builder::admit`](crate::Builder::admit)).
+    pub fn allow(&self, request: &Request) -> bool {
+        check_origin(request.headers(), self).is_ok()
+    }
+}
+
 /// The answer to a plain HTTP request.
 ///
 /// ```
@@ -71,13 +80,14 @@ impl Request {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Response {
-    pub(super) inner: http::Response<Bytes>,
+    /// Boxed, so that it is small in a `Result`.
+    pub(super) inner: Box<http::Response<Bytes>>,
 }
 
 impl Response {
     /// 200 with a body of this media type.
     pub fn new(media_type: &'static str, body: impl Into<Bytes>) -> Self {
-        let mut inner = http::Response::new(body.into());
+        let mut inner = Box::new(http::Response::new(body.into()));
         inner.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         Self { inner }
     }

@@ -12,6 +12,9 @@ pub(crate) type Handler = Arc<dyn Fn(WebSocket) -> Result<()> + Send + Sync>;
 /// Answers one plain request, on the connection's thread.
 pub(crate) type Responder = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
 
+/// Lets a handshake pass, or answers it.
+pub(crate) type Admit = Arc<dyn Fn(&Request) -> Result<(), Response> + Send + Sync>;
+
 /// Names and decoded values of a path's parameters.
 pub(crate) type Params = Vec<(String, String)>;
 
@@ -26,6 +29,8 @@ pub(crate) struct Route {
     pattern: String,
     segments: Vec<Segment>,
     pub(crate) websocket: Option<Handler>,
+    /// Who may have the WebSocket.
+    pub(crate) admit: Option<Admit>,
     http: Vec<(Method, Responder)>,
 }
 

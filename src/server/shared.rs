@@ -21,7 +21,8 @@ use tungstenite::protocol::frame::coding::OpCode;
 
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
-    pub(crate) router: Router,
+    /// `None` once the server has ended: handles may live on, what handlers hold shall not.
+    pub(crate) router: Mutex<Option<Arc<Router>>>,
     pub(crate) policy: Policy,
     pub(crate) hub: HubQueue,
     pub(crate) slow_lane: Arc<SlowLane>,

@@ -1,17 +1,18 @@
 //! What a handler holds: receive, send, rooms, close. And the sender that other threads hold.
 
 use super::connection::{Connection, Slot};
+use super::events::Peer;
 use super::handle::{Room, User, Via};
 use super::request::{Request, check_name};
-use crate::error::{Error, Result};
-use crate::hub::{Command, Name};
-use crate::net::outbox::Outbox;
-use crate::wire::frame;
+use crate::error::Result;
+use crate::hub::{Command, Name, View};
+use crate::limits::from_now;
+use crate::sender::{Sender, close_code, send_message};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use tungstenite::Message;
-use tungstenite::protocol::frame::coding::{CloseCode, OpCode};
+use tungstenite::protocol::frame::coding::CloseCode;
 
 /// An open WebSocket connection, as its handler sees it.
 ///
@@ -60,7 +61,7 @@ impl WebSocket {
     /// [`Error::Violation`] when the peer broke the protocol, [`Error::Silent`] when it answered no ping. It has been
     /// sent a Close frame that says so.
     pub fn recv(&mut self) -> Result<Option<Message>> {
-        self.line_mut().receive()
+        self.line_mut().receive(None)
     }
 
     /// [`WebSocket::recv`] that blocks for `timeout` at most. `Ok(None)` also when the time is up: the connection has
@@ -69,7 +70,7 @@ impl WebSocket {
     /// # Errors
     /// As [`WebSocket::recv`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Message>> {
-        self.line_mut().receive_within(timeout)
+        self.line_mut().receive(Some(from_now(timeout)))
     }
 
     /// [`WebSocket::recv`] that never blocks: `Ok(None)` also when no complete message is there.
@@ -115,7 +116,12 @@ impl WebSocket {
 
     /// A sender for this client that any thread may use, while this one receives. Costs nothing to clone.
     pub fn sender(&self) -> Sender {
-        Sender { outbox: self.line().link.outbox.clone() }
+        Sender::new(self.line().link.outbox.clone())
+    }
+
+    /// This connection as other threads may hold it.
+    pub fn peer(&self) -> Peer {
+        Peer::new(self.sender(), self.line().hub.clone(), self.line().request.clone())
     }
 
     /// Makes this connection a member of a room; rooms exist while they have members. Joining twice counts once, and
@@ -128,10 +134,38 @@ impl WebSocket {
     /// [`Error::Name`] when the name is empty, longer than [`Limits::name`](crate::Limits::name), or holds a control
     /// character; [`Error::Stopped`] when the server has stopped.
     pub fn join(&self, room: &str) -> Result<Room> {
+        self.join_room(room, None)
+    }
+
+    /// [`WebSocket::join`] with a view: this connection gets of each of the room's messages what `view` makes of it, and
+    /// nothing for `None`. Joining again replaces the view.
+    ///
+    /// The view is called for every message, on the hub's thread, while all other messages wait: it must be quick and must
+    /// not block. If it panics, this connection is closed with 1011.
+    ///
+    /// ```
+    /// # fn handler(ws: switchboard::WebSocket) -> switchboard::Result<()> {
+    /// let word = ws.request().query("word").unwrap_or_default();
+    /// ws.join_with("news", move |message| message.to_text().is_ok_and(|text| text.contains(&word)).then_some(message))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`WebSocket::join`].
+    pub fn join_with(
+        &self,
+        room: &str,
+        view: impl FnMut(Message) -> Option<Message> + Send + 'static,
+    ) -> Result<Room> {
+        self.join_room(room, Some(super::view::view(&self.line().shared, view)))
+    }
+
+    fn join_room(&self, room: &str, view: Option<Box<View>>) -> Result<Room> {
         check_name(room, self.line().shared.limits.name)?;
-        let (room, hub) = (self.room(room), &self.line().hub);
-        hub.send(Command::Join { id: hub.id, room: room.name() })?;
-        Ok(room)
+        let hub = &self.line().hub;
+        hub.send(Command::Join { id: hub.id, room: room.into(), view })?;
+        Ok(self.room(room))
     }
 
     /// Ends the membership; messages sent before still arrive. Blocks only while the hub's queue is full.
@@ -164,6 +198,13 @@ impl WebSocket {
         User::new(Via::Line(self.line().hub.clone()), user)
     }
 
+    /// Pings after other times than [`Limits::ping_interval`](crate::Limits::ping_interval) and
+    /// [`Limits::ping_timeout`](crate::Limits::ping_timeout); below 1 ms counts as 1 ms, above 100 years as
+    /// 100 years.
+    pub fn set_keepalive(&mut self, interval: Duration, timeout: Duration) {
+        self.line_mut().link.set_keepalive(interval, timeout);
+    }
+
     /// The request that opened this connection: path, query, parameters, headers, the client's address.
     pub fn request(&self) -> &Request {
         &self.line().request
@@ -183,9 +224,7 @@ impl WebSocket {
     /// 1003, 1007 to 1014, or 3000 to 4999; another becomes 1011), and a reason of at most 123 bytes (a longer one is cut).
     /// Does not block; messages that the client sent before its answer can still be received.
     pub fn close(&mut self, code: u16, reason: &str) {
-        let code = CloseCode::from(code);
-        let code = if code.is_allowed() { code } else { CloseCode::Error };
-        self.line_mut().link.close(code, reason);
+        self.line_mut().link.close(close_code(code), reason);
     }
 
     /// Whether nothing more will be received.
@@ -237,71 +276,5 @@ impl<'a> IntoIterator for &'a mut WebSocket {
 
     fn into_iter(self) -> Messages<'a> {
         self.iter()
-    }
-}
-
-/// Sends to one client from any thread. Clones are for the same client; it holds nothing open.
-#[derive(Clone)]
-pub struct Sender {
-    outbox: Arc<Outbox>,
-}
-
-impl Sender {
-    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
-        Self { outbox }
-    }
-
-    /// Sends a message; blocks while the client's outbox is full.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] when the connection has ended, or a Close frame is on its way.
-    pub fn send(&self, message: impl Into<Message>) -> Result<()> {
-        send_message(&self.outbox, &message.into(), false)
-    }
-
-    /// Sends a message, or gives up at once.
-    ///
-    /// # Errors
-    /// [`Error::Full`] when the outbox has no room, [`Error::Closed`] as for [`Sender::send`].
-    pub fn try_send(&self, message: impl Into<Message>) -> Result<()> {
-        let message = message.into();
-        let (opcode, payload) = data_of(&message)?;
-        self.outbox.try_send(opcode, payload)
-    }
-
-    /// Starts the closing handshake behind what waits to be sent; the same rules as for [`WebSocket::close`]. Does not block;
-    /// whoever receives gets `None` once the peer has answered, or at the close deadline.
-    pub fn close(&self, code: u16, reason: &str) {
-        let code = CloseCode::from(code);
-        let code = if code.is_allowed() { code } else { CloseCode::Error };
-        self.outbox.close_aside(&frame::close_payload(code, reason));
-    }
-}
-
-/// For a handler or a client: see [`WebSocket::send`].
-pub(crate) fn send_message(outbox: &Arc<Outbox>, message: &Message, more: bool) -> Result<()> {
-    match message {
-        Message::Ping(payload) if payload.len() <= frame::CONTROL_MAX => {
-            outbox.send_control(frame::PING, payload, more);
-            Ok(())
-        }
-        _ => {
-            let (opcode, payload) = data_of(message)?;
-            outbox.send(opcode, payload, more)
-        }
-    }
-}
-
-/// Opcode and payload of a text or binary message; the others are not a handler's to send.
-pub(crate) fn data_of(message: &Message) -> Result<(OpCode, &[u8])> {
-    match message {
-        Message::Text(text) => Ok((frame::TEXT, text.as_bytes())),
-        Message::Binary(binary) => Ok((frame::BINARY, binary)),
-        Message::Close(_) => {
-            Err(Error::Config("to close a connection, call `close` instead of sending a Close".into()))
-        }
-        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {
-            Err(Error::Config("only text, binary, and pings of at most 125 bytes can be sent".into()))
-        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of messages (fragments joined: `message`) or of what was said before (`session`).
 
+use std::io::Cursor;
 use tungstenite::Bytes;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
@@ -128,6 +129,18 @@ impl<'a> Outgoing<'a> {
     }
 }
 
+/// The frames that lie end to end in `frames`, as [`Outgoing::encode`] makes them: opcode and payload of each.
+pub(crate) fn split(frames: &Bytes) -> impl Iterator<Item = (OpCode, Bytes)> {
+    let mut rest = frames.clone();
+    std::iter::from_fn(move || {
+        let mut cursor = Cursor::new(&rest[..]);
+        let (header, length) = FrameHeader::parse(&mut cursor).ok().flatten()?;
+        let start = cursor.position() as usize;
+        let frame = rest.split_to(start + length as usize);
+        Some((header.opcode, frame.slice(start..)))
+    })
+}
+
 /// One final frame of a server, unmasked and not compressed.
 pub(crate) fn encode(opcode: OpCode, payload: &[u8]) -> Bytes {
     Outgoing::new(opcode, payload).encode()
@@ -173,7 +186,7 @@ pub(crate) fn parse_close(payload: &[u8]) -> Result<Option<CloseFrame>, Violatio
 pub(crate) fn end_of_frame(frames: &[u8], at: usize) -> usize {
     let mut start = 0;
     while start <= at {
-        let mut cursor = std::io::Cursor::new(&frames[start..]);
+        let mut cursor = Cursor::new(&frames[start..]);
         let Ok(Some((_, length))) = FrameHeader::parse(&mut cursor) else { return frames.len() };
         start += cursor.position() as usize + length as usize;
     }

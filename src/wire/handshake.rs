@@ -177,7 +177,7 @@ fn is_valid_key(key: &[u8]) -> bool {
 }
 
 /// RFC 6455 §10.2.
-fn check_origin(headers: &HeaderMap, policy: &Origins) -> Result<(), Refusal> {
+pub(crate) fn check_origin(headers: &HeaderMap, policy: &Origins) -> Result<(), Refusal> {
     if !headers.contains_key(ORIGIN) {
         return Ok(());
     }

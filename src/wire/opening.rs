@@ -58,6 +58,11 @@ impl Target {
         let resource = format!("{slash}{}", percent_encoded(resource));
         Ok(Self { tls, host, port, authority: authority.to_string(), resource })
     }
+
+    /// Path and query, as a server is asked for them.
+    pub(crate) fn resource(&self) -> &str {
+        &self.resource
+    }
 }
 
 /// What is not ASCII must be encoded in a request; `Uri` leaves it as it is. RFC 3986 §2.5.

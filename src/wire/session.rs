@@ -6,7 +6,7 @@
 use super::deflate::Inflate;
 use super::frame::{self, Role, Violation, apply_mask, check_header};
 use super::message::{Assembler, Format, Kind};
-use crate::limits::Limits;
+use crate::limits::{LONGEST, Limits, SHORTEST};
 use std::io::Cursor;
 use std::time::{Duration, Instant};
 use tungstenite::protocol::CloseFrame;
@@ -137,6 +137,17 @@ impl Session {
     /// When the ping was sent since which nothing was heard. Any byte counts as life, a pong or not.
     fn unheard_ping(&self) -> Option<Instant> {
         self.ping_sent.filter(|sent| *sent >= self.last_heard)
+    }
+
+    /// Other times for the ping clock, as short as [`SHORTEST`] and as long as [`LONGEST`] at most.
+    pub(crate) fn set_keepalive(&mut self, interval: Duration, timeout: Duration) {
+        self.ping_interval = interval.clamp(SHORTEST, LONGEST);
+        self.ping_timeout = timeout.clamp(SHORTEST, LONGEST);
+    }
+
+    /// Whether messages may still be sent: no Close frame has gone either way.
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
     }
 
     pub(crate) fn role(&self) -> Role {

@@ -457,6 +457,7 @@ fn limits_may_be_as_large_as_can_be_and_waits_without_end() {
     let server = serve(limits.clone(), |builder| {
         builder.post("/", |request| Response::text(request.body().to_vec())).route("/", |mut ws| {
             let room = ws.join("everybody")?;
+            ws.set_keepalive(Duration::MAX, Duration::MAX);
             while let Some(message) = ws.recv_timeout(Duration::MAX)? {
                 ws.send(message.clone())?;
                 room.send(message);

@@ -71,9 +71,10 @@ fn layer(module: &str) -> (u8, &str) {
         "wire" => (1, "wire"),
         "hub" => (1, "hub"),
         "net" => (2, "net"),
-        "server" | "client" => (3, "server"),
+        "sender" | "client" | "reconnect" | "sansio" => (3, "client"),
+        "server" => (4, "server"),
         // `lib.rs` itself and what it re-exports.
-        _ => (4, "lib"),
+        _ => (5, "lib"),
     }
 }
 

@@ -12,6 +12,8 @@ mod browser;
 mod chat;
 /// `switchboard connect` as a pipe.
 mod connect;
+/// Callbacks, views, the event loop, the in-process client.
+mod embed;
 /// Requests that do and do not become WebSockets.
 mod http;
 /// Beginning, budget and end of a server; what its handlers may do with a connection.
