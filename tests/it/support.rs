@@ -4,8 +4,9 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
-use std::{collections::VecDeque, env, fmt, io, thread};
+use std::{collections::VecDeque, env, fmt, fs, io, thread};
 use switchboard::{Builder, Limits, Server};
 
 /// How long anything may take before a test calls it missing. Never reached by a test that passes.
@@ -44,6 +45,10 @@ pub(crate) fn metric(text: &str, name: &str) -> u64 {
 pub(crate) struct Program {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// `http`, or `https` with a certificate.
+    pub(crate) scheme: String,
+    /// What it says on stderr, line by line.
+    said: Receiver<String>,
 }
 
 pub(crate) fn serve_binary(args: &[&str]) -> Program {
@@ -56,15 +61,26 @@ pub(crate) fn serve_binary_at(bind: &str, args: &[&str]) -> Program {
     for (name, _) in env::vars().filter(|(name, _)| name.starts_with("SWITCHBOARD_")) {
         command.env_remove(name);
     }
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let (say, said) = channel();
+    // All of it is read, whether anybody asks for it or not: the program must not wait for that.
+    thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(say.send(line))));
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim_end().strip_prefix("listening on http://").and_then(|a| a.parse().ok());
-    let Some(address) = address else { panic!("the first line is {line:?}") };
-    Program { child, address }
+    let url = line.trim_end().strip_prefix("listening on ").and_then(|url| url.split_once("://"));
+    let Some((scheme, Ok(address))) = url.map(|(scheme, address)| (scheme, address.parse())) else {
+        panic!("the first line is {line:?}, and then {:?}", said.iter().collect::<Vec<_>>())
+    };
+    Program { child, address, scheme: scheme.into(), said }
 }
 
 impl Program {
+    /// Where its pages are, without a slash at the end.
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -72,6 +88,29 @@ impl Program {
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits until a line on stderr begins like that; the rest of it. What comes before is passed over.
+    #[track_caller]
+    pub(crate) fn wait_said(&self, beginning: &str) -> String {
+        let (deadline, mut other) = (Instant::now() + PATIENCE, Vec::new());
+        loop {
+            match self.said.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => match line.strip_prefix(beginning) {
+                    Some(rest) => return rest.into(),
+                    None => other.push(line),
+                },
+                Err(error) => panic!("it never said {beginning:?} ({error}), but {other:?}"),
+            }
+        }
+    }
+
+    /// The most memory that it has had in use so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
+        let kib: Option<usize> = peak.and_then(|peak| peak.trim().parse().ok());
+        1024 * kib.unwrap_or_else(|| panic!("no VmHWM in {status}"))
     }
 
     /// The exit code; `None` when a signal ended it.
