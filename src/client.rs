@@ -1,7 +1,7 @@
 //! The blocking client: connects, sends, receives, closes. The same protocol code as the server's, in the other role.
 
 use crate::error::{Error, Result};
-use crate::limits::Limits;
+use crate::limits::{Limits, from_now};
 use crate::metrics::Metrics;
 use crate::net::codecs::{Codecs, SharedInflate};
 use crate::net::link::Link;
@@ -12,7 +12,7 @@ use crate::net::stream::Stream;
 use crate::sender::{Sender, close_code, send_message};
 use crate::wire::deflate::Inflate;
 use crate::wire::frame::Role;
-use crate::wire::handshake::Agreed;
+use crate::wire::handshake::{Agreed, is_token};
 use crate::wire::opening::{Declined, Target, Wish, read_answer, request};
 use crate::wire::session::Session;
 use http::{HeaderName, HeaderValue};
@@ -100,7 +100,7 @@ impl Client {
     /// # Errors
     /// As [`Client::recv`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Message>> {
-        self.link.receive(Some(Instant::now() + timeout), || Ok(()))
+        self.link.receive(Some(from_now(timeout)), || Ok(()))
     }
 
     /// [`Client::recv`] that never blocks: `Ok(None)` also when no complete message is there.
@@ -188,7 +188,14 @@ impl ClientBuilder {
     /// Offers a subprotocol; the first one offered is wanted most.
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
-        self.wish.subprotocols.push(name.into());
+        let name = name.into();
+        if !is_token(&name) || self.wish.subprotocols.contains(&name) {
+            let wrong =
+                format!("`{name}` is no subprotocol to offer: once, letters, digits, and !#$%&'*+-.^_`|~");
+            self.mistake = self.mistake.or(Some(wrong));
+        } else {
+            self.wish.subprotocols.push(name);
+        }
         self
     }
 
@@ -331,7 +338,7 @@ fn dial(target: &Target, deadline: Instant) -> Result<Stream> {
 }
 
 /// 16 random bytes as base64. RFC 6455 §4.1.
-fn key() -> String {
+pub(crate) fn key() -> String {
     // The digest of random bytes as base64 is at hand, and as unpredictable; 22 digits hold 16 bytes, `w` is a last digit
     // that leaves no bits over.
     let digest = tungstenite::handshake::derive_accept_key(&random());

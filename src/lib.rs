@@ -21,6 +21,8 @@
 //! # }
 //! ```
 //!
+//! New to WebSockets, or to threads in place of async? The [`guide`] begins at the first byte.
+//!
 //! # What is where
 //!
 //! Read in this order; imports point only from later to earlier.
@@ -32,6 +34,7 @@
 //! | `hub` | who is in which room: commands to deliveries, as a pure state machine |
 //! | `net` | sockets, outboxes, the shared writers, the slow lane, the thread pool and its budget |
 //! | `sender`, `client`, `reconnect` | the blocking client, on the same `wire` and `net` as the server |
+//! | [`sansio`] | the protocol without a socket, for a transport of one's own |
 //! | `server` | the builder, the way of a connection, the hub's thread, the end |
 //!
 //! The way of a message: bytes in → `net::stream` → `wire::session` → `wire::frame`, `wire::message` → your handler → a
@@ -64,11 +67,14 @@ struct Readme;
 
 mod client;
 mod error;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod hub;
 mod limits;
 mod metrics;
 mod net;
 mod reconnect;
+pub mod sansio;
 mod sender;
 mod server;
 mod wire;

@@ -4,7 +4,8 @@
 //! nothing is clamped silently afterwards.
 
 use crate::error::{Error, Result};
-use std::time::Duration;
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
 
 /// Bytes in a KiB.
 pub(crate) const KIB: usize = 1024;
@@ -13,7 +14,7 @@ pub(crate) const MIB: usize = 1024 * KIB;
 
 /// What one server, and each of its connections, may use.
 ///
-/// Every field has a safe default ([`Limits::default`]); set only what you want to change:
+/// Every field has a safe default ([`Limits::default`]); set only what you want to change. The longest time is 100 years.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,7 +51,7 @@ pub struct Limits {
     /// Bytes that may wait in the hub's queue. Default 64 MiB. When it is full, the threads that read from connections
     /// wait, and TCP makes the senders wait.
     pub hub_queue: usize,
-    /// Commands that may wait in the hub's queue, whatever their size. Default 4096.
+    /// Commands that may wait in the hub's queue, whatever their size. Default 4096. At most 1048576.
     pub hub_commands: usize,
     /// Most commands the hub takes in one turn. Default 1024: what a turn sends to one room leaves as one piece, and
     /// much more would only add latency.
@@ -130,16 +131,22 @@ impl Limits {
             (self.message <= self.outbox, "outbox", "at least `message`, or a message could not be answered"),
             (4 * KIB <= self.send_buffer, "send_buffer", "at least 4 KiB"),
             (self.message <= self.hub_queue, "hub_queue", "at least `message`"),
-            (1 <= self.hub_commands, "hub_commands", "at least 1"),
+            (
+                (1..=MIB).contains(&self.hub_commands),
+                "hub_commands",
+                "1 to 1048576, whose places are made at once",
+            ),
             (1 <= self.turn, "turn", "at least 1"),
             (self.connections != Some(0), "connections", "at least 1"),
             (64 * KIB <= self.stack, "stack", "at least 64 KiB"),
             (1 <= self.backlog, "backlog", "at least 1"),
-            (SHORTEST <= self.head_deadline, "head_deadline", "at least 1 ms"),
-            (SHORTEST <= self.ping_interval, "ping_interval", "at least 1 ms"),
-            (SHORTEST <= self.ping_timeout, "ping_timeout", "at least 1 ms"),
-            (SHORTEST <= self.write_deadline, "write_deadline", "at least 1 ms"),
-            (SHORTEST <= self.close_deadline, "close_deadline", "at least 1 ms"),
+            (self.thread_idle <= LONGEST, "thread_idle", "at most 100 years"),
+            (TIMES.contains(&self.head_deadline), "head_deadline", "1 ms to 100 years"),
+            (TIMES.contains(&self.ping_interval), "ping_interval", "1 ms to 100 years"),
+            (TIMES.contains(&self.ping_timeout), "ping_timeout", "1 ms to 100 years"),
+            (TIMES.contains(&self.write_deadline), "write_deadline", "1 ms to 100 years"),
+            (TIMES.contains(&self.close_deadline), "close_deadline", "1 ms to 100 years"),
+            (self.cork <= LONGEST, "cork", "at most 100 years"),
         ];
         match rules.iter().find(|(kept, ..)| !kept) {
             Some((_, field, rule)) => Err(Error::Config(format!("the limit `{field}` must be {rule}"))),
@@ -148,8 +155,15 @@ impl Limits {
     }
 }
 
-/// The timers' resolution.
+/// From the timers' resolution to what is as good as never, and still a moment that the clock can name.
+const TIMES: RangeInclusive<Duration> = SHORTEST..=LONGEST;
 pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
+pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// The moment when a wait that begins now is over, for waits of any length.
+pub(crate) fn from_now(wait: Duration) -> Instant {
+    Instant::now() + wait.min(LONGEST)
+}
 
 #[cfg(test)]
 mod tests {
@@ -165,8 +179,9 @@ mod tests {
         let wrong = |limits: Limits| limits.check().unwrap_err().to_string();
         assert!(wrong(Limits { outbox: 10, ..Limits::default() }).contains("`outbox`"));
         assert!(wrong(Limits { stack: 1, ..Limits::default() }).contains("`stack`"));
-        assert!(
-            wrong(Limits { ping_timeout: Duration::ZERO, ..Limits::default() }).contains("`ping_timeout`")
-        );
+        assert!(wrong(Limits { hub_commands: usize::MAX, ..Limits::default() }).contains("`hub_commands`"));
+        for ping_timeout in [Duration::ZERO, Duration::MAX] {
+            assert!(wrong(Limits { ping_timeout, ..Limits::default() }).contains("`ping_timeout`"));
+        }
     }
 }

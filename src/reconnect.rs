@@ -13,12 +13,14 @@ use tungstenite::Message;
 const SHORTEST: Duration = Duration::from_millis(500);
 /// The longest wait that is our own choice. A server may ask for more.
 const LONGEST: Duration = Duration::from_secs(20);
+/// The longest wait that a server may ask for.
+const HINT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A connection that is made again whenever it is lost, until it is stopped or the server ends it with 1000.
 ///
 /// The wait before each try is random between 0.5 s and a bound that doubles up to 20 s ("full jitter"), so that the clients
 /// of a server that was restarted do not all come back at once. A server that says when to come back (`Retry-After` on 503)
-/// is obeyed.
+/// is obeyed, up to a day.
 ///
 /// What is sent while there is no connection fails with [`Error::Closed`]; nothing is sent twice.
 ///
@@ -221,7 +223,7 @@ impl Backoff {
         let bound = SHORTEST.saturating_mul(1 << self.tries.min(16)).min(LONGEST);
         let jitter = (bound - SHORTEST).mul_f64(f64::from(random) / f64::from(u32::MAX));
         // Those who were given the same hint are spread too.
-        hint.unwrap_or_default() + SHORTEST + jitter
+        hint.unwrap_or_default().min(HINT_MAX) + SHORTEST + jitter
     }
 }
 
@@ -243,6 +245,8 @@ mod tests {
         }
         let hinted = Backoff::default().next(u32::MAX, Some(Duration::from_secs(30)));
         assert_eq!(hinted, Duration::from_secs(31));
+        let hinted = Backoff::default().next(0, Some(Duration::from_secs(u64::MAX)));
+        assert_eq!(hinted, HINT_MAX + SHORTEST);
         backoff.tries = u32::MAX;
         assert_eq!(backoff.next(u32::MAX, None), LONGEST);
     }

@@ -29,7 +29,9 @@ pub(crate) fn run(options: Certificate) -> Result<()> {
 /// Readable for its owner only.
 fn write_private(path: &PathBuf, text: &str) -> Result<()> {
     use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // A file that was there before has kept its mode.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
     Ok(file.write_all(text.as_bytes())?)
 }

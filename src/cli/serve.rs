@@ -2,6 +2,7 @@
 
 use super::{routes, units};
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::Write;
@@ -49,6 +50,7 @@ pub(crate) struct Serve {
 
 /// Serves until SIGINT or SIGTERM, then drains. A second signal ends the process at once.
 pub(crate) fn run(options: Serve) -> Result<()> {
+    raise_descriptor_limit();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let drain = Drain::within(options.drain);
     let limits = limits(&options);
@@ -79,6 +81,14 @@ pub(crate) fn run(options: Serve) -> Result<()> {
         eprintln!("{} of {} connections were cut", report.cut, report.open);
     }
     Ok(())
+}
+
+/// As many descriptors as the system lets the program have. Shells and systemd start it with 1024 for the sake of `select`,
+/// which is not used here.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Whoever may not raise it goes on with what there is, and is told how many connections that makes.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn tls_files(options: &Serve) -> Result<Option<TlsFiles>> {

@@ -5,11 +5,11 @@ use std::time::Duration;
 /// Bytes: a whole number, alone or with B, K, M, G (also KB, KiB …; all are powers of 1024).
 pub(crate) fn size(text: &str) -> Result<usize, String> {
     let (number, unit) = split(text);
-    let factor = match unit.to_ascii_lowercase().trim_end_matches('b').trim_end_matches('i') {
-        "" => 1,
-        "k" => 1 << 10,
-        "m" => 1 << 20,
-        "g" => 1 << 30,
+    let factor = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
         _ => return Err(format!("`{unit}` is no unit of size; write bytes, or K, M, G, as 64K")),
     };
     let number: usize =
@@ -48,6 +48,7 @@ fn split(text: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn sizes() {
@@ -56,7 +57,7 @@ mod tests {
         {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
-        for text in ["", "K", "-1", "1.5M", "1T", "99999999999G"] {
+        for text in ["", "K", "-1", "1.5M", "1T", "1i", "1KBB", "1bib", "99999999999G"] {
             assert!(size(text).is_err(), "{text}");
         }
     }
@@ -70,6 +71,46 @@ mod tests {
         }
         for text in ["", "s", "-1s", "1d", "99999999999999999h"] {
             assert!(time(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        /// What is written is what is meant, or it is refused: nothing wraps around.
+        #[test]
+        fn any_number_with_any_unit(
+            number: u128,
+            shift in 0u32..128,
+            unit in "[ ]?([kKmMgGtT]?[i]{0,2}[bB]{0,2}|ms|s|h|min|\\PC{0,2})",
+        ) {
+            prop_assume!(!unit.contains(|c: char| c.is_ascii_digit()));
+            let number = number >> shift;
+            let text = format!("{number}{unit}");
+            let unit = unit.trim();
+            let factor = match unit.to_ascii_lowercase().as_str() {
+                "" | "b" => Some(1),
+                "k" | "kb" | "kib" => Some(1 << 10),
+                "m" | "mb" | "mib" => Some(1 << 20),
+                "g" | "gb" | "gib" => Some(1u128 << 30),
+                _ => None,
+            };
+            let bytes = factor.and_then(|factor| usize::try_from(number.checked_mul(factor)?).ok());
+            prop_assert_eq!(size(&text).ok(), bytes, "{}", text);
+            let factor = match unit {
+                "ms" => Some(1),
+                "" | "s" => Some(1000),
+                "m" | "min" => Some(60_000),
+                "h" => Some(3_600_000),
+                _ => None,
+            };
+            let millis = factor.and_then(|factor| u64::try_from(number.checked_mul(factor)?).ok());
+            prop_assert_eq!(time(&text).ok(), millis.map(Duration::from_millis), "{}", text);
+        }
+
+        #[test]
+        fn any_text_is_a_size_and_a_time_or_neither(text in "\\PC{0,12}") {
+            for said in [size(&text).err(), time(&text).err()].into_iter().flatten() {
+                prop_assert!(!said.is_empty());
+            }
         }
     }
 }

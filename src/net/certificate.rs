@@ -127,7 +127,8 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&[tag, length], mut rest) = der.split_first_chunk::<2>()?;
     let mut length = usize::from(length);
     if length & 0x80 != 0 {
-        let (digits, after) = rest.split_at_checked(length & 0x7f).filter(|(digits, _)| digits.len() <= 4)?;
+        let (digits, after) =
+            rest.split_at_checked(length & 0x7f).filter(|(digits, _)| (1..=4).contains(&digits.len()))?;
         length = digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit));
         rest = after;
     }
@@ -138,6 +139,9 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 /// UTCTime (`YYMMDDHHMMSSZ`, from 1950 on) or GeneralizedTime (`YYYYMMDDHHMMSSZ`). RFC 5280 §4.1.2.5.
 fn time(tag: u8, text: &[u8]) -> Option<String> {
     let digits = str::from_utf8(text).ok()?.strip_suffix('Z')?;
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
     match (tag, digits.len()) {
         (0x17, 12) => Some(format!("{}{digits}", if digits < "50" { "20" } else { "19" })),
         (0x18, 14) => Some(digits.into()),
@@ -188,12 +192,71 @@ mod tests {
         assert_eq!(time(0x17, b"500101000000Z").as_deref(), Some("19500101000000"));
         assert_eq!(time(0x18, b"20500101000000Z").as_deref(), Some("20500101000000"));
         assert_eq!((time(0x17, b"20500101000000Z"), time(0x18, b"x"), time(0x05, b"")), (None, None, None));
+        assert_eq!((time(0x17, b"9:1231235959Z"), time(0x18, "2050é101000000Z".as_bytes())), (None, None));
+    }
+
+    #[test]
+    fn elements_have_short_or_long_lengths_but_no_indefinite_ones() {
+        assert_eq!(element(b"\x02\x01a!"), Some((2, &b"a"[..], &b"!"[..])));
+        assert_eq!(element(b"\x02\x82\x00\x01a!"), Some((2, &b"a"[..], &b"!"[..])));
+        assert_eq!(element(b"\x30\x80a\0\0"), None);
+        assert_eq!(element(b"\x30\x85\0\0\0\0\x01a"), None);
     }
 
     #[test]
     fn cut_der_is_no_certificate() {
         for der in [&b""[..], b"\x30", b"\x30\x84\xff\xff\xff\xff", b"\x30\x03\x30\x01\x02", b"\x30\x8f"] {
             assert_eq!(validity(der), None, "{der:02x?}");
+        }
+    }
+
+    /// Against certificates that rcgen makes.
+    #[cfg(feature = "cli")]
+    mod made {
+        use super::*;
+        use crate::wire::soup_tests::{Soup, soup};
+        use proptest::prelude::*;
+        use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+        /// Valid from the first to the last of these days.
+        fn certificate(from: (i32, u8, u8), until: (i32, u8, u8)) -> Vec<u8> {
+            let mut params = CertificateParams::new(["localhost".into()]).unwrap();
+            params.not_before = date_time_ymd(from.0, from.1, from.2);
+            params.not_after = date_time_ymd(until.0, until.1, until.2);
+            params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+        }
+
+        #[test]
+        fn the_period_of_validity_is_found() {
+            let der = certificate((2026, 11, 21), (2099, 1, 31));
+            assert_eq!(validity(&der), Some(("20261121000000".into(), "20990131000000".into())));
+            // 2026-11-21 as seconds since 1970.
+            let first = 1_795_219_200;
+            assert!(check_validity(&der, first - 1).unwrap_err().contains("not valid yet"));
+            assert_eq!(check_validity(&der, first), Ok(()));
+            assert_eq!(check_validity(&der, 4_073_500_800), Ok(()));
+            assert!(check_validity(&der, 4_073_500_801).unwrap_err().contains("expired"));
+            for cut in 0..der.len() {
+                assert_eq!(validity(&der[..cut]), None, "cut at {cut}");
+            }
+        }
+
+        proptest! {
+            #![proptest_config(ProptestConfig::with_cases(5000))]
+
+            /// A spoiled certificate has no period of validity, or one that can be compared with a date.
+            #[test]
+            fn any_der_is_read_or_not(Soup(der) in soup(certificate((1970, 1, 1), (4096, 1, 1)))) {
+                if let Some((from, until)) = validity(&der) {
+                    for time in [from, until] {
+                        prop_assert!(time.len() == 14 && time.bytes().all(|b| b.is_ascii_digit()), "{}", time);
+                    }
+                }
+                if let Some((_, content, rest)) = element(&der) {
+                    prop_assert!(content.len() + rest.len() + 2 <= der.len());
+                    prop_assert!(der.ends_with(rest));
+                }
+            }
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Sockets, threads and the queues between them. Knows what a frame is, but not what it says.
 //!
 //! In reading order: `socket`, `tls`, `stream`, `codecs`, `outbox`, `writers`, `slow_lane`, `link`; `pool` and `budget` are about threads,
-//! `listener` about the door, `certificate` about who we are.
+//! `listener` about the door, `certificate` and `acceptor` about who we are.
 
+#[cfg(feature = "tls")]
+pub(crate) mod acceptor;
 pub(crate) mod budget;
 #[cfg(feature = "tls")]
 pub(crate) mod certificate;

@@ -12,6 +12,8 @@ use super::websocket::WebSocket;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+#[cfg(feature = "tls")]
+use crate::net::acceptor::Acceptor;
 use crate::net::budget::Budget;
 use crate::net::codecs::Codecs;
 use crate::net::listener::Listener;
@@ -251,6 +253,8 @@ impl Bound {
         let codecs = Arc::new(Codecs::new(limits.compress_from, cores));
         let (draining, sockets) = (AtomicBool::new(false), Sockets::default());
         let shared = Arc::new(Shared {
+            #[cfg(feature = "tls")]
+            tls: builder.tls.map(|config| Acceptor::new(config, &limits)),
             limits,
             router: Mutex::new(Some(Arc::new(router))),
             policy,
@@ -258,8 +262,6 @@ impl Bound {
             slow_lane,
             metrics,
             codecs,
-            #[cfg(feature = "tls")]
-            tls: builder.tls,
             max_connections,
             draining,
             sockets,

@@ -3,6 +3,7 @@
 use super::accept::Door;
 use super::shared::{Shared, Stage};
 use crate::hub::Command;
+use crate::limits::from_now;
 use crate::wire::frame;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -101,7 +102,7 @@ pub(crate) fn shutdown(shared: &Arc<Shared>, running: &Running, drain: &Drain) -
 
 fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
     let began = Instant::now();
-    let deadline = began + drain.within;
+    let deadline = from_now(drain.within);
     let open = shared.metrics.connections.get() as usize;
     log::info!("shutting down, {open} connections are open");
     shared.sockets.cut(Some(Stage::Asking));

@@ -10,7 +10,7 @@ use super::request::{Request, check_name};
 use super::websocket::WebSocket;
 use crate::error::{Error, Result};
 use crate::hub::Command;
-use crate::limits::MIB;
+use crate::limits::{MIB, from_now};
 use crate::sender::Sender;
 use crossbeam_channel::{Receiver, unbounded};
 use std::hash::{Hash, Hasher};
@@ -139,7 +139,7 @@ impl Events {
 
     /// [`Events::recv`] that blocks for `timeout` at most. `None` also when the time is up.
     pub fn recv_timeout(&self, timeout: Duration) -> Option<Event> {
-        self.recv_until(Instant::now() + timeout)
+        self.recv_until(from_now(timeout))
     }
 
     /// [`Events::recv`] that blocks until `deadline` at most: the start of a game's next frame. `None` also when it is time.

@@ -48,8 +48,8 @@ pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
     let patience = if shared.is_draining() { patience.min(LAST_REQUESTS) } else { patience };
     let deadline = Instant::now() + patience;
     #[cfg(feature = "tls")]
-    if let Some(config) = &shared.tls
-        && !secure(&stream, config, deadline)
+    if let Some(acceptor) = &shared.tls
+        && !secure(&stream, acceptor, deadline)
     {
         return;
     }
@@ -82,9 +82,9 @@ pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
 /// The TLS handshake. `false`: it came to nothing, and whoever speaks plain HTTP has been told.
 #[cfg(feature = "tls")]
 #[inline(never)]
-fn secure(stream: &Stream, config: &Arc<rustls::ServerConfig>, deadline: Instant) -> bool {
-    use crate::net::tls::{HandshakeError, Tls};
-    match stream.secure(|socket| Tls::accept(socket, config.clone(), deadline)) {
+fn secure(stream: &Arc<Stream>, acceptor: &crate::net::acceptor::Acceptor, deadline: Instant) -> bool {
+    use crate::net::tls::HandshakeError;
+    match acceptor.secure(stream, deadline) {
         Ok(()) => true,
         Err(HandshakeError::NotTls) => {
             let reason = "this port speaks TLS: use https:// or wss:// instead of http:// or ws://";

@@ -6,10 +6,11 @@ use super::handle::{Room, User, Via};
 use super::request::{Request, check_name};
 use crate::error::Result;
 use crate::hub::{Command, Name, View};
+use crate::limits::from_now;
 use crate::sender::{Sender, close_code, send_message};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -69,7 +70,7 @@ impl WebSocket {
     /// # Errors
     /// As [`WebSocket::recv`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Message>> {
-        self.line_mut().receive(Some(Instant::now() + timeout))
+        self.line_mut().receive(Some(from_now(timeout)))
     }
 
     /// [`WebSocket::recv`] that never blocks: `Ok(None)` also when no complete message is there.
@@ -198,7 +199,8 @@ impl WebSocket {
     }
 
     /// Pings after other times than [`Limits::ping_interval`](crate::Limits::ping_interval) and
-    /// [`Limits::ping_timeout`](crate::Limits::ping_timeout); below 1 ms counts as 1 ms.
+    /// [`Limits::ping_timeout`](crate::Limits::ping_timeout); below 1 ms counts as 1 ms, above 100 years as
+    /// 100 years.
     pub fn set_keepalive(&mut self, interval: Duration, timeout: Duration) {
         self.line_mut().link.set_keepalive(interval, timeout);
     }

@@ -65,6 +65,9 @@ pub(crate) fn offer() -> &'static str {
 /// What a server made of [`offer`]: `Ok(None)` when it declined. An answer to something else must end the connection.
 /// RFC 7692 §7.1
 pub(crate) fn read_answer(headers: &HeaderMap) -> Result<Option<Agreement>, &'static str> {
+    if headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().any(|line| line.to_str().is_err()) {
+        return Err("the server's extensions are malformed");
+    }
     let mut answers = extensions(headers);
     let Some(answer) = answers.next() else { return Ok(None) };
     if answer.name != NAME || answers.next().is_some() {
@@ -196,7 +199,7 @@ mod zlib {
             loop {
                 if out.len() == out.capacity() {
                     // One byte more than may be tells a message of exactly `max` from a larger one.
-                    let room = (max + 1).saturating_sub(out.len());
+                    let room = max.saturating_add(1).saturating_sub(out.len());
                     out.reserve_exact(room.min(out.len().max(STEP)));
                 }
                 let before = self.decompress.total_in();
@@ -229,7 +232,8 @@ mod zlib {
     impl Inflate for Inflater {
         fn inflate(&mut self, compressed: &[u8], max: usize) -> Result<Vec<u8>, Violation> {
             self.decompress.reset(false);
-            let mut out = Vec::with_capacity(compressed.len().saturating_mul(4).clamp(64, STEP).min(max + 1));
+            let expected = compressed.len().saturating_mul(4).clamp(64, STEP);
+            let mut out = Vec::with_capacity(expected.min(max.saturating_add(1)));
             self.feed(compressed, &mut out, max)?;
             self.feed(&TAIL, &mut out, max)?;
             Ok(out)
@@ -237,8 +241,10 @@ mod zlib {
     }
 }
 
-#[cfg(all(test, feature = "deflate"))]
+#[cfg(test)]
+#[cfg(feature = "deflate")]
 mod tests {
+    use super::super::soup_tests::{Soup, soup, spoiled};
     use super::*;
     use http::HeaderValue;
     use proptest::prelude::*;
@@ -331,6 +337,13 @@ mod tests {
     }
 
     #[test]
+    fn there_need_not_be_a_limit() {
+        let message = vec![7; 100_000];
+        let compressed = Deflater::new(15).deflate(&message);
+        assert_eq!(Inflater::new().inflate(&compressed, usize::MAX).unwrap(), message);
+    }
+
+    #[test]
     fn a_bomb_stops_at_the_limit() {
         let bomb = Deflater::new(15).deflate(&vec![0; 20_000_000]);
         assert!(bomb.len() < 200_000);
@@ -371,6 +384,42 @@ mod tests {
         fn random_bytes_never_panic_nor_grow(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             if let Ok(out) = Inflater::new().inflate(&bytes, 1000) {
                 prop_assert!(out.len() <= 1000 && out.capacity() <= 4096);
+            }
+        }
+    }
+
+    proptest! {
+        /// What was compressed well and then changed: refused, or some other message within the limit.
+        #[test]
+        fn spoiled_messages_are_refused_or_inflate_within_the_limit(
+            Soup(bytes) in spoiled(Deflater::new(15).deflate(&b"again and again, and 0123456789 ".repeat(50))),
+            max in 0usize..2000,
+        ) {
+            match Inflater::new().inflate(&bytes, max) {
+                Ok(out) => prop_assert!(out.len() <= max && out.capacity() <= 4096),
+                Err(violation) => prop_assert!(matches!(violation.code, CloseCode::Size | CloseCode::Invalid)),
+            }
+        }
+
+        /// Whatever is offered, both ends come to agree on the same, or do not compress.
+        #[test]
+        fn offers_and_answers_of_any_kind(
+            Soup(offer) in soup(
+                "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
+                 server_max_window_bits=10; client_max_window_bits, permessage-deflate; client_max_window_bits=\"9\"",
+            ),
+        ) {
+            if let Ok(value) = HeaderValue::from_bytes(&offer) {
+                let mut map = HeaderMap::new();
+                map.append(SEC_WEBSOCKET_EXTENSIONS, value);
+                if let Some((agreement, answer)) = accept_offer(&map) {
+                    prop_assert!((WINDOW_BITS_MIN..=WINDOW_BITS).contains(&agreement.our_window_bits));
+                    let theirs = read_answer(&headers(&[answer.as_str()])).unwrap().unwrap();
+                    prop_assert_eq!(theirs.our_window_bits, WINDOW_BITS);
+                }
+                if let Ok(Some(agreement)) = read_answer(&map) {
+                    prop_assert!((WINDOW_BITS_MIN..=WINDOW_BITS).contains(&agreement.our_window_bits));
+                }
             }
         }
     }

@@ -201,7 +201,9 @@ pub(crate) const PONG: OpCode = OpCode::Control(Control::Pong);
 
 #[cfg(test)]
 mod tests {
+    use super::super::soup_tests::{Soup, soup};
     use super::*;
+    use proptest::prelude::*;
 
     fn header(change: impl FnOnce(&mut FrameHeader)) -> FrameHeader {
         let mut header = FrameHeader { opcode: TEXT, mask: Some([1, 2, 3, 4]), ..FrameHeader::default() };
@@ -306,6 +308,24 @@ mod tests {
         for at in 0..frames.len() {
             let expected = *ends.iter().find(|end| at < **end).unwrap();
             assert_eq!(end_of_frame(&frames, at), expected, "at {at}");
+        }
+    }
+
+    proptest! {
+        /// A Close payload is refused, or says what it would be written as.
+        #[test]
+        fn any_close_payload_is_refused_or_read(
+            Soup(payload) in prop_oneof![soup("\x0f\u{20}enough, 再见"), soup(b"\x03\xe8bye".to_vec())],
+        ) {
+            match parse_close(&payload[..payload.len().min(CONTROL_MAX)]) {
+                Ok(None) => prop_assert!(payload.is_empty()),
+                Ok(Some(said)) => {
+                    prop_assert_eq!(close_payload(said.code, &said.reason), &payload[..payload.len().min(CONTROL_MAX)]);
+                }
+                Err(violation) => {
+                    prop_assert!(matches!(violation.code, CloseCode::Protocol | CloseCode::Invalid));
+                }
+            }
         }
     }
 }

@@ -244,7 +244,7 @@ fn choose_subprotocol<'a>(headers: &'a HeaderMap, ours: &[String]) -> Result<Opt
 }
 
 /// RFC 9110 §5.6.2.
-fn is_token(text: &str) -> bool {
+pub(crate) fn is_token(text: &str) -> bool {
     let is_token_byte = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     !text.is_empty() && text.bytes().all(is_token_byte)
 }

@@ -373,7 +373,9 @@ pub(crate) fn decode_segment(segment: &str) -> Result<String, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::soup_tests::{Soup, soup};
     use super::*;
+    use proptest::prelude::*;
 
     fn parse(head: &[u8]) -> Result<Option<(Request<()>, usize)>, Refusal> {
         parse_head(head, &Limits::default())
@@ -721,6 +723,55 @@ mod tests {
         ];
         for (authority, parts) in table {
             assert_eq!(split_authority(authority), parts, "{authority}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// However a head comes in, it is taken when it is complete, and not refused before.
+        #[test]
+        fn heads_are_taken_whole_or_refused(
+            Soup(bytes) in soup(
+                "POST http://a:80/caf%C3%A9?user=a HTTP/1.1\r\nHost: [::1]:9527\r\nContent-Length: 2, 2\r\n\
+                 Connection: keep-alive, Upgrade\r\nExpect: 100-continue\r\n\r\n{}",
+            ),
+        ) {
+            let limits = Limits { head: 300, headers: 5, ..Limits::default() };
+            match parse_head(&bytes, &limits) {
+                Ok(None) => prop_assert!(bytes.len() < limits.head),
+                Ok(Some((request, length))) => {
+                    prop_assert!(length <= bytes.len().min(limits.head));
+                    prop_assert!(request.headers().len() <= limits.headers);
+                    for cut in 0..length {
+                        prop_assert_eq!(parse_head(&bytes[..cut], &limits).map(|head| head.is_none()), Ok(true));
+                    }
+                    if let Ok(length) = body_length(&request, &limits) {
+                        prop_assert!(length <= limits.body);
+                    }
+                }
+                Err(refusal) => prop_assert!(refusal.status.is_client_error() || refusal.status == 505),
+            }
+        }
+
+        #[test]
+        fn percent_decoding_undoes_encoding_and_takes_anything(text in ".{0,30}", Soup(bytes) in soup("a%20b%C3%A9")) {
+            let encoded: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            prop_assert_eq!(decode_segment(&encoded).unwrap(), text);
+            if let Ok(decoded) = decode_segment(&String::from_utf8_lossy(&bytes)) {
+                prop_assert!(decoded.len() <= 3 * bytes.len());
+            }
+        }
+
+        #[test]
+        fn an_authority_is_split_into_what_it_was_made_of(Soup(bytes) in soup("[fe80::1%25eth0]:9527")) {
+            let text = String::from_utf8_lossy(&bytes);
+            if let Some((host, port)) = split_authority(&text) {
+                prop_assert!(!host.is_empty() && text.starts_with(host));
+                let rest = text[host.len()..].trim_start_matches(':').trim_start_matches('0');
+                let digits = port.map(|port| port.to_string()).unwrap_or_default();
+                prop_assert_eq!(rest, digits.trim_start_matches('0'));
+            }
         }
     }
 }

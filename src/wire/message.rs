@@ -200,7 +200,9 @@ impl Utf8 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::soup_tests::{Soup, soup};
     use super::*;
+    use proptest::prelude::*;
     use tungstenite::protocol::frame::coding::CloseCode;
 
     const TEXT: Kind = Kind { format: Format::Text, compressed: false };
@@ -277,5 +279,17 @@ mod tests {
         assembler.begin(TEXT, 1).unwrap();
         assert_eq!(assembler.begin(TEXT, 1).unwrap_err().code, CloseCode::Protocol);
         assert_eq!(assembler.whole(TEXT, b"x").unwrap_err().code, CloseCode::Protocol);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// UTF-8 in pieces is what it is as a whole; what is not is refused no later than at the end.
+        #[test]
+        fn text_in_pieces_is_judged_as_a_whole(Soup(bytes) in soup("aé服务器🦀z\u{10ffff}"), size in 1usize..9) {
+            let mut utf8 = Utf8::default();
+            let joined = bytes.chunks(size).try_for_each(|chunk| utf8.push(chunk)).and_then(|()| utf8.finish());
+            prop_assert_eq!(joined.ok(), String::from_utf8(bytes).ok());
+        }
     }
 }

@@ -11,3 +11,6 @@ pub(crate) mod http;
 pub(crate) mod message;
 pub(crate) mod opening;
 pub(crate) mod session;
+
+#[cfg(test)]
+pub(crate) mod soup_tests;

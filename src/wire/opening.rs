@@ -2,6 +2,7 @@
 
 use super::deflate;
 use super::handshake::Agreed;
+use super::http::split_authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use tungstenite::handshake::derive_accept_key;
 
@@ -14,7 +15,7 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     /// Host and port as the URL has them.
     authority: String,
-    /// Path and query.
+    /// Path and query, percent-encoded.
     resource: String,
 }
 
@@ -29,7 +30,7 @@ pub(crate) struct Wish {
 /// What a server said in place of 101.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Declined {
-    /// Another status, with the start of its body and the seconds of its `Retry-After`.
+    /// Another status, with the seconds of its `Retry-After`.
     Status { status: u16, retry_after: Option<u64> },
     /// An answer that no WebSocket server gives.
     Wrong(String),
@@ -47,20 +48,34 @@ impl Target {
         if url.contains('#') {
             return Err(wrong("has a fragment"));
         }
-        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
-        let authority = authority.ok_or_else(|| wrong("has no host, or a user name in it"))?;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_string();
-        if host.is_empty() {
-            return Err(wrong("has no host"));
-        }
-        if authority.port_u16().is_none() && authority.as_str() != authority.host() {
-            return Err(wrong("has no port between 0 and 65535"));
-        }
-        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let authority = uri.authority().ok_or_else(|| wrong("has no host"))?;
+        let (host, port) = split_authority(authority.as_str())
+            .ok_or_else(|| wrong("has a user name, or a host or port that cannot be"))?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_string();
+        let port = port.unwrap_or(if tls { 443 } else { 80 });
         let resource = uri.path_and_query().map_or("/", |path| path.as_str());
-        let resource = if resource.starts_with('/') { resource.into() } else { format!("/{resource}") };
+        let slash = if resource.starts_with('/') { "" } else { "/" };
+        let resource = format!("{slash}{}", percent_encoded(resource));
         Ok(Self { tls, host, port, authority: authority.to_string(), resource })
     }
+
+    /// Path and query, as a server is asked for them.
+    pub(crate) fn resource(&self) -> &str {
+        &self.resource
+    }
+}
+
+/// What is not ASCII must be encoded in a request; `Uri` leaves it as it is. RFC 3986 §2.5.
+fn percent_encoded(resource: &str) -> String {
+    let mut encoded = String::with_capacity(resource.len());
+    for byte in resource.bytes() {
+        if byte.is_ascii() {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
 }
 
 /// The request's head. `key`: 16 random bytes as base64.
@@ -98,9 +113,11 @@ pub(crate) fn read_answer(
     max_head: usize,
     max_headers: usize,
 ) -> Result<Option<(Agreed, usize)>, Declined> {
-    let mut fields = vec![httparse::EMPTY_HEADER; max_headers];
+    let head = &answer[..answer.len().min(max_head)];
+    // No head has more fields than bytes.
+    let mut fields = vec![httparse::EMPTY_HEADER; max_headers.min(head.len())];
     let mut response = httparse::Response::new(&mut fields);
-    let size = match response.parse(&answer[..answer.len().min(max_head)]) {
+    let size = match response.parse(head) {
         Ok(httparse::Status::Complete(size)) => size,
         Ok(httparse::Status::Partial) if answer.len() < max_head => return Ok(None),
         Ok(httparse::Status::Partial) => {
@@ -113,7 +130,9 @@ pub(crate) fn read_answer(
         if let (Ok(name), Ok(value)) =
             (HeaderName::from_bytes(field.name.as_bytes()), HeaderValue::from_bytes(field.value))
         {
-            headers.append(name, value);
+            headers
+                .try_append(name, value)
+                .map_err(|_| Declined::Wrong("the answer has too many header fields".into()))?;
         }
     }
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
@@ -132,7 +151,8 @@ pub(crate) fn read_answer(
         return Err(Declined::Wrong("the answer's Sec-WebSocket-Accept is not for our key".into()));
     }
     let subprotocol = text(&header::SEC_WEBSOCKET_PROTOCOL).map(str::to_owned);
-    if subprotocol.as_ref().is_some_and(|chosen| !wish.subprotocols.contains(chosen)) {
+    let is_offered = subprotocol.as_ref().is_some_and(|chosen| wish.subprotocols.contains(chosen));
+    if headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) && !is_offered {
         return Err(Declined::Wrong("the server chose a subprotocol that was not offered".into()));
     }
     let deflate = deflate::read_answer(&headers).map_err(|what| Declined::Wrong(what.into()))?;
@@ -144,7 +164,12 @@ pub(crate) fn read_answer(
 
 #[cfg(test)]
 mod tests {
+    use super::super::handshake::{Policy, accept};
+    use super::super::http::parse_head;
+    use super::super::soup_tests::{Soup, soup, spoiled};
     use super::*;
+    use crate::limits::Limits;
+    use proptest::prelude::*;
 
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
     const GOOD: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
@@ -168,6 +193,7 @@ mod tests {
         check("wss://example.com", true, "example.com", 443, "example.com", "/");
         check("ws://[::1]:8080/x", false, "::1", 8080, "[::1]:8080", "/x");
         check("ws://127.0.0.1?q", false, "127.0.0.1", 80, "127.0.0.1", "/?q");
+        check("ws://h/大/%20?é", false, "h", 80, "h", "/%E5%A4%A7/%20?%C3%A9");
         for url in [
             "localhost:9527",
             "ftp://x/",
@@ -177,6 +203,7 @@ mod tests {
             "ws://h/#f",
             "",
             "ws://h:99999/",
+            "ws://[::1],:80/",
         ] {
             assert!(Target::parse(url).is_err(), "{url}");
         }
@@ -223,6 +250,88 @@ mod tests {
             format!("HTTP/1.1 101 x\r\nA: {}\r\n\r\n", "x".repeat(9000)),
         ] {
             assert!(matches!(answer(&wrong), Err(Declined::Wrong(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn limits_as_large_as_can_be_are_no_allocation() {
+        let fields: String = (0..40_000).map(|n| format!("A{n}: b\r\n")).collect();
+        let answer = format!("{GOOD}{fields}\r\n");
+        let read = read_answer(answer.as_bytes(), &wish(), KEY, usize::MAX, usize::MAX);
+        assert_eq!(read, Err(Declined::Wrong("the answer has too many header fields".into())));
+        let (_, size) = read_answer(format!("{GOOD}\r\n").as_bytes(), &wish(), KEY, usize::MAX, usize::MAX)
+            .unwrap()
+            .unwrap();
+        assert_eq!(size, GOOD.len() + 2);
+    }
+
+    fn full_answer() -> String {
+        format!(
+            "{GOOD}Sec-WebSocket-Protocol: v1\r\nSec-WebSocket-Extensions: permessage-deflate; \
+             server_no_context_takeover; client_max_window_bits=10\r\nRetry-After: 7\r\n\r\n\u{1}x"
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// A server's answer, good or not: what is taken from it was offered, and it is read no further than its end.
+        #[test]
+        fn answers_are_taken_or_told(
+            Soup(answer) in prop_oneof![
+                soup(full_answer()),
+                spoiled(full_answer().replace("101", "503")),
+            ],
+            max_head in prop_oneof![Just(8192usize), 256usize..400],
+            max_headers in prop_oneof![Just(64usize), 4usize..9],
+        ) {
+            let read = |bytes: &[u8]| read_answer(bytes, &wish(), KEY, max_head, max_headers);
+            match read(&answer) {
+                Ok(None) => prop_assert!(answer.len() < max_head),
+                Ok(Some((agreed, size))) => {
+                    prop_assert!(size <= answer.len().min(max_head));
+                    let head = answer[..size].to_ascii_lowercase();
+                    let has = |text: &str| head.windows(text.len()).any(|part| part == text.as_bytes());
+                    prop_assert!(has(&derive_accept_key(KEY.as_bytes()).to_ascii_lowercase()));
+                    prop_assert!(agreed.subprotocol.iter().all(|chosen| wish().subprotocols.contains(chosen)));
+                    prop_assert!(agreed.deflate.is_none_or(|agreed| (9..=15).contains(&agreed.our_window_bits)));
+                    // Nothing that the server believes to be agreed on is passed over.
+                    prop_assert_eq!(agreed.subprotocol.is_some(), has("\nsec-websocket-protocol:"));
+                    let extension = has("\nsec-websocket-extensions:") && has("permessage");
+                    prop_assert_eq!(agreed.deflate.is_some(), extension);
+                    for cut in 0..size {
+                        prop_assert_eq!(read(&answer[..cut]), Ok(None), "cut at {}", cut);
+                    }
+                }
+                Err(Declined::Status { status, .. }) => prop_assert!(status != 101 && status < 1000),
+                Err(Declined::Wrong(what)) => prop_assert!(!what.is_empty() && what.len() < 200),
+            }
+        }
+
+        /// Whatever the URL, it is refused, or the request is one that a server understands, and asks for that path.
+        #[test]
+        fn urls_are_refused_or_make_a_good_request(
+            Soup(url) in prop_oneof![
+                soup("wss://example.com:9527/a%20b/c;d?e=f&g"),
+                spoiled("ws://[fe80::1]:80/r\u{e4}ume?\u{5927}"),
+                "[a-z]{0,5}:?/{0,3}.{0,40}".prop_map(|url| Soup(url.into())),
+            ],
+        ) {
+            let url = String::from_utf8_lossy(&url);
+            match Target::parse(&url) {
+                Ok(target) => {
+                    prop_assert!(!target.host.is_empty() && !target.host.starts_with('['));
+                    let head = request(&target, &wish(), KEY);
+                    let (parsed, size) = parse_head(&head, &Limits::default()).unwrap().unwrap();
+                    prop_assert_eq!((size, parsed.headers().len()), (head.len(), 7));
+                    let path = parsed.uri().path_and_query().unwrap().as_str();
+                    prop_assert_eq!(path, target.resource);
+                    let policy = Policy { subprotocols: vec!["v1".into()], ..Policy::default() };
+                    let agreed = accept(&parsed, &policy).unwrap().agreed;
+                    prop_assert_eq!(agreed.subprotocol.as_deref(), Some("v1"));
+                }
+                Err(what) => prop_assert!(what.contains("ws://HOST")),
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 use super::deflate::Inflate;
 use super::frame::{self, Role, Violation, apply_mask, check_header};
 use super::message::{Assembler, Format, Kind};
-use crate::limits::{Limits, SHORTEST};
+use crate::limits::{LONGEST, Limits, SHORTEST};
 use std::io::Cursor;
 use std::time::{Duration, Instant};
 use tungstenite::protocol::CloseFrame;
@@ -139,10 +139,15 @@ impl Session {
         self.ping_sent.filter(|sent| *sent >= self.last_heard)
     }
 
-    /// Other times for the ping clock; as short as [`SHORTEST`] at most.
+    /// Other times for the ping clock, as short as [`SHORTEST`] and as long as [`LONGEST`] at most.
     pub(crate) fn set_keepalive(&mut self, interval: Duration, timeout: Duration) {
-        self.ping_interval = interval.max(SHORTEST);
-        self.ping_timeout = timeout.max(SHORTEST);
+        self.ping_interval = interval.clamp(SHORTEST, LONGEST);
+        self.ping_timeout = timeout.clamp(SHORTEST, LONGEST);
+    }
+
+    /// Whether messages may still be sent: no Close frame has gone either way.
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
     }
 
     pub(crate) fn role(&self) -> Role {

@@ -241,6 +241,8 @@ fn a_pong_tells_the_round_trip_and_silence_after_a_ping_ends_with_1011() {
 mod compressed {
     use super::*;
     use crate::wire::deflate::{Deflater, Inflater};
+    use crate::wire::soup_tests::{Soup, spoiled};
+    use proptest::prelude::*;
 
     /// As [`super::run`], with compression agreed on.
     fn run(bytes: &[u8], size: usize) -> Vec<Event> {
@@ -298,6 +300,32 @@ mod compressed {
             let events = run(&bytes, bytes.len());
             let [.., Event::Ended(Ending::Violated(violation))] = &events[..] else { panic!("{events:?}") };
             assert_eq!(violation.code, code, "{violation:?}");
+        }
+    }
+
+    proptest! {
+        /// Good compressed traffic is changed: however it is cut, the same events come of it, and no message over the limit.
+        #[test]
+        fn spoiled_traffic_is_judged_as_a_whole(
+            Soup(bytes) in {
+                let half = deflated(&"again and again ".repeat(300));
+                let (first, second) = half.split_at(half.len() / 2);
+                spoiled([
+                    client(0xc1, &deflated("Hello")),
+                    client(0x41, first),
+                    client(0x89, b"now"),
+                    client(0x80, second),
+                    client(0xc2, &Deflater::new(15).deflate(&[0; 100_000])),
+                    client(0x88, b"\x03\xe8"),
+                ].concat())
+            },
+            size in 1usize..40,
+        ) {
+            let events = run(&bytes, size);
+            prop_assert_eq!(&events, &run(&bytes, usize::MAX));
+            for event in &events {
+                prop_assert!(!matches!(event, Event::Message(message) if limits().message < message.len()));
+            }
         }
     }
 }

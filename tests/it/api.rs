@@ -10,7 +10,7 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
-use switchboard::{Error, Limits, Message, Response, Result, Server, WebSocket};
+use switchboard::{Drain, Error, Incoming, Limits, Message, Response, Result, Server, WebSocket};
 
 /// A server with this handler at `/`, and what the handler gives back.
 fn serve_one<T: Debug + Send + 'static>(
@@ -432,4 +432,98 @@ fn a_message_larger_than_the_peer_may_send_can_be_sent_to_it() {
     assert!(frame.opcode == BINARY && frame.payload == vec![7; 3 << 20]);
     client.expect("after it");
     client.leave();
+}
+
+#[test]
+fn limits_may_be_as_large_as_can_be_and_waits_without_end() {
+    let century = Duration::from_secs(100 * 365 * 86_400);
+    let limits = Limits {
+        message: usize::MAX,
+        fragments: usize::MAX,
+        head: usize::MAX,
+        headers: usize::MAX,
+        body: usize::MAX,
+        outbox: usize::MAX,
+        hub_queue: usize::MAX,
+        turn: usize::MAX,
+        thread_idle: century,
+        head_deadline: century,
+        ping_interval: century,
+        ping_timeout: century,
+        write_deadline: century,
+        close_deadline: century,
+        ..Limits::default()
+    };
+    let server = serve(limits.clone(), |builder| {
+        builder.post("/", |request| Response::text(request.body().to_vec())).route("/", |mut ws| {
+            let room = ws.join("everybody")?;
+            ws.set_keepalive(Duration::MAX, Duration::MAX);
+            while let Some(message) = ws.recv_timeout(Duration::MAX)? {
+                ws.send(message.clone())?;
+                room.send(message);
+            }
+            Ok(())
+        })
+    });
+    let post = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
+    assert_eq!(exchange(server.local_addr(), post).text(), "hello");
+    let url = format!("ws://{}/", server.local_addr());
+    let mut client = switchboard::Client::builder().limits(limits).connect(&url).unwrap();
+    assert!(client.is_compressed());
+    for message in [Message::text("hello"), Message::binary(vec![7; 100_000])] {
+        client.send(message.clone()).unwrap();
+        for _ in ["from the handler", "from the room"] {
+            assert_eq!(client.recv_timeout(Duration::MAX).unwrap().as_ref(), Some(&message));
+        }
+    }
+    let closing = thread::spawn(move || {
+        let end = client.recv_timeout(Duration::MAX).unwrap();
+        (end, client.closed().map(|(code, _)| code))
+    });
+    let report = server.shutdown(Drain::within(Duration::MAX));
+    assert_eq!((report.open, report.cut, report.busy), (1, 0, 0));
+    assert_eq!(closing.join().unwrap(), (None, Some(1001)));
+}
+
+#[test]
+fn a_client_s_mistakes_are_told_before_it_connects() {
+    // Nobody listens there, and nobody needs to.
+    let url = "ws://127.0.0.1:1/";
+    let two_lines = "chat\r\nX-Injected: yes";
+    for (builder, what) in [
+        (switchboard::Client::builder().header("X-Test", two_lines), "X-Test"),
+        (switchboard::Client::builder().header("no name", "x"), "no name"),
+        (switchboard::Client::builder().subprotocol(two_lines), "X-Injected"),
+        (switchboard::Client::builder().subprotocol("chat, v2"), "`chat, v2`"),
+        (switchboard::Client::builder().subprotocol(""), "``"),
+        (switchboard::Client::builder().subprotocol("chat").subprotocol("chat"), "`chat`"),
+        (
+            switchboard::Client::builder()
+                .limits(Limits { ping_interval: Duration::MAX, ..Limits::default() }),
+            "`ping_interval` must be 1 ms to 100 years",
+        ),
+    ] {
+        match builder.connect(url) {
+            Err(Error::Config(said)) => assert!(said.contains(what), "{said}"),
+            Err(error) => panic!("{error}"),
+            Ok(_) => panic!("connected"),
+        }
+    }
+}
+
+#[test]
+fn a_client_that_is_told_to_come_back_never_comes_back_tomorrow() {
+    let server = serve(Limits::default(), |builder| {
+        builder.get("/", |_| {
+            Response::text("").with_status(503).with_header("Retry-After", &u64::MAX.to_string())
+        })
+    });
+    let mut line = switchboard::Client::builder().reconnecting(&format!("ws://{}/", server.local_addr()));
+    match line.recv().unwrap() {
+        Some(Incoming::Lost { why, retry_in }) => {
+            let day = Duration::from_secs(86_400);
+            assert!(why.contains("503") && day < retry_in && retry_in < 2 * day, "{why}: {retry_in:?}");
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -71,7 +71,7 @@ fn layer(module: &str) -> (u8, &str) {
         "wire" => (1, "wire"),
         "hub" => (1, "hub"),
         "net" => (2, "net"),
-        "sender" | "client" | "reconnect" => (3, "client"),
+        "sender" | "client" | "reconnect" | "sansio" => (3, "client"),
         "server" => (4, "server"),
         // `lib.rs` itself and what it re-exports.
         _ => (5, "lib"),
@@ -221,6 +221,24 @@ fn there_is_no_async_runtime_in_the_tree() {
     for runtime in ["tokio", "async-std", "smol", "futures-executor", "async-executor", "mio", "polling"] {
         assert!(!packages.contains(&runtime), "{runtime} is in Cargo.lock");
     }
+}
+
+#[test]
+fn the_guide_has_all_its_chapters() {
+    let contents = fs::read_to_string(root().join("src/guide/mod.rs")).unwrap();
+    let mut chapters = 0;
+    for entry in fs::read_dir(root().join("src/guide")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let name = path.file_stem().unwrap().to_string_lossy();
+            assert_eq!(contents.matches(&format!("| [`{name}`] |")).count(), 1, "{name} in the contents");
+            assert!(contents.contains(&format!("include_str!(\"{name}.md\")")), "{name} is not included");
+            let lines = fs::read_to_string(&path).unwrap().lines().count();
+            assert!((60..=150).contains(&lines), "{name} has {lines} lines; 60 to 150 are a chapter");
+            chapters += 1;
+        }
+    }
+    assert_eq!(chapters, 12);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use crate::support::{
     BINARY, CLOSE, CONTINUATION, Client, Frame, PING, PONG, TEXT, close_payload, connect, connect_narrow,
-    eventually, frame, handshake, metric, parse_close, reset, serve, text_frame,
+    eventually, frame, handshake, metric, parse_close, reset, serve, serve_binary, text_frame,
 };
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use std::io::Write;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -13,6 +14,8 @@ use std::time::Duration;
 use switchboard::{Builder, Error, Limits, Message, Result, Server, WebSocket};
 
 const KIB: usize = 1024;
+/// In a frame's first byte: the message is compressed. RFC 7692 §6.
+const RSV1: u8 = 0x40;
 /// A deadline that no test waits for.
 const LONG: Duration = Duration::from_secs(60);
 /// A deadline that a test waits for.
@@ -486,6 +489,57 @@ fn a_flood_of_pings_is_answered_as_far_as_it_is_read() {
         }
     }
     client.leave();
+}
+
+/// One compressed message of about 1 MiB that inflates to 1 GiB of zeros: as large as a compressed message may be, and as
+/// much as one can hold.
+fn bomb() -> Vec<u8> {
+    const PART: usize = 4 * KIB * KIB;
+    let mut part = Vec::with_capacity(8 * KIB);
+    // After a full flush nothing refers to what came before: the same bytes can follow.
+    let mut compress = Compress::new(Compression::best(), false);
+    compress.compress_vec(&vec![0; PART], &mut part, FlushCompress::Full).unwrap();
+    assert_eq!(compress.total_in(), PART as u64);
+    let mut inflated = Vec::with_capacity(PART + 1);
+    Decompress::new(false).decompress_vec(&part, &mut inflated, FlushDecompress::Sync).unwrap();
+    assert_eq!(inflated.len(), PART);
+    part.repeat(KIB * KIB * KIB / PART)
+}
+
+#[test]
+fn a_mebibyte_that_would_inflate_to_a_gibibyte_takes_no_more_memory_than_the_limit_allows() {
+    const LIMIT: usize = KIB * KIB;
+    let bomb = bomb();
+    assert!((9 * LIMIT / 10..=LIMIT).contains(&bomb.len()), "{} bytes", bomb.len());
+    let (whole, begun) =
+        (frame(BINARY | RSV1, &bomb, true, true), frame(BINARY | RSV1, &bomb[..9], false, true));
+    let in_two = [begun, frame(CONTINUATION, &bomb[9..], true, true)].concat();
+
+    let program = serve_binary(&[]);
+    let open = || {
+        let mut client = Client::connect_with(
+            program.address,
+            "/echo",
+            "Sec-WebSocket-Extensions: permessage-deflate\r\n",
+        );
+        assert!(client.answer.header("Sec-WebSocket-Extensions").is_some());
+        client.settle();
+        client
+    };
+    let mut healthy = open();
+    let before = program.peak_memory();
+    for bytes in [&whole, &in_two, &whole] {
+        let mut client = open();
+        client.send_raw(bytes);
+        client.expect_close(1009);
+        client.end_sending();
+        client.expect_end();
+    }
+    let grown = program.peak_memory() - before;
+    // The message as it came and as far as it was inflated; each is moved where there is more room as it grows.
+    assert!(grown < 5 * LIMIT, "{grown} bytes");
+    healthy.send("alive");
+    healthy.expect("alive");
 }
 
 /// Ways for a handler to wait for messages, all of which keep the connection's clock.

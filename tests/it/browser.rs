@@ -1,13 +1,13 @@
 //! The web app in headless Chromium: typed into, clicked, and read as a person would.
 
-use crate::support::{Client, serve_binary, serve_binary_at};
+use crate::support::{Client, Program, serve_binary, serve_binary_at};
 use crate::support_cdp::{Browser, Tab};
+use crate::tls::development;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 
 /// Opens the chat page under a nick, and waits until it is connected.
-fn chat_page<'a>(browser: &'a Browser, address: SocketAddr, nick: &str, hash: &str) -> Tab<'a> {
-    let tab = browser.open(&format!("http://{address}/?nick={nick}#{hash}"));
+fn chat_page<'a>(browser: &'a Browser, program: &Program, nick: &str, hash: &str) -> Tab<'a> {
+    let tab = browser.open(&format!("{}/?nick={nick}#{hash}", program.url()));
     wait_state(&tab, "open");
     tab
 }
@@ -40,7 +40,7 @@ fn wait_status(tab: &Tab, status: &str, count: usize) {
 
 /// Whatever the page complained about, and whatever it wanted from elsewhere, fails the test.
 #[track_caller]
-pub(crate) fn check_reports(tab: &Tab, address: SocketAddr) {
+pub(crate) fn check_reports(tab: &Tab, program: &Program) {
     let errors = |method: &str, is_error: fn(&Value) -> bool| {
         let found: Vec<Value> = tab.events(method).into_iter().filter(is_error).collect();
         assert!(found.is_empty(), "{method}: {found:#?}");
@@ -58,7 +58,11 @@ pub(crate) fn check_reports(tab: &Tab, address: SocketAddr) {
     assert!(1 < urls.len(), "the page asked for {urls:?} only");
     for url in urls {
         let url = url.as_str().unwrap();
-        let own = [format!("http://{address}/"), format!("ws://{address}/"), "data:".into()];
+        let own = [
+            format!("{}/", program.url()),
+            format!("{}/", program.url().replacen("http", "ws", 1)),
+            "data:".into(),
+        ];
         assert!(own.iter().any(|own| url.starts_with(own)), "a request to another host: {url}");
     }
 }
@@ -67,8 +71,8 @@ pub(crate) fn check_reports(tab: &Tab, address: SocketAddr) {
 #[ignore = "needs chromium: run tests/run"]
 fn two_tabs_chat_in_the_lobby() {
     let (program, browser) = (serve_binary(&[]), Browser::start());
-    let ann = chat_page(&browser, program.address, "ann", "lobby");
-    let bob = chat_page(&browser, program.address, "bob", "lobby");
+    let ann = chat_page(&browser, &program, "ann", "lobby");
+    let bob = chat_page(&browser, &program, "bob", "lobby");
     assert_eq!(ann.eval("document.querySelector('#nick').value"), "ann");
 
     say(&ann, "hello, 你好 👋");
@@ -84,7 +88,7 @@ fn two_tabs_chat_in_the_lobby() {
     wait_messages(&bob, &said);
 
     for tab in [&ann, &bob] {
-        check_reports(tab, program.address);
+        check_reports(tab, &program);
     }
 }
 
@@ -92,15 +96,15 @@ fn two_tabs_chat_in_the_lobby() {
 #[ignore = "needs chromium: run tests/run"]
 fn two_tabs_chat_in_a_room() {
     let (program, browser) = (serve_binary(&[]), Browser::start());
-    let ann = chat_page(&browser, program.address, "ann", "lobby");
+    let ann = chat_page(&browser, &program, "ann", "lobby");
     ann.fill("#room-name", "straße 7/b");
     ann.click("#room-join");
     ann.wait("document.querySelector('#title').textContent === 'straße 7/b'");
     wait_state(&ann, "open");
     // The address of the page is the invitation.
     let hash = ann.eval("location.hash");
-    let bob = chat_page(&browser, program.address, "bob", hash.as_str().unwrap().trim_start_matches('#'));
-    let eve = chat_page(&browser, program.address, "eve", "lobby");
+    let bob = chat_page(&browser, &program, "bob", hash.as_str().unwrap().trim_start_matches('#'));
+    let eve = chat_page(&browser, &program, "eve", "lobby");
 
     say(&ann, "in the room");
     wait_messages(&bob, &[("ann", "in the room")]);
@@ -111,7 +115,7 @@ fn two_tabs_chat_in_a_room() {
     wait_messages(&eve, &[("eve", "in the lobby")]);
     wait_messages(&bob, &[("ann", "in the room"), ("bob", "so it is")]);
     for tab in [&ann, &bob, &eve] {
-        check_reports(tab, program.address);
+        check_reports(tab, &program);
     }
 }
 
@@ -119,9 +123,9 @@ fn two_tabs_chat_in_a_room() {
 #[ignore = "needs chromium: run tests/run"]
 fn two_tabs_chat_one_to_one() {
     let (program, browser) = (serve_binary(&[]), Browser::start());
-    let ann = chat_page(&browser, program.address, "ann", "lobby");
-    let bob = chat_page(&browser, program.address, "bob", "user/ann");
-    let eve = chat_page(&browser, program.address, "eve", "user/ann");
+    let ann = chat_page(&browser, &program, "ann", "lobby");
+    let bob = chat_page(&browser, &program, "bob", "user/ann");
+    let eve = chat_page(&browser, &program, "eve", "user/ann");
     ann.fill("#dm-name", "bob");
     ann.click("#dm-open");
     wait_state(&ann, "open");
@@ -141,7 +145,7 @@ fn two_tabs_chat_one_to_one() {
     wait_status(&ann, "failed", 1);
     assert_eq!(ann.eval("document.querySelector('#messages .note').dataset.code"), "no_such_user");
     for tab in [&ann, &bob, &eve] {
-        check_reports(tab, program.address);
+        check_reports(tab, &program);
     }
 }
 
@@ -150,8 +154,8 @@ fn two_tabs_chat_one_to_one() {
 fn what_is_written_while_the_server_is_down_arrives_when_it_is_back() {
     let (program, browser) = (serve_binary(&[]), Browser::start());
     let address = program.address;
-    let ann = chat_page(&browser, address, "ann", "lobby");
-    let bob = chat_page(&browser, address, "bob", "user/ann");
+    let ann = chat_page(&browser, &program, "ann", "lobby");
+    let bob = chat_page(&browser, &program, "bob", "user/ann");
 
     drop(program);
     for tab in [&ann, &bob] {
@@ -185,7 +189,7 @@ fn what_is_written_while_the_server_is_down_arrives_when_it_is_back() {
 #[ignore = "needs chromium: run tests/run"]
 fn the_inspector_shows_frames_and_the_echo_tab_compares_bytes() {
     let (program, browser) = (serve_binary(&[]), Browser::start());
-    let tab = chat_page(&browser, program.address, "ann", "lobby");
+    let tab = chat_page(&browser, &program, "ann", "lobby");
     tab.click("#inspector-toggle");
     say(&tab, "look at this");
     tab.wait("document.querySelectorAll('#frames .frame.out').length === 1");
@@ -205,7 +209,7 @@ fn the_inspector_shows_frames_and_the_echo_tab_compares_bytes() {
 
     tab.click("#lang");
     tab.wait("document.documentElement.lang.startsWith('zh')");
-    check_reports(&tab, program.address);
+    check_reports(&tab, &program);
 }
 
 #[test]
@@ -213,7 +217,7 @@ fn the_inspector_shows_frames_and_the_echo_tab_compares_bytes() {
 fn single_chat() {
     let (program, browser) = (serve_binary(&[]), Browser::start());
     let [ann, bob] = ["ann", "bob"].map(|nick| {
-        let tab = browser.open(&format!("http://{}/single_chat", program.address));
+        let tab = browser.open(&format!("{}/single_chat", program.url()));
         tab.fill("#nick", nick);
         tab.eval("login()");
         tab.wait("chat_list.children.length === 1");
@@ -233,22 +237,20 @@ fn single_chat() {
     send(&bob, "ann", "hello ann");
     for tab in [&ann, &bob] {
         wait_lines(tab, &["ann:hello <b>bob</b> 👋", "bob:hello ann"]);
-        check_reports(tab, program.address);
+        check_reports(tab, &program);
     }
     send(&ann, "nobody", "anyone?");
     ann.wait("chat_list.lastElementChild.textContent.startsWith('[error]')");
 }
 
-#[test]
-#[ignore = "needs chromium: run tests/run"]
-fn a_page_speaks_compressed() {
-    let (program, browser) = (serve_binary(&[]), Browser::start());
-    let tab = browser.open(&format!("http://{}/single_chat", program.address));
+/// Sends a text that is worth compressing to `/echo` and waits for it.
+#[track_caller]
+fn check_compressed_echo(tab: &Tab) {
     let (extensions, length, same) = (0, 1, 2);
     let got = tab.eval(
         "new Promise((done, fail) => {
            const text = 'héllo, 你好 👋 '.repeat(200);
-           const ws = new WebSocket(`ws://${location.host}/echo`);
+           const ws = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/echo`);
            ws.onerror = () => fail(new Error('no connection'));
            ws.onopen = () => ws.send(text);
            ws.onmessage = ({ data }) => {
@@ -259,4 +261,35 @@ fn a_page_speaks_compressed() {
     );
     assert!(got[extensions].as_str().unwrap().contains("permessage-deflate"), "{got}");
     assert!(2048 <= got[length].as_u64().unwrap() && got[same] == true, "{got}");
+}
+
+#[test]
+#[ignore = "needs chromium: run tests/run"]
+fn a_page_speaks_compressed() {
+    let (program, browser) = (serve_binary(&[]), Browser::start());
+    let tab = browser.open(&format!("{}/single_chat", program.url()));
+    check_compressed_echo(&tab);
+}
+
+#[test]
+#[ignore = "needs chromium: run tests/run"]
+fn over_tls_the_page_chats_and_echoes() {
+    let files = development();
+    let program = serve_binary(&["--tls-cert", &files.path("cert.pem"), "--tls-key", &files.path("key.pem")]);
+    // No authority has signed a certificate for development.
+    let browser = Browser::start_with(&["--ignore-certificate-errors"]);
+    let tab = chat_page(&browser, &program, "ann", "lobby");
+    assert_eq!(tab.eval("[location.protocol, isSecureContext]"), json!(["https:", true]));
+    say(&tab, "hello over TLS");
+    wait_status(&tab, "delivered", 1);
+    wait_messages(&tab, &[("ann", "hello over TLS")]);
+    check_compressed_echo(&tab);
+    let secure = format!("wss://{}/", program.address);
+    let sockets: Vec<Value> =
+        tab.events("Network.webSocketCreated").into_iter().map(|event| event["url"].clone()).collect();
+    assert!(
+        1 < sockets.len() && sockets.iter().all(|url| url.as_str().unwrap().starts_with(&secure)),
+        "{sockets:?}"
+    );
+    check_reports(&tab, &program);
 }

@@ -162,6 +162,24 @@ fn a_direct_message_that_goes_nowhere_is_answered() {
 }
 
 #[test]
+fn a_direct_message_may_be_nested_as_deeply_as_it_likes() {
+    let program = serve_binary(&[]);
+    let mut ann = Client::settled(program.address, "/conn_ws/ann");
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+        for depth in [100, 128, 50_000] {
+            let nested = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            let own = format!(r#"{{"from_user":"ann","to_user":"ann","message":{nested}}}"#);
+            ann.send(&own);
+            ann.expect(&own);
+            ann.send(&format!(r#"{{"from_user":{nested},"to_user":"ann","message":{nested}}}"#));
+            ann.expect(&own);
+            ann.send(&format!(r#"{{"to_user":{nested},"message":1}}"#));
+            assert!(ann.text().contains("bad_request"), "{depth} of {open}");
+        }
+    }
+}
+
+#[test]
 fn a_user_is_gone_when_its_last_connection_is() {
     let program = serve_binary(&[]);
     let mut ann = Client::settled(program.address, "/conn_ws/ann");

@@ -192,7 +192,7 @@ fn an_event_loop_sees_every_connection_from_beginning_to_end() {
     assert!(events.try_recv().is_none() && events.recv_timeout(Duration::ZERO).is_none());
 
     let mut ann = open(&server, "/one/ann");
-    let Some(Event::Connected(peer)) = events.recv() else { panic!("no Connected") };
+    let Some(Event::Connected(peer)) = events.recv_timeout(Duration::MAX) else { panic!("no Connected") };
     assert_eq!(peer.param("name"), "ann");
     ann.send("hello").unwrap();
     let Some(Event::Message(from, message)) = events.recv() else { panic!("no Message") };

@@ -682,6 +682,6 @@ fn pages_in_a_browser() {
     index.wait("log.lastChild.textContent.includes('closed: /echo-cn, 1005')");
 
     for tab in [&ann, &bob, &single, &room, &stream, &players[0], &players[1], &index] {
-        check_reports(tab, program.address);
+        check_reports(tab, &program);
     }
 }

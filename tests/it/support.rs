@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use std::{collections::VecDeque, env, fmt, fs, io, thread};
 use switchboard::{Builder, Limits, Server};
@@ -45,6 +46,10 @@ pub(crate) fn metric(text: &str, name: &str) -> u64 {
 pub(crate) struct Program {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// `http`, or `https` with a certificate.
+    pub(crate) scheme: String,
+    /// What it says on stderr, line by line.
+    said: Receiver<String>,
 }
 
 pub(crate) fn serve_binary(args: &[&str]) -> Program {
@@ -68,7 +73,8 @@ pub(crate) fn example(name: &str) -> Command {
     // What cargo knows of its sources. `cargo test --test it` does not build examples, so they may be older.
     let sources = fs::read_to_string(path.with_extension("d")).expect(&advice);
     let changed = |path: &Path| fs::metadata(path).and_then(|about| about.modified()).expect(&advice);
-    for source in sources.split_once(": ").expect(&advice).1.split_whitespace() {
+    for source in sources.replace("\\ ", "\0").split_once(": ").expect(&advice).1.split_whitespace() {
+        let source = source.replace('\0', " ");
         assert!(changed(source.as_ref()) <= changed(&path), "{source} has changed: {advice}");
     }
     Command::new(path)
@@ -77,12 +83,23 @@ pub(crate) fn example(name: &str) -> Command {
 impl Program {
     /// Starts a server, and waits for its first line.
     pub(crate) fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (say, said) = channel();
+        // All of it is read, whether anybody asks for it or not: the program must not wait for that.
+        thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(say.send(line))));
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("listening on http://").and_then(|a| a.parse().ok());
-        let Some(address) = address else { panic!("the first line is {line:?}") };
-        Self { child, address }
+        let url = line.trim_end().strip_prefix("listening on ").and_then(|url| url.split_once("://"));
+        let Some((scheme, Ok(address))) = url.map(|(scheme, address)| (scheme, address.parse())) else {
+            panic!("the first line is {line:?}, and then {:?}", said.iter().collect::<Vec<_>>())
+        };
+        Self { child, address, scheme: scheme.into(), said }
+    }
+
+    /// Where its pages are, without a slash at the end.
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -92,6 +109,29 @@ impl Program {
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits until a line on stderr begins like that; the rest of it. What comes before is passed over.
+    #[track_caller]
+    pub(crate) fn wait_said(&self, beginning: &str) -> String {
+        let (deadline, mut other) = (Instant::now() + PATIENCE, Vec::new());
+        loop {
+            match self.said.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => match line.strip_prefix(beginning) {
+                    Some(rest) => return rest.into(),
+                    None => other.push(line),
+                },
+                Err(error) => panic!("it never said {beginning:?} ({error}), but {other:?}"),
+            }
+        }
+    }
+
+    /// The most memory that it has had in use so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
+        let kib: Option<usize> = peak.and_then(|peak| peak.trim().parse().ok());
+        1024 * kib.unwrap_or_else(|| panic!("no VmHWM in {status}"))
     }
 
     /// The exit code; `None` when a signal ended it.

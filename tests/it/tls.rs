@@ -3,13 +3,14 @@
 
 use crate::support::{
     CLOSE, PATIENCE, PING, connect, connect_narrow, eventually, exchange, frame, get, handshake, metric,
-    serve,
+    serve, serve_binary,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
     date_time_ymd,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -17,7 +18,9 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
@@ -98,6 +101,10 @@ impl Files {
         fs::create_dir_all(&files.0).unwrap();
         files.write(pair);
         files
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
     }
 
     fn write(&self, (certificate, key): &Pair) {
@@ -526,6 +533,108 @@ fn files_that_cannot_be_used_are_refused_and_the_old_certificate_stays() {
     fs::remove_file(secure.files.0.join("cert.pem")).unwrap();
     assert!(matches!(secure.tls.reload(), Err(Error::Config(_))));
     secure.check_alive();
+}
+
+#[test]
+fn the_program_reads_its_certificate_again_on_sighup() {
+    let authority = Authority::new();
+    let (first, second, third) = (authority.issue(), authority.issue(), authority.issue());
+    let files = Files::new(&first);
+    let program = serve_binary(&["--tls-cert", &files.path("cert.pem"), "--tls-key", &files.path("key.pem")]);
+    assert_eq!(program.scheme, "https");
+    let check_served = |(expected, _): &Pair| {
+        let mut wire = wire(connect(program.address), &authority, &TLS13);
+        upgrade(&mut wire, program.address, "/echo");
+        let served = &wire.conn.peer_certificates().unwrap()[0];
+        assert!(
+            *served == CertificateDer::from_pem_slice(expected.as_bytes()).unwrap(),
+            "another certificate"
+        );
+    };
+    let url = format!("wss://{}/echo", program.address);
+    let mut old = trusting(&authority).connect(&url).unwrap();
+    check_echo(&mut old, "before");
+    check_served(&first);
+
+    files.write(&second);
+    program.signal(Signal::HUP);
+    program.wait_said("the certificate was read again");
+    check_echo(&mut old, "after");
+    check_served(&second);
+
+    let mismatched = (authority.issue().0, authority.issue().1);
+    for (what, pair, said) in [
+        ("expired", authority.issue_until(2020), "cert.pem: the certificate has expired"),
+        ("another's key", mismatched, "key.pem: this key does not belong to"),
+        ("garbage", ("garbage".into(), "garbage".into()), "cert.pem: holds no certificate"),
+    ] {
+        files.write(&pair);
+        program.signal(Signal::HUP);
+        let told = program.wait_said("the old certificate stays: ");
+        assert!(told.contains(said), "{what}: {told}");
+        check_echo(&mut old, what);
+        check_served(&second);
+    }
+
+    files.write(&third);
+    program.signal(Signal::HUP);
+    program.wait_said("the certificate was read again");
+    check_echo(&mut old, "at last");
+    check_served(&third);
+    program.signal(Signal::TERM);
+    assert!(old.recv_timeout(PATIENCE).unwrap().is_none());
+    assert_eq!(old.closed().map(|(code, _)| code), Some(1001));
+    assert_eq!(program.exit_code(), Some(0));
+}
+
+#[test]
+fn the_program_does_not_start_with_a_certificate_that_cannot_be_used() {
+    let authority = Authority::new();
+    let files = Files::new(&authority.issue_until(2020));
+    let (certificate, key) = (files.path("cert.pem"), files.path("key.pem"));
+    for (args, said) in [
+        (&["--tls-cert", &certificate, "--tls-key", &key][..], "cert.pem: the certificate has expired"),
+        (&["--tls-cert", &certificate], "--tls-key"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        let output = command.args(["serve", "--bind", "127.0.0.1:0"]).args(args).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty() && stderr.contains(said), "{stderr}");
+    }
+}
+
+#[test]
+fn a_program_without_a_certificate_goes_on_after_sighup() {
+    let program = serve_binary(&[]);
+    program.signal(Signal::HUP);
+    program.wait_said("nothing to read again");
+    assert_eq!(get(program.address, "/healthz").status, 200);
+}
+
+/// What `switchboard certificate` makes.
+pub(crate) fn development() -> Files {
+    let files = Files::new(&(String::new(), String::new()));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    let output = command.arg("certificate").arg(&files.0).output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let (certificate, key) = (files.path("cert.pem"), files.path("key.pem"));
+    assert_eq!(printed, format!("switchboard serve --tls-cert {certificate} --tls-key {key}\n"));
+    files
+}
+
+#[test]
+fn a_certificate_for_development_is_made_and_serves() {
+    let files = development();
+    let (certificate, key) = (files.path("cert.pem"), files.path("key.pem"));
+    // It replaced a file that was readable for everybody.
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let program = serve_binary(&["--tls-cert", &certificate, "--tls-key", &key]);
+    let builder = Client::builder().roots(fs::read(&certificate).unwrap());
+    for host in ["localhost", "127.0.0.1"] {
+        let url = format!("wss://{host}:{}/echo", program.address.port());
+        check_echo(&mut builder.connect(&url).unwrap(), host);
+    }
 }
 
 #[test]

@@ -101,6 +101,7 @@ pub(super) fn read(path: &str, text: bool) -> Result<Message, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn close(code: u16, reason: &str) -> Result<Input, String> {
         Ok(Input::Close(code, reason.into()))
@@ -163,5 +164,34 @@ mod tests {
         assert!(read("/nonexistent", false).unwrap_err().starts_with("cannot read /nonexistent"));
         assert!(read("/dev/zero", false).unwrap_err().contains("no regular file"));
         assert!(read(env!("CARGO_MANIFEST_DIR"), true).unwrap_err().contains("no regular file"));
+    }
+
+    proptest! {
+        /// Any text can be sent, and any bytes.
+        #[test]
+        fn what_is_to_be_sent_is_what_is_sent(text in ".*", content in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let line = if text.starts_with('/') { format!("/{text}") } else { text.clone() };
+            prop_assert_eq!(parse(&line), Ok(Input::Send(Message::text(text))));
+            let hex: String = content.iter().map(|byte| format!("{byte:02X} ")).collect();
+            prop_assert_eq!(parse(&format!("/hex {hex}")), Ok(Input::Send(Message::Binary(content.into()))));
+        }
+
+        /// Whatever follows a slash, it is a command that a connection can carry out, or is answered with what to write.
+        #[test]
+        fn commands_are_possible_or_explained(
+            name in "close|hex|ping|send|text|help|\\PC{0,4}",
+            rest in "[ \t]{0,2}([0-9]{0,5}|\\PC{0,20})[ ]{0,2}\\PC{0,130}",
+        ) {
+            match parse(&format!("/{name}{rest}")) {
+                Ok(Input::Close(code, reason)) => {
+                    prop_assert!((1000..5000).contains(&code) && ![1004, 1005, 1006, 1015].contains(&code));
+                    prop_assert!(reason.len() <= REASON_MAX);
+                }
+                Ok(Input::Send(Message::Ping(payload))) => prop_assert!(payload.len() <= PING_MAX),
+                Ok(Input::File { path, .. }) => prop_assert!(!path.is_empty()),
+                Ok(Input::Send(_) | Input::Help) => {}
+                Err(what) => prop_assert!(!what.is_empty()),
+            }
+        }
     }
 }
