@@ -59,13 +59,10 @@ fn the_index_names_every_path_and_every_file() {
     for link in between(index.text(), " href=\"/", "\"") {
         assert_eq!(get(program.address, &format!("/{link}")).status, 200, "/{link}");
     }
-    let served = examples().into_iter().filter(|name| source(name).contains("common::serve(")).count();
-    let shown = |name: &str| rows.iter().any(|row| row.contains(&format!("<code>{name}.rs</code>")));
-    for name in examples().iter().filter(|name| source(name).contains("\npub fn mount(builder: Builder) ->"))
-    {
-        assert!(shown(name), "{name}.rs is not in the index");
+    for name in examples().iter().filter(|name| !["autobahn_client", "gallery"].contains(&name.as_str())) {
+        let names = [format!("<code>{name}.rs</code>"), format!("<code>cargo run --example {name}</code>")];
+        assert!(names.iter().any(|name| index.text().contains(name)), "{name} is not in the index");
     }
-    assert!(20 < served);
 }
 
 #[test]
@@ -198,7 +195,9 @@ fn embed_tells_the_time_until_stdin_ends() {
     let address: SocketAddr = first.strip_prefix("listening on http://").unwrap().parse().unwrap();
     assert!(get(address, "/").text().contains("new WebSocket"));
     let mut client = connect(address, "/");
-    let told = text(&mut client);
+    // The clock may strike after the client has connected and before the loop has heard of it.
+    let told =
+        std::iter::repeat_with(|| text(&mut client)).find(|told| !told.ends_with(" · 0 here")).unwrap();
     let (time, visitors) = told.split_once(" · ").unwrap();
     check_time(time, &tz::TimeZone::system());
     assert_eq!(visitors, "1 here");

@@ -417,19 +417,18 @@ fn validated_messages_have_a_shape() {
 #[test]
 fn protected_by_a_bucket_of_100_tokens() {
     let program = gallery(&[]);
-    let mut client = connect(program.address, "/protected");
     let start = Instant::now();
-    let mut echoed = 0;
-    while client.send(format!("message {echoed}")).is_ok() {
-        match client.recv_timeout(PATIENCE).unwrap() {
-            Some(message) => assert_eq!(message, Message::text(format!("message {echoed}"))),
-            None => break,
-        }
-        echoed += 1;
+    let mut client = connect(program.address, "/protected");
+    (0..100).for_each(|n| check_echo(&mut client, format!("message {n}")));
+    // Nothing comes, but for a token: one in 0.6 s.
+    assert!(client.recv_timeout(Duration::from_millis(700)).unwrap().is_none() && !client.is_closed());
+    let mut more = 0;
+    while client.send("more").is_ok() && client.recv_timeout(PATIENCE).unwrap().is_some() {
+        more += 1;
     }
     assert_eq!(client.closed(), Some((1008, "发送消息过于频繁")));
     let refilled = start.elapsed().as_secs_f64() * 100.0 / 60.0;
-    assert!(100 <= echoed && f64::from(echoed) <= 100.0 + refilled, "{echoed} in {:?}", start.elapsed());
+    assert!(1 <= more && f64::from(more) <= refilled, "{more} in {:?}", start.elapsed());
     // Each connection has a bucket of its own.
     check_echo(&mut connect(program.address, "/protected"), "full again");
 }
@@ -437,9 +436,9 @@ fn protected_by_a_bucket_of_100_tokens() {
 #[test]
 fn stream_sends_five_numbers_each_second() {
     let program = gallery(&[]);
+    let start = Instant::now();
     let mut client = connect(program.address, "/stream");
     client.send("is ignored").unwrap();
-    let start = Instant::now();
     let samples = [0; 3].map(|_| {
         let sample = parsed(&mut client);
         let values: Vec<f64> =
@@ -448,7 +447,7 @@ fn stream_sends_five_numbers_each_second() {
         (sample["timestamp"].as_u64().unwrap(), values)
     });
     // At once, after 1 s, after 2 s.
-    assert!(Duration::from_millis(1900) < start.elapsed(), "{:?}", start.elapsed());
+    assert!(Duration::from_secs(2) <= start.elapsed(), "{:?}", start.elapsed());
     let [(first, a), _, (third, b)] = samples;
     assert!(first < third && first.abs_diff(Timestamp::now().as_second() as u64) < 60, "{first}, {third}");
     assert_ne!(a, b);
