@@ -26,7 +26,7 @@ fn carry(who: &str, from: &mut Protocol, to: &mut Protocol) -> Vec<Event> {
 fn main() -> Result<()> {
     let now = Instant::now();
     let mut client = Protocol::client("ws://example.com/chat", Limits::default(), now)?;
-    let mut server = Protocol::server(Limits::default(), now);
+    let mut server = Protocol::server(Limits::default(), now)?;
 
     // The opening handshake: HTTP, for the only time.
     carry("client", &mut client, &mut server);

@@ -11,7 +11,7 @@
 //! # fn main() -> switchboard::Result<()> {
 //! let now = Instant::now();
 //! let mut client = Protocol::client("ws://example.com/chat", Limits::default(), now)?;
-//! let mut server = Protocol::server(Limits::default(), now);
+//! let mut server = Protocol::server(Limits::default(), now)?;
 //!
 //! let request = client.output(); // "GET /chat HTTP/1.1…": whatever carries bytes may carry it
 //! assert_eq!(server.receive(&request, now), [Event::Opened { path: "/chat".into() }]);
@@ -101,16 +101,21 @@ struct Asked {
 
 impl Protocol {
     /// A server's end: awaits a request, for whatever path and from whatever page.
-    pub fn server(limits: Limits, now: Instant) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a limit that cannot be.
+    pub fn server(limits: Limits, now: Instant) -> Result<Self> {
+        limits.check()?;
         let opening = Opening { since: now, input: Vec::new(), asked: None };
-        Self { limits, stage: Stage::Opening(opening), masks: None, output: Vec::new() }
+        Ok(Self { limits, stage: Stage::Opening(opening), masks: None, output: Vec::new() })
     }
 
     /// A client's end. The request is in the output.
     ///
     /// # Errors
-    /// [`Error::Config`] when that is no `ws://` or `wss://` URL.
+    /// [`Error::Config`] when that is no `ws://` or `wss://` URL, and for a limit that cannot be.
     pub fn client(url: &str, limits: Limits, now: Instant) -> Result<Self> {
+        limits.check()?;
         let target = Target::parse(url).map_err(Error::Config)?;
         let wish = Wish { headers: Vec::new(), subprotocols: Vec::new(), compression: false };
         let key = key();
@@ -303,7 +308,7 @@ mod tests {
     fn pair() -> (Protocol, Protocol, Instant) {
         let now = Instant::now();
         let mut client = Protocol::client("ws://h/p?q", Limits::default(), now).unwrap();
-        let mut server = Protocol::server(Limits::default(), now);
+        let mut server = Protocol::server(Limits::default(), now).unwrap();
         let opened = [Event::Opened { path: "/p?q".into() }];
         // A byte at a time: cut anywhere.
         let events: Vec<Event> =
@@ -338,7 +343,7 @@ mod tests {
     fn frames_may_come_with_the_handshake() {
         let now = Instant::now();
         let mut client = Protocol::client("ws://h/", Limits::default(), now).unwrap();
-        let mut server = Protocol::server(Limits::default(), now);
+        let mut server = Protocol::server(Limits::default(), now).unwrap();
         server.receive(&client.output(), now);
         server.send("at once").unwrap();
         let events = client.receive(&server.output(), now);
@@ -364,18 +369,18 @@ mod tests {
     #[test]
     fn wrong_handshakes_end_with_an_answer() {
         let now = Instant::now();
-        let mut server = Protocol::server(Limits::default(), now);
+        let mut server = Protocol::server(Limits::default(), now).unwrap();
         let events = server.receive(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n", now);
         assert!(matches!(&events[..], [Event::Failed { code: 426, .. }]), "{events:?}");
         assert!(server.output().starts_with(b"HTTP/1.1 426 ") && server.is_over());
         let mut client = Protocol::client("ws://h/", Limits::default(), now).unwrap();
         let events = client.receive(b"HTTP/1.1 503 Busy\r\n\r\n", now);
         assert!(matches!(&events[..], [Event::Failed { code: 503, .. }]), "{events:?}");
-        let mut late = Protocol::server(Limits::default(), now);
+        let mut late = Protocol::server(Limits::default(), now).unwrap();
         let events = late.tick(late.next_deadline().unwrap());
         assert!(matches!(&events[..], [Event::Failed { code: 408, .. }]), "{events:?}");
         assert!(Protocol::client("http:/x", Limits::default(), now).is_err());
-        let mut gone = Protocol::server(Limits::default(), now);
+        let mut gone = Protocol::server(Limits::default(), now).unwrap();
         assert_eq!(gone.receive_eof(), Some(Event::Closed { code: 1006, reason: String::new() }));
     }
 }

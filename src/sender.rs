@@ -36,7 +36,8 @@ impl Sender {
         self.outbox.try_send(opcode, payload)
     }
 
-    /// Starts the closing handshake behind what waits to be sent; the same rules as for [`WebSocket::close`]. Does not block;
+    /// Starts the closing handshake behind what waits to be sent; the same rules as for
+    /// [`WebSocket::close`](crate::WebSocket::close). Does not block;
     /// whoever receives gets `None` once the peer has answered, or at the close deadline.
     pub fn close(&self, code: u16, reason: &str) {
         self.outbox.close_aside(&frame::close_payload(close_code(code), reason));

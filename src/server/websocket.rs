@@ -4,6 +4,8 @@ use super::connection::{Connection, Slot};
 use super::events::Peer;
 use super::handle::{Room, User, Via};
 use super::request::{Request, check_name};
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::hub::{Command, Name, View};
 use crate::limits::from_now;

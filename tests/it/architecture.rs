@@ -1,7 +1,9 @@
 //! The walls: which file may know what. Read from the source, so that a wall cannot be broken by accident.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A source file without its comments and its tests.
 struct Source {
@@ -220,6 +222,21 @@ fn there_is_no_async_runtime_in_the_tree() {
     assert!(packages.contains(&"tungstenite"), "this is no lock file: {packages:?}");
     for runtime in ["tokio", "async-std", "smol", "futures-executor", "async-executor", "mio", "polling"] {
         assert!(!packages.contains(&runtime), "{runtime} is in Cargo.lock");
+    }
+}
+
+#[test]
+fn the_library_alone_is_small_and_needs_no_c_compiler() {
+    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let arguments =
+        ["tree", "--locked", "--no-default-features", "--edges", "normal,build", "--prefix", "none"];
+    let tree = Command::new(cargo).args(arguments).current_dir(root()).output().unwrap();
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    let crates: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(crates.contains("tungstenite") && crates.len() <= 40, "{}: {crates:?}", crates.len());
+    for builder in ["cc", "cmake", "bindgen", "pkg-config"] {
+        assert!(!crates.contains(builder), "{builder} is in the tree");
     }
 }
 

@@ -244,9 +244,11 @@ fn a_shutdown_in_the_middle_of_everything_ends_in_time() {
     let mut stalled = Client::over(connect_narrow(address), handshake(address, "/room/r", "")).unwrap();
     stalled.settle();
     let mut panicking: Vec<Client> = (0..5).map(|_| Client::settled(address, "/panic")).collect();
-    let chatting: Vec<_> = (0..5)
-        .map(|_| {
-            let mut client = Client::settled(address, "/room/r");
+    // All are there before the first one floods the room: one that is not reading yet would be cut as slow.
+    let chatting: Vec<Client> = (0..5).map(|_| Client::settled(address, "/room/r")).collect();
+    let chatting: Vec<_> = chatting
+        .into_iter()
+        .map(|mut client| {
             thread::spawn(move || {
                 let frame = text_frame(&"x".repeat(1000));
                 // Until the server has had enough.
