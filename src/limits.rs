@@ -39,7 +39,8 @@ pub struct Limits {
     /// Largest body of a plain HTTP request, in bytes. Default 2 MiB: a message that fits must fit as JSON too, whose
     /// escapes can double it. Larger: 413.
     pub body: usize,
-    /// Longest name of a room or a user, in bytes of UTF-8; the shortest is 1. Default 128.
+    /// Longest name of a room or a user in a path, in bytes of UTF-8; the shortest is 1. Default 128. What a handler itself
+    /// calls a room may be twice as long, so that it can put a prefix before a name that came from outside.
     pub name: usize,
     /// Bytes that may wait in one connection's outbox. Each piece is charged its length plus a fixed overhead, so that
     /// empty messages count too. Default 1 MiB. At least `message`, or a single message could not be answered. Above
@@ -59,8 +60,8 @@ pub struct Limits {
     /// Connections at once, plain HTTP included. Default `None`: as many as the threads that the machine's limits allow
     /// ([`Budget`](crate::Budget)); a larger number is cut to that. One more: 503.
     pub connections: Option<usize>,
-    /// Stack of a connection's thread, in bytes. Default 256 KiB. It is address space: pages that are never touched cost
-    /// nothing. At least 64 KiB.
+    /// Stack of a connection's thread, in bytes. Default 1 MiB. It is address space: pages that are never touched cost
+    /// nothing, and a handler that overflows its stack ends the whole process. At least 64 KiB.
     pub stack: usize,
     /// How long a connection's thread without work waits for the next connection. Default 10 s.
     pub thread_idle: Duration,
@@ -102,7 +103,7 @@ impl Default for Limits {
             hub_commands: 4096,
             turn: 1024,
             connections: None,
-            stack: 256 * KIB,
+            stack: MIB,
             thread_idle: Duration::from_secs(10),
             backlog: 4096,
             head_deadline: Duration::from_secs(10),
@@ -117,6 +118,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Longest name that a handler may give a room or a user, in bytes.
+    pub(crate) fn own_name(&self) -> usize {
+        self.name.saturating_mul(2)
+    }
+
     /// Whether the values go together. Called when a server or client starts.
     ///
     /// # Errors

@@ -209,7 +209,7 @@ impl Peer {
     /// # Errors
     /// As [`WebSocket::join`].
     pub fn join(&self, room: &str) -> Result<Room> {
-        check_name(room, self.line.shared().limits.name)?;
+        check_name(room, self.line.shared().limits.own_name())?;
         self.line.send(Command::Join { id: self.line.id, room: room.into(), view: None })?;
         Ok(self.room(room))
     }
@@ -233,7 +233,7 @@ impl Peer {
     /// # Errors
     /// As [`WebSocket::identify`].
     pub fn identify(&self, user: &str) -> Result<()> {
-        check_name(user, self.line.shared().limits.name)?;
+        check_name(user, self.line.shared().limits.own_name())?;
         self.line.send(Command::Identify { id: self.line.id, user: user.into() })
     }
 

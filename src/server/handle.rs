@@ -190,7 +190,7 @@ impl Room {
     }
 
     /// Sends a message to all members of the room, the sender too if it is one. All members see a room's messages in the
-    /// same order.
+    /// same order; between two rooms there is none.
     ///
     /// From a handler ([`WebSocket::room`](crate::WebSocket::room)) it blocks while the hub's queue is full, so that the
     /// client that sends too much waits. From elsewhere it never blocks. `false`: the queue was full or the server has

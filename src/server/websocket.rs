@@ -133,7 +133,7 @@ impl WebSocket {
     /// joining, arrives here.
     ///
     /// # Errors
-    /// [`Error::Name`] when the name is empty, longer than [`Limits::name`](crate::Limits::name), or holds a control
+    /// [`Error::Name`] when the name is empty, longer than twice [`Limits::name`](crate::Limits::name), or holds a control
     /// character; [`Error::Stopped`] when the server has stopped.
     pub fn join(&self, room: &str) -> Result<Room> {
         self.join_room(room, None)
@@ -164,7 +164,7 @@ impl WebSocket {
     }
 
     fn join_room(&self, room: &str, view: Option<Box<View>>) -> Result<Room> {
-        check_name(room, self.line().shared.limits.name)?;
+        check_name(room, self.line().shared.limits.own_name())?;
         let hub = &self.line().hub;
         hub.send(Command::Join { id: hub.id, room: room.into(), view })?;
         Ok(self.room(room))
@@ -190,7 +190,7 @@ impl WebSocket {
     /// # Errors
     /// [`Error::Name`] as for [`WebSocket::join`]; [`Error::Stopped`] when the server has stopped.
     pub fn identify(&self, user: &str) -> Result<()> {
-        check_name(user, self.line().shared.limits.name)?;
+        check_name(user, self.line().shared.limits.own_name())?;
         let hub = &self.line().hub;
         hub.send(Command::Identify { id: hub.id, user: Name::from(user) })
     }

@@ -166,11 +166,16 @@ fn names_that_cannot_be_are_refused() {
         (&format!("/room/{too_long}"), 400),
         (&format!("/room/{too_long}/"), 400),
         (&format!("/room/{longest}"), 101),
+        (&format!("/chat/{longest}"), 101),
+        (&format!("/conn_ws/{longest}"), 101),
         ("/room/a%20b", 101),
         ("/room/a%2Fb", 101),
     ] {
         match Client::over(connect(program.address), handshake(program.address, path, "")) {
-            Ok(_) => assert_eq!(status, 101, "{path}"),
+            Ok(mut client) => {
+                assert_eq!(status, 101, "{path}");
+                client.settle();
+            }
             Err(answer) => assert_eq!(answer.status, status, "{path}"),
         }
     }
