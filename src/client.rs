@@ -312,7 +312,7 @@ impl ClientBuilder {
             Role::Client,
         );
         let session = Session::new(Role::Client, limits, inflate, Instant::now());
-        let link = Link::new(Arc::new(outbox), session, metrics, limits.close_deadline, leftover);
+        let link = Link::new(Arc::new(outbox), session, None, metrics, limits.close_deadline, leftover);
         Ok(Client { link, subprotocol: agreed.subprotocol, compressed: agreed.deflate.is_some() })
     }
 }

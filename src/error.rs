@@ -44,6 +44,9 @@ pub enum Error {
     Stopped,
     /// A name of a room or user, or a part of a path, that is not allowed; the text says why.
     Name(String),
+    /// More than a connection's [`Quotas`](crate::Quotas) allow; the text says of what. A handler that returns it closes with
+    /// 1008.
+    Quota(String),
     /// The socket failed.
     Io(io::Error),
     /// A handler's own error: see [`Error::other`].
@@ -89,7 +92,9 @@ impl fmt::Display for Error {
                     "`{address}` is not an address to listen on ({error}); write HOST:PORT, as 127.0.0.1:9527"
                 )
             }
-            Self::Config(what) | Self::Name(what) | Self::Handshake(what) => f.write_str(what),
+            Self::Config(what) | Self::Quota(what) | Self::Name(what) | Self::Handshake(what) => {
+                f.write_str(what)
+            }
             Self::Connect(address, error) => {
                 write!(f, "cannot connect to {address}: {error}; is the server running there?")
             }

@@ -29,7 +29,7 @@
 //!
 //! | layer | what it owns |
 //! |---|---|
-//! | `limits`, `metrics`, `error` | every bound and timer in one place; counters; what can go wrong, by who can mend it |
+//! | `limits`, `rate`, `metrics`, `error` | every bound and timer in one place; counters; what can go wrong, by who can mend it |
 //! | `wire` | bytes to messages and back, as pure state machines: frames, messages, sessions, HTTP heads, handshakes |
 //! | `hub` | who is in which room: commands to deliveries, as a pure state machine |
 //! | `net` | sockets, outboxes, the shared writers, the slow lane, the thread pool and its budget |
@@ -73,6 +73,7 @@ mod hub;
 mod limits;
 mod metrics;
 mod net;
+mod rate;
 mod reconnect;
 pub mod sansio;
 mod sender;
@@ -85,11 +86,13 @@ pub use limits::Limits;
 pub use net::budget::Budget;
 #[cfg(feature = "tls")]
 pub use net::certificate::TlsFiles;
+pub use rate::Rate;
 pub use reconnect::{Incoming, Reconnecting, Stop};
 pub use sender::Sender;
 pub use server::{
-    Bound, Builder, Callbacks, Drain, Event, Events, Handle, Messages, Peer, Report, Request, Response, Room,
-    Server, User, WebSocket, events,
+    Bound, Builder, Callbacks, Denied, Drain, Event, Events, Handle, Identity, Messages, Peer, Quotas,
+    Refuse, Report, Request, Response, Room, Server, User, WebSocket, events,
 };
 pub use tungstenite::{Bytes, Message};
 pub use wire::handshake::Origins;
+pub use wire::proxy::Network;

@@ -1,10 +1,13 @@
 //! How a server is put together: routes, limits, policy; then an address; then it runs.
 
 use super::accept::Door;
+use super::arrival::{Authenticator, Proxies};
 use super::callbacks::{self, Callbacks};
 use super::drain::{Parts, Running};
 use super::handle::Server;
 use super::hub_thread::HubQueue;
+use super::identity::{Denied, Identity, Refuse};
+use super::quotas::Quotas;
 use super::request::{Request, Response};
 use super::router::{Route, Router};
 use super::shared::{Shared, Sockets};
@@ -20,18 +23,24 @@ use crate::net::listener::Listener;
 use crate::net::slow_lane::SlowLane;
 use crate::net::writers::Writers;
 use crate::wire::handshake::{Origins, Policy};
+use crate::wire::proxy::Network;
 use http::Method;
 use parking_lot::{Mutex, RwLock};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::thread::available_parallelism;
+use tungstenite::Message;
 
 /// A server that is being put together: see [`Server::builder`].
 #[derive(Default)]
 pub struct Builder {
     limits: Limits,
+    quotas: Quotas,
     policy: Policy,
+    proxies: Proxies,
+    authenticate: Option<Authenticator>,
+    refuse: Refuse,
     router: Router,
     #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -161,6 +170,89 @@ impl Builder {
         Self { limits, ..self }
     }
 
+    /// How much one client may do.
+    #[must_use]
+    pub fn quotas(self, quotas: Quotas) -> Self {
+        Self { quotas, ..self }
+    }
+
+    /// Asks `authenticate` who opens a WebSocket, on whatever path, once the handshake is found right; plain HTTP is not
+    /// asked. Runs on the connection's thread and may block; a panic lets nobody in.
+    ///
+    /// A user that has a name can be reached by it ([`Handle::user`](super::Handle::user)) without
+    /// [`WebSocket::identify`]. A token comes by a header, in the query, or, as pages in a browser can set no header, in an
+    /// offered subprotocol `bearer.TOKEN`: [`Request::token`] looks in all three.
+    ///
+    /// ```
+    /// use switchboard::{Denied, Identity, Server};
+    ///
+    /// # fn main() -> switchboard::Result<()> {
+    /// let server = Server::builder()
+    ///     .authenticate(|request| match request.token().as_deref() {
+    ///         Some("ann's token") => Ok(Identity::user("ann")),
+    ///         Some(_) => Err(Denied::unauthorized("this token is not known")),
+    ///         None => Err(Denied::unauthorized("a token is needed")),
+    ///     })
+    ///     .route("/", |mut ws| ws.send(format!("hello {}", ws.identity().name().unwrap_or("stranger"))))
+    ///     .bind("127.0.0.1:0")?
+    ///     .start()?;
+    /// let mut client = server.connect("/?token=ann's%20token")?;
+    /// assert_eq!(client.recv()?.unwrap().to_text().unwrap(), "hello ann");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn authenticate(
+        mut self,
+        authenticate: impl Fn(&Request) -> Result<Identity, Denied> + Send + Sync + 'static,
+    ) -> Self {
+        self.policy.bearer = true;
+        self.authenticate = Some(Box::new(authenticate));
+        self
+    }
+
+    /// How clients are told that they may not in. Default: [`Refuse::Close`].
+    #[must_use]
+    pub fn refuse(self, refuse: Refuse) -> Self {
+        Self { refuse, ..self }
+    }
+
+    /// Takes these proxies' word for who a client is: the last address in `X-Forwarded-For` that is none of them. Default:
+    /// nobody's, as anybody can write that header.
+    #[must_use]
+    pub fn trust_proxies(mut self, networks: impl IntoIterator<Item = Network>) -> Self {
+        self.proxies.trusted = networks.into_iter().collect();
+        self
+    }
+
+    /// The trusted proxies begin each connection with a header of the PROXY protocol, version 2; a connection of theirs
+    /// without one is refused. `X-Forwarded-For` is not looked at then. Default: no.
+    #[must_use]
+    pub fn proxy_protocol(mut self, on: bool) -> Self {
+        self.proxies.protocol = on;
+        self
+    }
+
+    /// Asks `check` about every message that comes on a WebSocket at this path, before the handler is given it: `Err` is sent
+    /// back instead, and the handler sees nothing. Runs on the connection's thread.
+    ///
+    /// ```
+    /// use switchboard::{Message, Server};
+    ///
+    /// let builder = Server::builder().route("/log", |mut ws| ws.recv().map(drop)).check("/log", |_, message| match message {
+    ///     Message::Text(text) if text.len() <= 1000 => Ok(()),
+    ///     _ => Err(Message::text("send a text of at most 1000 bytes")),
+    /// });
+    /// ```
+    #[must_use]
+    pub fn check(
+        self,
+        path: &str,
+        check: impl Fn(&Request, &Message) -> Result<(), Message> + Send + Sync + 'static,
+    ) -> Self {
+        self.change(path, |route| route.check = Some(Arc::new(check)))
+    }
+
     /// Which pages may connect. Default: those of the same host, and whoever is no browser.
     #[must_use]
     pub fn origins(mut self, origins: Origins) -> Self {
@@ -242,7 +334,7 @@ impl Bound {
     /// [`Error::Io`] when the machine refuses a thread.
     pub fn start(self) -> Result<Server> {
         let Self { builder, listener, address } = self;
-        let Builder { limits, policy, router, state, .. } = builder;
+        let Builder { limits, quotas, policy, proxies, authenticate, refuse, router, state, .. } = builder;
         let granted = Budget::of_this_machine().connections;
         let max_connections = limits.connections.map_or(granted, |wanted| wanted.min(granted));
         let metrics = Arc::new(Metrics::default());
@@ -258,6 +350,11 @@ impl Bound {
             limits,
             router: Mutex::new(Some(Arc::new(router))),
             policy,
+            quotas: Mutex::new(Arc::new(quotas)),
+            visitors: Arc::default(),
+            proxies,
+            authenticate,
+            refuse,
             hub,
             slow_lane,
             metrics,

@@ -210,7 +210,7 @@ impl Peer {
     /// As [`WebSocket::join`].
     pub fn join(&self, room: &str) -> Result<Room> {
         check_name(room, self.line.shared().limits.own_name())?;
-        self.line.send(Command::Join { id: self.line.id, room: room.into(), view: None })?;
+        self.line.join(room, None)?;
         Ok(self.room(room))
     }
 
@@ -219,7 +219,7 @@ impl Peer {
     /// # Errors
     /// [`Error::Stopped`] when the server has stopped.
     pub fn leave(&self, room: &str) -> Result<()> {
-        self.line.send(Command::Leave { id: self.line.id, room: room.into() })
+        self.line.leave(room)
     }
 
     /// A room to send to; its `send_others` leaves out this connection. Sending waits while the hub's queue is full, and the

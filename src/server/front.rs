@@ -3,7 +3,10 @@
 //! One request per TCP connection: answering with `Connection: close` leaves no room for request smuggling, and what stays
 //! open here is WebSockets.
 
+use super::arrival::{self, Arrival};
 use super::connection::{self, Opening};
+use super::identity::{Denied, Identity, Refuse};
+use super::quotas::Place;
 use super::request::{Request, Response};
 use super::router::{Params, Route, Router};
 use super::shared::{Shared, Sockets};
@@ -25,7 +28,7 @@ const HEAD_READ: usize = KIB;
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// Why a request got no further.
-enum Stop {
+pub(crate) enum Stop {
     Refused(Refusal),
     Answered(Response),
     /// The client went away, or the socket failed: nobody to answer.
@@ -38,6 +41,8 @@ impl From<Refusal> for Stop {
     }
 }
 
+type Welcome = Result<(Identity, Option<Place>), Denied>;
+
 /// Serves one connection to its end.
 ///
 /// What it calls before the handler is not inlined: its stack would be the handler's for as long as the connection lives.
@@ -47,6 +52,11 @@ pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
     // Whoever comes while the server is going away gets its answer, but cannot hold up the end by asking nothing.
     let patience = if shared.is_draining() { patience.min(LAST_REQUESTS) } else { patience };
     let deadline = Instant::now() + patience;
+    let arrival = Arrival::new(shared, &stream, deadline);
+    // What TLS costs is not spent on whoever is refused.
+    if let (Err(_), true) = (&arrival, shared.speaks_tls()) {
+        return;
+    }
     #[cfg(feature = "tls")]
     if let Some(acceptor) = &shared.tls
         && !secure(&stream, acceptor, deadline)
@@ -54,8 +64,13 @@ pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
         return;
     }
     let mut input = Vec::new();
-    let head = match read_head(shared, &stream, &mut input, deadline) {
-        Ok(head) => head,
+    let read = arrival.and_then(|mut arrival| {
+        let head = read_head(shared, &stream, &mut input, deadline)?;
+        arrival.learn(shared, &head)?;
+        Ok((head, arrival))
+    });
+    let (head, arrival) = match read {
+        Ok(read) => read,
         Err(stop) => return refuse(shared, &stream, stop, false),
     };
     registered.served();
@@ -65,13 +80,28 @@ pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
         Ok(found) => found,
         Err(refusal) => return refuse(shared, &stream, Stop::Refused(refusal), head_only),
     };
-    let mut request = Request { head, body: Bytes::new(), params, peer: stream.peer() };
+    let mut request = Request { head, body: Bytes::new(), params, peer: arrival.peer };
     if let (Some(handler), true) = (&route.websocket, handshake::wants_upgrade(&request.head)) {
-        let (handler, opening) = match upgrade(shared, &stream, route, &request) {
-            Ok(agreed) => (handler, Opening { stream, registered, request, agreed, leftover: input }),
+        let (agreed, welcome) = match upgrade(shared, &stream, route, &request, &arrival) {
+            Ok(upgraded) => upgraded,
             Err(stop) => return refuse(shared, &stream, stop, false),
         };
-        return connection::run(shared, opening, handler);
+        let (denied, (identity, place)) = match welcome {
+            Ok(welcome) => (None, welcome),
+            Err(denied) => (Some(denied), Default::default()),
+        };
+        let (places, check) = ([arrival.place, place], route.check.clone());
+        let opening =
+            Opening { stream, registered, request, agreed, identity, places, check, leftover: input };
+        return match denied {
+            Some(denied) => connection::turn_away(shared, opening, denied.reason),
+            None => connection::run(shared, opening, handler),
+        };
+    }
+    if let Err(denied) = arrival.check(&shared.quotas())
+        && let Err(stop) = denied.http(Refuse::Http)
+    {
+        return refuse(shared, &stream, stop, head_only);
     }
     match answer(shared, &stream, route, &mut request, input, deadline) {
         Ok(response) => respond(shared, &stream, &response, head_only),
@@ -153,9 +183,15 @@ fn find_route<'a>(
     router.find(head.uri().path(), shared.limits.name)
 }
 
-/// The 101, or why not; what was agreed on.
+/// The 101, or why not; what was agreed on, and who it is if it may in.
 #[inline(never)]
-fn upgrade(shared: &Shared, stream: &Stream, route: &Route, request: &Request) -> Result<Agreed, Stop> {
+fn upgrade(
+    shared: &Shared,
+    stream: &Stream,
+    route: &Route,
+    request: &Request,
+    arrival: &Arrival,
+) -> Result<(Agreed, Welcome), Stop> {
     if shared.is_draining() {
         return Err(draining().into());
     }
@@ -164,10 +200,16 @@ fn upgrade(shared: &Shared, stream: &Stream, route: &Route, request: &Request) -
         let admitted = catch_unwind(AssertUnwindSafe(|| admit(request)));
         admitted.unwrap_or_else(|_| Err(failed(shared, request))).map_err(Stop::Answered)?;
     }
+    let welcome = arrival::welcome(shared, request, arrival);
+    if let Err(denied) = &welcome {
+        log::info!("{}: not let in at {}: {}", request.peer(), request.path(), denied.reason);
+        shared.metrics.denied.add(1);
+        denied.http(shared.refuse)?;
+    }
     let deadline = Instant::now() + shared.limits.write_deadline;
     let switch = handshake::encode_switch(&accepted.response);
     stream.write_all(&switch, deadline).map_err(|_| Stop::Gone)?;
-    Ok(accepted.agreed)
+    Ok((accepted.agreed, welcome))
 }
 
 /// What a plain request is answered.

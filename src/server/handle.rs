@@ -3,6 +3,7 @@
 use super::drain::{self, Drain, Report, Running};
 use super::hub_line::HubLine;
 use super::hub_thread::HubCommand;
+use super::quotas::Quotas;
 use super::shared::Shared;
 use crate::client::Client;
 use crate::error::Result;
@@ -113,6 +114,11 @@ impl Handle {
             address.set_ip(loopback);
         }
         format!("{scheme}://{address}{path}")
+    }
+
+    /// Other quotas for the connections that come from now on.
+    pub fn set_quotas(&self, quotas: Quotas) {
+        *self.shared.quotas.lock() = Arc::new(quotas);
     }
 
     /// Connections that are open now, plain HTTP included.

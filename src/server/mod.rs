@@ -1,9 +1,10 @@
 //! The parts put together: who accepts, who answers, who runs the handlers, who ends it all.
 //!
-//! In reading order: `builder` and `handle` are what a program sees, `websocket`, `callbacks` and `events` what its handlers do; `accept`, `front`, `connection` are the way of one
+//! In reading order: `builder` and `handle` are what a program sees, `websocket`, `callbacks` and `events` what its handlers do; `accept`, `arrival`, `front`, `connection` are the way of one
 //! client; `hub_line` leads to the hub and `hub_thread` drives it; `drain` stops everything.
 
 mod accept;
+mod arrival;
 mod builder;
 mod byte_bound;
 mod callbacks;
@@ -14,6 +15,8 @@ mod front;
 mod handle;
 mod hub_line;
 mod hub_thread;
+mod identity;
+mod quotas;
 mod request;
 mod router;
 mod shared;
@@ -25,5 +28,7 @@ pub use callbacks::Callbacks;
 pub use drain::{Drain, Report};
 pub use events::{Event, Events, Peer, events};
 pub use handle::{Handle, Room, Server, User};
+pub use identity::{Denied, Identity, Refuse};
+pub use quotas::Quotas;
 pub use request::{Request, Response};
 pub use websocket::{Messages, WebSocket};

@@ -1,7 +1,8 @@
 //! What a client asked for and what it is answered, in plain HTTP terms.
 
 use crate::error::{Error, Result};
-use crate::wire::handshake::{Origins, check_origin};
+use crate::wire::handshake::{BEARER, Origins, check_origin};
+use crate::wire::http::list_elements;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::net::SocketAddr;
 use tungstenite::Bytes;
@@ -49,6 +50,21 @@ impl Request {
     /// All header fields.
     pub fn headers(&self) -> &HeaderMap {
         self.head.headers()
+    }
+
+    /// A token that the client brought: by `Authorization: Bearer TOKEN`, by an offered subprotocol `bearer.TOKEN`, or in the
+    /// query as `token=TOKEN`; the first of these.
+    pub fn token(&self) -> Option<String> {
+        let header = || {
+            let (scheme, token) = self.header("authorization")?.trim().split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_string())
+        };
+        let offered = || {
+            let mut offers = list_elements(self.headers(), &header::SEC_WEBSOCKET_PROTOCOL);
+            let token = offers.find_map(|offer| offer.strip_prefix(BEARER.as_bytes()))?;
+            str::from_utf8(token).ok().map(String::from)
+        };
+        header().or_else(offered).or_else(|| self.query("token"))
     }
 
     /// The body of a plain request; empty for a WebSocket's.

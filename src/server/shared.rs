@@ -1,6 +1,9 @@
 //! What all threads of one server share, and the register of its open sockets.
 
+use super::arrival::{Authenticator, Proxies};
 use super::hub_thread::HubQueue;
+use super::identity::Refuse;
+use super::quotas::{Quotas, Visitors};
 use super::router::Router;
 use crate::hub::Frames;
 use crate::limits::Limits;
@@ -30,6 +33,12 @@ pub(crate) struct Shared {
     pub(crate) codecs: Arc<Codecs>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::net::acceptor::Acceptor>,
+    pub(crate) quotas: Mutex<Arc<Quotas>>,
+    pub(crate) visitors: Arc<Visitors>,
+    pub(crate) proxies: Proxies,
+    /// Who finds out who a client is; without one nobody is asked.
+    pub(crate) authenticate: Option<Authenticator>,
+    pub(crate) refuse: Refuse,
     /// Connections that can be open at once.
     pub(crate) max_connections: usize,
     pub(crate) draining: AtomicBool,
@@ -37,8 +46,19 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn quotas(&self) -> Arc<Quotas> {
+        self.quotas.lock().clone()
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
+    }
+
+    pub(crate) fn speaks_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
     }
 
     /// One message's frames for any number of lines.

@@ -1,8 +1,9 @@
 //! What a handler holds: receive, send, rooms, close. And the sender that other threads hold.
 
-use super::connection::{Connection, Slot};
+use super::connection::{Connection, FAILED, Slot};
 use super::events::Peer;
 use super::handle::{Room, User, Via};
+use super::identity::Identity;
 use super::request::{Request, check_name};
 #[cfg(doc)]
 use crate::error::Error;
@@ -134,7 +135,8 @@ impl WebSocket {
     ///
     /// # Errors
     /// [`Error::Name`] when the name is empty, longer than twice [`Limits::name`](crate::Limits::name), or holds a control
-    /// character; [`Error::Stopped`] when the server has stopped.
+    /// character; [`Error::Quota`] when the connection is in too many rooms ([`Quotas::rooms`](crate::Quotas::rooms));
+    /// [`Error::Stopped`] when the server has stopped.
     pub fn join(&self, room: &str) -> Result<Room> {
         self.join_room(room, None)
     }
@@ -165,8 +167,7 @@ impl WebSocket {
 
     fn join_room(&self, room: &str, view: Option<Box<View>>) -> Result<Room> {
         check_name(room, self.line().shared.limits.own_name())?;
-        let hub = &self.line().hub;
-        hub.send(Command::Join { id: hub.id, room: room.into(), view })?;
+        self.line().hub.join(room, view)?;
         Ok(self.room(room))
     }
 
@@ -175,8 +176,7 @@ impl WebSocket {
     /// # Errors
     /// [`Error::Stopped`] when the server has stopped.
     pub fn leave(&self, room: &str) -> Result<()> {
-        let hub = &self.line().hub;
-        hub.send(Command::Leave { id: hub.id, room: room.into() })
+        self.line().hub.leave(room)
     }
 
     /// A room to send to, joined or not.
@@ -210,6 +210,12 @@ impl WebSocket {
     /// The request that opened this connection: path, query, parameters, headers, the client's address.
     pub fn request(&self) -> &Request {
         &self.line().request
+    }
+
+    /// Who this is: what the authenticator found out ([`Builder::authenticate`](crate::Builder::authenticate)); without one,
+    /// somebody without a name who may do everything.
+    pub fn identity(&self) -> &Identity {
+        &self.line().identity
     }
 
     /// The part of the path that stood for `{name}` in the route. Short for `request().param(name)`.
@@ -250,7 +256,7 @@ impl Drop for WebSocket {
             Slot::Back(_) | Slot::Abandoned => {
                 drop(slot);
                 let (code, reason) = match std::thread::panicking() {
-                    true => (CloseCode::Error, "handler failed"),
+                    true => FAILED,
                     false => (CloseCode::Normal, ""),
                 };
                 connection.finish(code, reason);

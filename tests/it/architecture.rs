@@ -69,7 +69,7 @@ fn without_comment(line: &str) -> &str {
 /// A layer's number and its name; an import may point to the same name or to a lower number.
 fn layer(module: &str) -> (u8, &str) {
     match module {
-        "limits" | "metrics" | "error" => (0, "foundations"),
+        "limits" | "rate" | "metrics" | "error" => (0, "foundations"),
         "wire" => (1, "wire"),
         "hub" => (1, "hub"),
         "net" => (2, "net"),
