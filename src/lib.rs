@@ -86,6 +86,7 @@ pub use limits::Limits;
 pub use net::budget::Budget;
 #[cfg(feature = "tls")]
 pub use net::certificate::TlsFiles;
+pub use net::proxy::Network;
 pub use rate::Rate;
 pub use reconnect::{Incoming, Reconnecting, Stop};
 pub use sender::Sender;
@@ -95,4 +96,3 @@ pub use server::{
 };
 pub use tungstenite::{Bytes, Message};
 pub use wire::handshake::Origins;
-pub use wire::proxy::Network;

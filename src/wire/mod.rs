@@ -10,7 +10,6 @@ pub(crate) mod handshake;
 pub(crate) mod http;
 pub(crate) mod message;
 pub(crate) mod opening;
-pub(crate) mod proxy;
 pub(crate) mod session;
 
 #[cfg(test)]
