@@ -11,7 +11,7 @@ use serde::de::{Deserializer, Error};
 use serde_json::{Map, Value};
 use switchboard::{Builder, Message, Result, WebSocket};
 
-/// The schema is a type: both fields are required, others allowed. (For schemas that are data: the crate `jsonschema`.)
+/// The schema is a type: both fields are required, others allowed. (For schemas that are data: the feature `schema`.)
 #[derive(Deserialize)]
 struct Note {
     #[serde(rename = "type")]

@@ -36,6 +36,7 @@
 //! | `sender`, `client`, `reconnect` | the blocking client, on the same `wire` and `net` as the server |
 //! | [`sansio`] | the protocol without a socket, for a transport of one's own |
 //! | `server` | the builder, the way of a connection, the hub's thread, the end |
+//! | `schema` | what messages must look like, for the builder's checks |
 //!
 //! The way of a message: bytes in → `net::stream` → `wire::session` → `wire::frame`, `wire::message` → your handler → a
 //! command in the hub's bounded queue → `hub` → encoded once → `net::outbox` → a writer → bytes out.
@@ -76,6 +77,8 @@ mod net;
 mod rate;
 mod reconnect;
 pub mod sansio;
+#[cfg(feature = "schema")]
+mod schema;
 mod sender;
 mod server;
 mod wire;
@@ -89,6 +92,8 @@ pub use net::certificate::TlsFiles;
 pub use net::proxy::Network;
 pub use rate::Rate;
 pub use reconnect::{Incoming, Reconnecting, Stop};
+#[cfg(feature = "schema")]
+pub use schema::Schema;
 pub use sender::Sender;
 pub use server::{
     Bound, Builder, Callbacks, Denied, Drain, Event, Events, Handle, Identity, Messages, Peer, Quotas,
