@@ -5,6 +5,7 @@ mod connect;
 mod direct;
 mod pages;
 mod routes;
+mod schema;
 mod serve;
 mod units;
 

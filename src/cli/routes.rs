@@ -3,15 +3,21 @@
 use super::{direct, pages};
 use switchboard::{Builder, Message, Result, Server, WebSocket};
 
+type Handler = fn(WebSocket) -> Result<()>;
+
+/// Every WebSocket's path, and its handler.
+pub(crate) const WEBSOCKETS: [(&str, Handler); 6] = [
+    ("/echo", echo),
+    ("/conn_ws", |ws| relay(ws, "group", "")),
+    ("/conn_ws/{nick}", direct::chat),
+    ("/chat/{room}", others),
+    ("/room/{room}", relay_param),
+    ("/room/{room}/", relay_param),
+];
+
 pub(crate) fn all() -> Builder {
-    pages::add(Server::builder())
-        .health()
-        .route("/echo", echo)
-        .route("/conn_ws", |ws| relay(ws, "group", ""))
-        .route("/conn_ws/{nick}", direct::chat)
-        .route("/chat/{room}", others)
-        .route("/room/{room}", relay_param)
-        .route("/room/{room}/", relay_param)
+    let pages = pages::add(Server::builder()).health();
+    WEBSOCKETS.into_iter().fold(pages, |builder, (path, handler)| builder.route(path, handler))
 }
 
 /// Every message comes back.

@@ -1,6 +1,6 @@
 //! `switchboard serve`: its options, its first line, its end by signal.
 
-use super::{routes, units};
+use super::{routes, schema, units};
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -46,6 +46,8 @@ pub(crate) struct Serve {
     /// Time for clients to take what waits for them when the server is stopped
     #[arg(long, value_name = "T", default_value = "10s", value_parser = units::time, env = "SWITCHBOARD_DRAIN")]
     drain: Duration,
+    #[command(flatten)]
+    schemas: schema::Schemas,
 }
 
 /// Serves until SIGINT or SIGTERM, then drains. A second signal ends the process at once.
@@ -56,7 +58,7 @@ pub(crate) fn run(options: Serve) -> Result<()> {
     let limits = limits(&options);
     let wanted = limits.connections;
     let tls = tls_files(&options)?;
-    let mut builder = routes::all()
+    let mut builder = schema::add(routes::all(), &options.schemas)?
         .limits(limits)
         .compression(!options.no_compression)
         .origins(origins(options.allow_origin));

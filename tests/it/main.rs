@@ -24,6 +24,9 @@ mod http;
 mod lifecycle;
 /// Clients that others wrote.
 mod programs;
+/// Messages that are checked against a schema.
+#[cfg(feature = "schema")]
+mod schema;
 /// The raw client, and the program as a child process.
 mod support;
 /// A real browser, remote-controlled.
