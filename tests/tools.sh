@@ -26,3 +26,20 @@ get() {
   "${root[@]}" apt-get update -qq || true
   "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
+
+# Prints where cargo-deny is. Building it takes about a minute of processor time without optimization, two minutes of waiting.
+cargo_deny() {
+  local version=0.20.2
+  local root=$cache/cargo-deny-$version
+  if command -v cargo-deny; then
+    return
+  fi
+  if [ ! -x "$root/bin/cargo-deny" ]; then
+    echo "building cargo-deny $version into $root" >&2
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_LTO=off \
+      cargo install --quiet --locked --no-default-features --root "$root" --target-dir "$root/target" \
+      "cargo-deny@$version" >&2 || return
+    rm -rf "$root/target"
+  fi
+  echo "$root/bin/cargo-deny"
+}
