@@ -82,7 +82,7 @@ mod wire;
 pub use client::{Client, ClientBuilder};
 pub use error::{Error, Result};
 pub use limits::Limits;
-pub use net::budget::Budget;
+pub use net::budget::{Budget, Grant};
 #[cfg(feature = "tls")]
 pub use net::certificate::TlsFiles;
 pub use reconnect::{Incoming, Reconnecting, Stop};

@@ -57,7 +57,7 @@ pub struct Limits {
     /// Most commands the hub takes in one turn. Default 1024: what a turn sends to one room leaves as one piece, and
     /// much more would only add latency.
     pub turn: usize,
-    /// Connections at once, plain HTTP included. Default `None`: as many as the threads that the machine's limits allow
+    /// Connections at once, plain HTTP included. Default `None`: as many as the machine's limits allow
     /// ([`Budget`](crate::Budget)); a larger number is cut to that. One more: 503.
     pub connections: Option<usize>,
     /// Stack of a connection's thread, in bytes. Default 1 MiB. It is address space: pages that are never touched cost

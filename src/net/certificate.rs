@@ -1,7 +1,7 @@
 //! The server's certificate and key: read from files, checked, and replaced while connections are open.
 
 use crate::error::{Error, Result};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -11,18 +11,19 @@ use rustls::sign::CertifiedKey;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A server's certificate chain and private key, from PEM files. Clones are the same one: what [`TlsFiles::reload`] reads
 /// is used by every server it was given to.
 #[derive(Clone)]
 pub struct TlsFiles {
-    certificate: PathBuf,
-    key: PathBuf,
     current: Arc<Current>,
 }
 
-struct Current(RwLock<Arc<CertifiedKey>>);
+struct Current {
+    paths: Mutex<(PathBuf, PathBuf)>,
+    certified: RwLock<Arc<CertifiedKey>>,
+}
 
 impl TlsFiles {
     /// Reads a chain (the server's own certificate first) and its key.
@@ -32,8 +33,8 @@ impl TlsFiles {
     /// certificate is not valid today. The text names the file.
     pub fn read(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self> {
         let (certificate, key) = (certificate.into(), key.into());
-        let current = Arc::new(Current(RwLock::new(Arc::new(read(&certificate, &key)?))));
-        Ok(Self { certificate, key, current })
+        let certified = RwLock::new(Arc::new(read(&certificate, &key)?));
+        Ok(Self { current: Arc::new(Current { paths: Mutex::new((certificate, key)), certified }) })
     }
 
     /// Reads the files again. Connections that are open keep what they have; handshakes from now on get the new one.
@@ -41,9 +42,29 @@ impl TlsFiles {
     /// # Errors
     /// As [`TlsFiles::read`]; the old certificate stays.
     pub fn reload(&self) -> Result<()> {
-        let new = read(&self.certificate, &self.key)?;
-        *self.current.0.write() = Arc::new(new);
+        let (certificate, key) = self.current.paths.lock().clone();
+        self.replace(certificate, key)
+    }
+
+    /// [`TlsFiles::reload`] from other files, which are the ones to read again from now on.
+    ///
+    /// # Errors
+    /// As [`TlsFiles::read`]; the old certificate and the old files stay.
+    pub fn replace(&self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<()> {
+        let (certificate, key) = (certificate.into(), key.into());
+        let new = read(&certificate, &key)?;
+        let mut paths = self.current.paths.lock();
+        *self.current.certified.write() = Arc::new(new);
+        *paths = (certificate, key);
         Ok(())
+    }
+
+    /// The end of the server's own certificate: clients refuse it from then on.
+    pub fn expires(&self) -> SystemTime {
+        let certified = self.current.certified.read();
+        let until = certified.cert.first().and_then(|own| seconds(&validity(own)?.1));
+        // Never 1970: what cannot be read, or is over, was refused.
+        UNIX_EPOCH + Duration::from_secs(until.unwrap_or_default())
     }
 
     pub(crate) fn config(&self) -> Result<Arc<ServerConfig>> {
@@ -58,7 +79,7 @@ impl TlsFiles {
 
 impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.read().clone())
+        Some(self.certified.read().clone())
     }
 }
 
@@ -142,11 +163,13 @@ fn time(tag: u8, text: &[u8]) -> Option<String> {
     if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    match (tag, digits.len()) {
-        (0x17, 12) => Some(format!("{}{digits}", if digits < "50" { "20" } else { "19" })),
-        (0x18, 14) => Some(digits.into()),
-        _ => None,
-    }
+    let time = match (tag, digits.len()) {
+        (0x17, 12) => format!("{}{digits}", if digits < "50" { "20" } else { "19" }),
+        (0x18, 14) => digits.into(),
+        _ => return None,
+    };
+    let is_date = ("01"..="12").contains(&&time[4..6]) && ("01"..="31").contains(&&time[6..8]);
+    is_date.then_some(time)
 }
 
 /// Seconds since 1970 as `YYYYMMDDHHMMSS`, by the proleptic Gregorian calendar.
@@ -168,6 +191,18 @@ fn timestamp(seconds: u64) -> String {
     format!("{year:04}{month:02}{:02}{hour:02}{minute:02}{second:02}", days + 1)
 }
 
+/// What [`timestamp`] is of, by counting years that begin in March. `None`: before 1970.
+fn seconds(timestamp: &str) -> Option<u64> {
+    let part = |from: usize, to: usize| timestamp.get(from..to)?.parse::<u64>().ok();
+    let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
+    let (hour, minute, second) = (part(8, 10)?, part(10, 12)?, part(12, 14)?);
+    let year = if month <= 2 { year.checked_sub(1)? } else { year };
+    let month = (month + 9) % 12;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day;
+    // 719468 days from the first of March of the year 0 to 1970, and the day itself.
+    Some(days.checked_sub(719_469)? * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +218,10 @@ mod tests {
             (4_102_444_800, "21000101000000"),
         ] {
             assert_eq!(timestamp(seconds), expected, "{seconds}");
+            assert_eq!(super::seconds(expected), Some(seconds), "{expected}");
+        }
+        for none in ["", "19691231235959", "00000101000000", "2026112100000"] {
+            assert_eq!(seconds(none), None, "{none}");
         }
     }
 
@@ -191,6 +230,9 @@ mod tests {
         assert_eq!(time(0x17, b"491231235959Z").as_deref(), Some("20491231235959"));
         assert_eq!(time(0x17, b"500101000000Z").as_deref(), Some("19500101000000"));
         assert_eq!(time(0x18, b"20500101000000Z").as_deref(), Some("20500101000000"));
+        for no_date in [&b"260001000000Z"[..], b"261301000000Z", b"260100000000Z", b"260132000000Z"] {
+            assert_eq!(time(0x17, no_date), None, "{}", no_date.escape_ascii());
+        }
         assert_eq!((time(0x17, b"20500101000000Z"), time(0x18, b"x"), time(0x05, b"")), (None, None, None));
         assert_eq!((time(0x17, b"9:1231235959Z"), time(0x18, "2050é101000000Z".as_bytes())), (None, None));
     }

@@ -243,6 +243,9 @@ impl Bound {
     pub fn start(self) -> Result<Server> {
         let Self { builder, listener, address } = self;
         let Builder { limits, policy, router, state, .. } = builder;
+        #[cfg(feature = "tls")]
+        let granted = Budget::new(builder.tls.is_some()).connections;
+        #[cfg(not(feature = "tls"))]
         let granted = Budget::of_this_machine().connections;
         let max_connections = limits.connections.map_or(granted, |wanted| wanted.min(granted));
         let metrics = Arc::new(Metrics::default());
@@ -257,7 +260,7 @@ impl Bound {
             tls: builder.tls.map(|config| Acceptor::new(config, &limits)),
             limits,
             router: Mutex::new(Some(Arc::new(router))),
-            policy,
+            policy: RwLock::new(Arc::new(policy)),
             hub,
             slow_lane,
             metrics,

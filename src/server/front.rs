@@ -159,7 +159,8 @@ fn upgrade(shared: &Shared, stream: &Stream, route: &Route, request: &Request) -
     if shared.is_draining() {
         return Err(draining().into());
     }
-    let accepted = handshake::accept(&request.head, &shared.policy)?;
+    let policy = shared.policy.read().clone();
+    let accepted = handshake::accept(&request.head, &policy)?;
     if let Some(admit) = &route.admit {
         let admitted = catch_unwind(AssertUnwindSafe(|| admit(request)));
         admitted.unwrap_or_else(|_| Err(failed(shared, request))).map_err(Stop::Answered)?;

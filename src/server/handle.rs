@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::hub::{Command, ConnectionId, Frames, Name};
 use crate::sender::{close_code, data_of};
 use crate::wire::frame;
+use crate::wire::handshake::Origins;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -124,6 +125,12 @@ impl Handle {
     /// grants.
     pub fn max_connections(&self) -> usize {
         self.shared.max_connections
+    }
+
+    /// Changes which pages may connect: for handshakes from now on, connections that are open stay. Does not block. See
+    /// [`Builder::origins`](crate::Builder::origins).
+    pub fn set_origins(&self, origins: Origins) {
+        Arc::make_mut(&mut self.shared.policy.write()).origins = origins;
     }
 
     /// All counters and gauges in the Prometheus text format.

@@ -11,7 +11,7 @@ use crate::net::stream::Stream;
 use crate::wire::deflate::WINDOW_BITS;
 use crate::wire::frame::{self, Outgoing};
 use crate::wire::handshake::Policy;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 use std::collections::HashMap;
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -23,7 +23,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// `None` once the server has ended: handles may live on, what handlers hold shall not.
     pub(crate) router: Mutex<Option<Arc<Router>>>,
-    pub(crate) policy: Policy,
+    /// Each handshake takes the one of its moment.
+    pub(crate) policy: RwLock<Arc<Policy>>,
     pub(crate) hub: HubQueue,
     pub(crate) slow_lane: Arc<SlowLane>,
     pub(crate) metrics: Arc<Metrics>,
