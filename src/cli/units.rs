@@ -1,4 +1,4 @@
-//! Sizes and times as people write them: `64K`, `1MiB`, `20s`, `500ms`.
+//! Sizes, times, addresses and origins as people write them: `64K`, `1MiB`, `20s`, `500ms`, `localhost:9527`.
 
 use std::time::Duration;
 
@@ -39,6 +39,25 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "this is longer than time itself".into())
 }
 
+/// Host and port to listen on; whether there is such a host is seen later.
+pub(crate) fn address(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text.into()),
+        _ => Err("write HOST:PORT, as 127.0.0.1:9527 or [::]:443".into()),
+    }
+}
+
+/// An origin as browsers send it (RFC 6454 §6.2), `null` or `*`. Anything else would never be met.
+pub(crate) fn origin(text: &str) -> Result<String, String> {
+    let is_host = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', '@', '*', ' ']);
+    let is_origin = |(scheme, host): (&str, &str)| !scheme.is_empty() && is_host(host);
+    if ["*", "null"].contains(&text) || text.split_once("://").is_some_and(is_origin) {
+        return Ok(text.into());
+    }
+    Err("write scheme://host or scheme://host:port and nothing behind it, as https://example.com; or * for all"
+        .into())
+}
+
 fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -71,6 +90,30 @@ mod tests {
         }
         for text in ["", "s", "-1s", "1d", "99999999999999999h"] {
             assert!(time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        for text in ["127.0.0.1:9527", "[::1]:0", "localhost:80"] {
+            assert_eq!(address(text).as_deref(), Ok(text));
+        }
+        for text in
+            ["", "9527", ":9527", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "::1:x", "http://a:80/"]
+        {
+            assert!(address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn origins() {
+        for text in
+            ["*", "null", "https://example.com", "http://localhost:8080", "app://-", "http://[::1]:80"]
+        {
+            assert_eq!(origin(text).as_deref(), Ok(text));
+        }
+        for text in ["", "example.com", "https://", "https://example.com/", "https://*.example.com", "://a"] {
+            assert!(origin(text).is_err(), "{text}");
         }
     }
 

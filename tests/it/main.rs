@@ -10,8 +10,12 @@ mod attacks;
 mod browser;
 /// What `switchboard serve` does with messages, path by path.
 mod chat;
+/// Flags, environment and file as one; what SIGHUP changes.
+mod config;
 /// `switchboard connect` as a pipe.
 mod connect;
+/// `switchboard doctor`: its report and its exit codes.
+mod doctor;
 /// Callbacks, views, the event loop, the in-process client.
 mod embed;
 /// The examples that are programs of their own, and all of them as a collection.

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use std::{collections::VecDeque, env, fmt, fs, io, thread};
 use switchboard::{Builder, Limits, Server};
@@ -57,12 +57,17 @@ pub(crate) fn serve_binary(args: &[&str]) -> Program {
 }
 
 pub(crate) fn serve_binary_at(bind: &str, args: &[&str]) -> Program {
+    Program::start(program(&["serve", "--bind", bind]).args(args))
+}
+
+/// The program, with nothing in its environment that it would take for its own.
+pub(crate) fn program(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
-    command.args(["serve", "--bind", bind]).args(args);
+    command.args(args);
     for (name, _) in env::vars().filter(|(name, _)| name.starts_with("SWITCHBOARD_")) {
         command.env_remove(name);
     }
-    Program::start(&mut command)
+    command
 }
 
 /// A program of `examples/`, as `cargo test` has built it.
@@ -122,6 +127,18 @@ impl Program {
                     None => other.push(line),
                 },
                 Err(error) => panic!("it never said {beginning:?} ({error}), but {other:?}"),
+            }
+        }
+    }
+
+    /// All that it has said on stderr and nobody has asked for, once it has ended.
+    pub(crate) fn all_said(&self) -> Vec<String> {
+        let (deadline, mut lines) = (Instant::now() + PATIENCE, Vec::new());
+        loop {
+            match self.said.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => lines.push(line),
+                Err(RecvTimeoutError::Disconnected) => return lines,
+                Err(RecvTimeoutError::Timeout) => panic!("it has not ended, and said {lines:?}"),
             }
         }
     }
