@@ -66,13 +66,12 @@ pub(crate) enum Slot {
 /// How a connection is closed whose handler failed.
 pub(crate) const FAILED: (CloseCode, &str) = (CloseCode::Error, "handler failed");
 
-/// Opens the connection to close it with 1008 and the reason at once.
-pub(crate) fn turn_away(shared: &Arc<Shared>, opening: Opening, reason: String) {
-    let handler: Handler = Arc::new(move |mut ws| {
+/// The handler of whoever may not in: closes with 1008 and the reason.
+pub(crate) fn turned_away(reason: String) -> Handler {
+    Arc::new(move |mut ws| {
         ws.close(1008, &reason);
         Ok(())
-    });
-    run(shared, opening, &handler);
+    })
 }
 
 /// Runs the handler for a connection that has just been upgraded, and then ends the connection.

@@ -54,13 +54,6 @@ impl Shared {
         self.draining.load(Relaxed)
     }
 
-    pub(crate) fn speaks_tls(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return self.tls.is_some();
-        #[cfg(not(feature = "tls"))]
-        false
-    }
-
     /// One message's frames for any number of lines.
     pub(crate) fn encode(&self, opcode: OpCode, payload: &[u8]) -> Frames {
         let compressed = self.compress(payload);
