@@ -82,6 +82,7 @@ mod wire;
 
 pub use client::{Client, ClientBuilder};
 pub use error::{Error, Result};
+pub use hub::RoomRules;
 pub use limits::Limits;
 pub use net::budget::Budget;
 #[cfg(feature = "tls")]

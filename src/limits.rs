@@ -52,6 +52,9 @@ pub struct Limits {
     /// Bytes that may wait in the hub's queue. Default 64 MiB. When it is full, the threads that read from connections
     /// wait, and TCP makes the senders wait.
     pub hub_queue: usize,
+    /// Bytes in the histories of all rooms of `switchboard.v1`, each message with 256 bytes on top. Default 64 MiB. Above it the
+    /// oldest messages are forgotten, whatever their room.
+    pub history: usize,
     /// Commands that may wait in the hub's queue, whatever their size. Default 4096. At most 1048576.
     pub hub_commands: usize,
     /// Most commands the hub takes in one turn. Default 1024: what a turn sends to one room leaves as one piece, and
@@ -100,6 +103,7 @@ impl Default for Limits {
             outbox: MIB,
             send_buffer: 128 * KIB,
             hub_queue: 64 * MIB,
+            history: 64 * MIB,
             hub_commands: 4096,
             turn: 1024,
             connections: None,

@@ -13,6 +13,7 @@ use super::router::{Route, Router};
 use super::shared::{Shared, Sockets};
 use super::websocket::WebSocket;
 use crate::error::{Error, Result};
+use crate::hub::{RoomRules, Rules};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 #[cfg(feature = "tls")]
@@ -20,6 +21,7 @@ use crate::net::acceptor::Acceptor;
 use crate::net::budget::Budget;
 use crate::net::codecs::Codecs;
 use crate::net::listener::Listener;
+use crate::net::masks::random;
 use crate::net::proxy::Network;
 use crate::net::slow_lane::SlowLane;
 use crate::net::writers::Writers;
@@ -37,6 +39,7 @@ use tungstenite::Message;
 pub struct Builder {
     limits: Limits,
     quotas: Quotas,
+    rules: Rules,
     policy: Policy,
     proxies: Proxies,
     authenticate: Option<Authenticator>,
@@ -253,6 +256,34 @@ impl Builder {
         self.change(path, |route| route.check = Some(Arc::new(check)))
     }
 
+    /// A WebSocket at this path that speaks `switchboard.v1`: rooms with presence and history, direct messages, and resuming
+    /// after a reconnect, as JSON. A client says who it is by `?user=NAME`, unless [`Builder::authenticate`] finds out; who
+    /// says nothing is a guest.
+    #[cfg(feature = "protocol")]
+    #[must_use]
+    pub fn protocol(mut self, path: &str) -> Self {
+        self.policy.subprotocols.push(super::protocol::NAME.into());
+        let state = self.state.clone();
+        self.route(path, super::protocol::handle).admit(path, move |request| match state.read().upgrade() {
+            Some(shared) => super::protocol::admit(request, &shared.limits),
+            None => Ok(()),
+        })
+    }
+
+    /// What is kept of a room of `switchboard.v1`.
+    #[must_use]
+    pub fn rooms(mut self, rules: RoomRules) -> Self {
+        self.rules.room = rules;
+        self
+    }
+
+    /// The same for rooms of a name, or, with a `*` at the end, of a beginning of names; the first pattern that fits counts.
+    #[must_use]
+    pub fn rooms_like(mut self, pattern: &str, rules: RoomRules) -> Self {
+        self.rules.patterns.push((pattern.into(), rules));
+        self
+    }
+
     /// Which pages may connect. Default: those of the same host, and whoever is no browser.
     #[must_use]
     pub fn origins(mut self, origins: Origins) -> Self {
@@ -334,15 +365,20 @@ impl Bound {
     /// [`Error::Io`] when the machine refuses a thread.
     pub fn start(self) -> Result<Server> {
         let Self { builder, listener, address } = self;
-        let Builder { limits, quotas, policy, proxies, authenticate, refuse, router, state, .. } = builder;
+        let Builder { rules, limits, quotas, policy, proxies, authenticate, refuse, router, state, .. } =
+            builder;
+        let node: String = random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let granted = Budget::of_this_machine().connections;
         let max_connections = limits.connections.map_or(granted, |wanted| wanted.min(granted));
         let metrics = Arc::new(Metrics::default());
         let (slow_lane, slow_lane_thread) = SlowLane::start(&limits, metrics.clone(), limits.stack)?;
         let cores = available_parallelism().map_or(2, usize::from);
         let (writers, writer_threads) = Writers::start(cores, &slow_lane, limits.stack)?;
-        let (hub, hub_thread) = HubQueue::start(&limits, writers, metrics.clone())?;
         let codecs = Arc::new(Codecs::new(limits.compress_from, cores));
+        let rules = Rules { rooms: quotas.rooms, bytes: limits.history, ..rules };
+        let room = rules.room.clone();
+        let (hub, hub_thread) =
+            HubQueue::start(&limits, writers, metrics.clone(), codecs.clone(), (&node, rules))?;
         let (draining, sockets) = (AtomicBool::new(false), Sockets::default());
         let shared = Arc::new(Shared {
             #[cfg(feature = "tls")]
@@ -350,6 +386,8 @@ impl Bound {
             limits,
             router: Mutex::new(Some(Arc::new(router))),
             policy,
+            node,
+            room,
             quotas: Mutex::new(Arc::new(quotas)),
             visitors: Arc::default(),
             proxies,

@@ -16,6 +16,8 @@ mod handle;
 mod hub_line;
 mod hub_thread;
 mod identity;
+#[cfg(feature = "protocol")]
+mod protocol;
 mod quotas;
 mod request;
 mod router;

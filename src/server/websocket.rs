@@ -3,6 +3,8 @@
 use super::connection::{Connection, FAILED, Slot};
 use super::events::Peer;
 use super::handle::{Room, User, Via};
+#[cfg(feature = "protocol")]
+use super::hub_line::HubLine;
 use super::identity::Identity;
 use super::request::{Request, check_name};
 #[cfg(doc)]
@@ -120,6 +122,11 @@ impl WebSocket {
     /// A sender for this client that any thread may use, while this one receives. Costs nothing to clone.
     pub fn sender(&self) -> Sender {
         Sender::new(self.line().link.outbox.clone())
+    }
+
+    #[cfg(feature = "protocol")]
+    pub(crate) fn hub_line(&self) -> Arc<HubLine> {
+        self.line().hub.clone()
     }
 
     /// This connection as other threads may hold it.
