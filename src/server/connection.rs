@@ -63,7 +63,7 @@ pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
     let failed = match &result {
         Ok(Ok(()) | Err(Error::Closed | Error::Stopped)) |
         // The peer did it, and has been told by a Close frame already.
-        Ok(Err(Error::Violation(..) | Error::Silent | Error::Io(_))) => false,
+        Ok(Err(Error::Violation(..) | Error::Silent)) => false,
         Ok(Err(error)) => {
             log::warn!("{peer}: the handler of {path} failed: {error}");
             true
