@@ -4,13 +4,13 @@ use super::accept::Door;
 use super::shared::{Shared, Stage};
 use crate::hub::Command;
 use crate::limits::from_now;
+use crate::sender::close_code;
 use crate::wire::frame;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// How a server is to end.
 ///
@@ -34,7 +34,7 @@ impl Drain {
         Self { within: deadline, code: 1001, reason: "the server is going away".into(), batch: 1000 }
     }
 
-    /// Another close code, as 1012 (service restart).
+    /// Another close code, as 1012 (service restart); one that may not be sent becomes 1011. RFC 6455 §7.4
     #[must_use]
     pub fn with_code(self, code: u16) -> Self {
         Self { code, ..self }
@@ -126,7 +126,7 @@ fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
 
 /// Sends Close frames in batches until nobody is left or the time is up; how many are.
 fn tell_all(shared: &Shared, door: &Door, drain: &Drain, deadline: Instant) -> usize {
-    let frame = frame::encode_close(CloseCode::from(drain.code), &drain.reason);
+    let frame = frame::encode_close(close_code(drain.code), &drain.reason);
     loop {
         let _ = shared.hub.send(Command::CloseSome { at_most: drain.batch, frame: frame.clone() });
         let now = Instant::now();
