@@ -1,7 +1,8 @@
 //! The parts put together: who accepts, who answers, who runs the handlers, who ends it all.
 //!
-//! In reading order: `builder` and `handle` are what a program sees, `websocket`, `callbacks` and `events` what its handlers do; `accept`, `front`, `connection` are the way of one
-//! client; `hub_line` leads to the hub and `hub_thread` drives it; `drain` stops everything.
+//! In reading order: `builder`, `handle` and `recipients` are what a program sees, `websocket`, `callbacks`
+//! and `events` what its handlers do; `accept`, `front`, `connection` are the way of one client; `hub_line`
+//! leads to the hub and `hub_thread` drives it; `drain` stops everything.
 
 mod accept;
 mod builder;
@@ -14,6 +15,8 @@ mod front;
 mod handle;
 mod hub_line;
 mod hub_thread;
+mod messages;
+mod recipients;
 mod request;
 mod router;
 mod shared;
@@ -24,6 +27,8 @@ pub use builder::{Bound, Builder};
 pub use callbacks::Callbacks;
 pub use drain::{Drain, Report};
 pub use events::{Event, Events, Peer, events};
-pub use handle::{Handle, Room, Server, User};
+pub use handle::{Handle, Server};
+pub use messages::Messages;
+pub use recipients::{Room, User};
 pub use request::{Request, Response};
-pub use websocket::{Messages, WebSocket};
+pub use websocket::WebSocket;
