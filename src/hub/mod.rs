@@ -372,3 +372,6 @@ impl<L: Clone> Hub<L> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod topics_tests;

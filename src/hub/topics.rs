@@ -134,7 +134,9 @@ impl<L: Clone> Topics<L> {
         match reply {
             // Without an `id` only errors are replied.
             Ok(reply) => {
-                reply.filter(|_| tag.is_some()).into_iter().for_each(|text| self.say(id, &text, out))
+                if let Some(text) = reply.filter(|_| tag.is_some()) {
+                    self.say(id, &text, out);
+                }
             }
             Err((fault, message)) => self.say(id, &error(tag, fault, &message), out),
         }

@@ -1,7 +1,7 @@
 //! How many threads this machine grants the process, worked out before it refuses one.
 //!
-//! At the limit of memory maps a Rust program does not get an error but aborts: the new thread panics while it sets up
-//! its guard page. So the limit must be known and kept below.
+//! At the limit of memory maps a Rust program does not get an error but aborts: the new thread panics while
+//! it sets up its guard page. So the limit must be known and kept below.
 
 use rustix::process::{Resource, getrlimit};
 use std::fs::read_to_string;
@@ -13,7 +13,17 @@ const MAPS_RESERVE: u64 = 4096;
 /// Threads, processes and descriptors left to the rest of the process or the machine.
 const RESERVE: u64 = 128;
 
-/// Why there can be no more connections at once, and how many there can be.
+/// How many connections there can be at once on this machine, and why no more.
+///
+/// A server asks for it when it starts, and takes no more connections than that.
+///
+/// ```
+/// use switchboard::Budget;
+///
+/// let Budget { connections, limit, advice } = Budget::of_this_machine();
+/// println!("{connections} connections at most, because of {limit}; {advice}");
+/// assert!(0 < connections);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Connections (each has a thread and a descriptor) that can be open at once.
@@ -28,7 +38,8 @@ pub struct Budget {
 type Grant = (&'static str, Option<u64>, &'static str);
 
 impl Budget {
-    /// Reads the machine's limits (Linux: `/proc`, cgroup, resource limits).
+    /// Reads the machine's limits as they are now: `/proc`, control group, resource limits. Some threads and
+    /// descriptors are left to the rest of the process. Where none can be read: 4096.
     pub fn of_this_machine() -> Self {
         let number = |path: &str| read_to_string(path).ok()?.trim().parse().ok();
         Self::smallest(&[

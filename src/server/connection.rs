@@ -85,7 +85,7 @@ pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
     let (code, reason) = match &result {
         Ok(Ok(()) | Err(Error::Closed | Error::Stopped)) |
         // The peer did it, and has been told by a Close frame already.
-        Ok(Err(Error::Violation(..) | Error::Silent | Error::Io(_))) => (CloseCode::Normal, ""),
+        Ok(Err(Error::Violation(..) | Error::Silent)) => (CloseCode::Normal, ""),
         Ok(Err(Error::Quota(reason))) => (CloseCode::Policy, reason.as_str()),
         Ok(Err(error)) => {
             log::warn!("{peer}: the handler of {path} failed: {error}");

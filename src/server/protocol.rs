@@ -2,12 +2,13 @@
 //!
 //! Every reply goes through the hub, errors too, so that replies come in the order of their requests.
 
+use super::builder::Builder;
 use super::hub_line::HubLine;
 use super::request::{Request, Response, check_name};
 use super::websocket::WebSocket;
 use crate::error::Result;
 use crate::hub::protocol::{Ask, Fault, Json, Since, Text, error};
-use crate::hub::{Command, Name};
+use crate::hub::{Command, Name, RoomRules};
 use crate::limits::Limits;
 use crate::net::masks::random;
 use serde_json::value::RawValue;
@@ -15,20 +16,58 @@ use std::collections::HashMap;
 use tungstenite::Message;
 
 /// As it is offered and answered in the handshake.
-pub(crate) const NAME: &str = "switchboard.v1";
+const NAME: &str = "switchboard.v1";
 /// Longest `id` and longest key, in bytes.
 const TAG_MAX: usize = 64;
 
 type Wrong = (Fault, String);
 type Fields<'a> = HashMap<String, &'a RawValue>;
 
+impl Builder {
+    /// A WebSocket at this path that speaks `switchboard.v1`: rooms with presence and history, direct messages, and resuming
+    /// after a reconnect, all as JSON. A client says who it is by `?user=NAME`, unless [`Builder::authenticate`] finds out;
+    /// who says nothing is a guest.
+    ///
+    /// ```
+    /// # let server = switchboard::Server::builder().protocol("/ws").bind("127.0.0.1:0")?.start()?;
+    /// let mut ann = server.connect("/ws?user=ann")?;
+    /// assert!(ann.recv()?.unwrap().to_text().unwrap().starts_with(r#"{"type":"welcome""#));
+    /// ann.send(r#"{"type":"join","room":"tea","id":1}"#)?;
+    /// assert!(ann.recv()?.unwrap().to_text().unwrap().starts_with(r#"{"type":"joined","id":1,"room":"tea""#));
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
+    #[must_use]
+    pub fn protocol(mut self, path: &str) -> Self {
+        self.policy.subprotocols.push(NAME.into());
+        let state = self.state.clone();
+        self.route(path, handle).admit(path, move |request| match state.read().upgrade() {
+            Some(shared) => admit(request, &shared.limits),
+            None => Ok(()),
+        })
+    }
+
+    /// What is kept of a room of `switchboard.v1`.
+    #[must_use]
+    pub fn rooms(mut self, rules: RoomRules) -> Self {
+        self.rules.room = rules;
+        self
+    }
+
+    /// The same for rooms of a name, or, with a `*` at the end, of a beginning of names; the first pattern that fits counts.
+    #[must_use]
+    pub fn rooms_like(mut self, pattern: &str, rules: RoomRules) -> Self {
+        self.rules.patterns.push((pattern.into(), rules));
+        self
+    }
+}
+
 /// Refuses a name in the query that nobody can have, before the upgrade.
-pub(crate) fn admit(request: &Request, limits: &Limits) -> Result<(), Response> {
+fn admit(request: &Request, limits: &Limits) -> Result<(), Response> {
     let user = request.query("user").map_or(Ok(()), |user| check_name(&user, limits.name));
     user.map_err(|error| Response::text(format!("user: {error}\n")).with_status(400))
 }
 
-pub(crate) fn handle(mut ws: WebSocket) -> Result<()> {
+fn handle(mut ws: WebSocket) -> Result<()> {
     let line = ws.hub_line();
     let user: Name = match ws.identity().name() {
         Some(name) => name.into(),

@@ -25,6 +25,18 @@ pub(crate) const BEARER: &str = "bearer.";
 /// server: without one, any page that a user visits could speak in the user's name (RFC 6455 §10.2). Clients
 /// that are no browsers send no `Origin` and are always let in: they could send any. Refused pages are
 /// answered 403.
+///
+/// ```
+/// use switchboard::{Client, Error, Origins, Server};
+///
+/// let origins = Origins::List(vec!["https://example.com".into()]);
+/// let server = Server::builder().origins(origins).route("/", |_| Ok(())).bind("127.0.0.1:0")?.start()?;
+/// # let url = format!("ws://{}/", server.local_addr());
+/// let from = |page: &str| Client::builder().header("origin", page).connect(&url);
+/// assert!(from("https://example.com").is_ok());
+/// assert!(matches!(from("https://elsewhere.example"), Err(Error::Refused { status: 403, .. })));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub enum Origins {
     /// Pages of the same host and port as the server's (as in the `Host` header), and clients that send no
@@ -32,7 +44,8 @@ pub enum Origins {
     #[default]
     SameHost,
     /// Besides the above these pages, as browsers write them: `scheme://host`, with `:port` unless it is the
-    /// scheme's own, and no slash at the end. `null` stands for pages without an origin, such as local files.
+    /// scheme's own, and no slash at the end; case does not matter. `null` stands for pages without an
+    /// origin, such as local files.
     List(Vec<String>),
     /// Every page. For public data only, or where a token that no browser sends by itself proves who
     /// connects.
