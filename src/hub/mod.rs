@@ -4,7 +4,10 @@
 //! frames to ([`Deliver`]); frames are bytes it never looks into. `server::hub_thread` drives it, tests drive it as a
 //! table.
 
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 pub(crate) mod protocol;
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
+mod requests;
 mod room;
 mod topic;
 mod topics;
@@ -80,6 +83,7 @@ pub(crate) trait Deliver<L> {
 }
 
 /// What connections and the program ask of the hub.
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 #[derive(Debug)]
 pub(crate) enum Command<L> {
     /// A connection is open; whether its line takes compressed frames.

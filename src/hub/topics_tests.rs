@@ -124,7 +124,8 @@ fn order_every_member_sees_offsets_rising_by_one() {
         world.enter(number, user);
         world.join(number, "r");
     }
-    (world.got(1), world.got(2));
+    world.got(1);
+    world.got(2);
     for data in 0..5 {
         world.ask(1 + data % 2, publish("r", &data.to_string(), None));
     }
@@ -249,7 +250,8 @@ fn presence_is_kept_for_the_grace_period_but_not_after_leave() {
     world.enter(2, "bob");
     world.join(1, "r").join(2, "r");
     world.gone(2);
-    (world.got(1), world.pass(GRACE - 1));
+    world.got(1);
+    world.pass(GRACE - 1);
     world.ask(1, Ask::Members { room: "r".into() });
     assert_eq!(world.only(1)["members"][1], json!({"user": "bob", "connections": 0}));
     world.enter(3, "bob");
@@ -353,10 +355,12 @@ fn rooms_without_anybody_or_anything_are_forgotten() {
     let before = world.epoch(1, "r");
     world.ask(1, publish("r", "1", None));
     world.ask(1, Ask::Leave { room: "r".into() });
-    (world.got(1), world.pass(GRACE));
+    world.got(1);
+    world.pass(GRACE);
     assert_eq!(world.epoch(1, "r"), before, "its history is there");
     world.ask(1, Ask::Leave { room: "r".into() });
-    (world.got(1), world.pass(400_000));
+    world.got(1);
+    world.pass(400_000);
     assert_eq!(world.hub.next_deadline(), None, "nothing is left to look after");
     let reply = world.ask(1, since("r", &before, 1)).only(1);
     assert!(reply["epoch"] != json!(before) && reply["recovered"] == json!(false), "{reply}");

@@ -61,6 +61,7 @@ impl Bound {
             builder;
         let node: String = random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let rules = Rules { rooms: quotas.rooms, bytes: limits.history, ..rules };
+        #[cfg(feature = "protocol")]
         let room = rules.room.clone();
         let granted = Budget::of_this_machine().connections;
         let max_connections = limits.connections.map_or(granted, |wanted| wanted.min(granted));
@@ -78,7 +79,9 @@ impl Bound {
             limits,
             router: Mutex::new(Some(Arc::new(router))),
             policy,
+            #[cfg(feature = "protocol")]
             node,
+            #[cfg(feature = "protocol")]
             room,
             quotas: Mutex::new(Arc::new(quotas)),
             visitors: Arc::default(),

@@ -5,7 +5,9 @@ use super::hub_thread::HubQueue;
 use super::identity::Refuse;
 use super::quotas::{Quotas, Visitors};
 use super::router::Router;
-use crate::hub::{Frames, RoomRules};
+use crate::hub::Frames;
+#[cfg(feature = "protocol")]
+use crate::hub::RoomRules;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::net::codecs::Codecs;
@@ -32,7 +34,9 @@ pub(crate) struct Shared {
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::net::acceptor::Acceptor>,
     /// What tells this server, and this life of it, from all others.
+    #[cfg(feature = "protocol")]
     pub(crate) node: String,
+    #[cfg(feature = "protocol")]
     pub(crate) room: RoomRules,
     pub(crate) quotas: Mutex<Arc<Quotas>>,
     pub(crate) visitors: Arc<Visitors>,
