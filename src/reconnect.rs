@@ -15,6 +15,8 @@ const SHORTEST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(20);
 /// The longest wait that a server may ask for.
 const HINT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// The subprotocol whose servers say when to come back.
+const PROTOCOL: &str = "switchboard.v1";
 
 /// A connection that is made again whenever it is lost, until it is stopped or the server ends it with 1000.
 ///
@@ -50,6 +52,8 @@ pub struct Reconnecting {
     client: Option<Client>,
     backoff: Backoff,
     retry_at: Option<Instant>,
+    /// When the server said to come back, as it went away.
+    hint: Option<Duration>,
     stop: Stop,
 }
 
@@ -119,6 +123,7 @@ impl ClientBuilder {
             client: None,
             backoff: Backoff::default(),
             retry_at: None,
+            hint: None,
             stop: Stop::default(),
         }
     }
@@ -139,6 +144,7 @@ impl Reconnecting {
         match client.recv() {
             Ok(Some(message)) => {
                 self.backoff = Backoff::default();
+                self.hint = going_away(&message).filter(|_| client.subprotocol() == Some(PROTOCOL));
                 Ok(Some(Incoming::Message(message)))
             }
             Ok(None) => match client.closed() {
@@ -195,10 +201,19 @@ impl Reconnecting {
 
     fn lost(&mut self, why: String, hint: Option<Duration>) -> Incoming {
         self.client = None;
+        let hint = hint.or(self.hint.take());
         let retry_in = self.backoff.next(random_u32(), hint);
         self.retry_at = Some(Instant::now() + retry_in);
         Incoming::Lost { why, retry_in }
     }
+}
+
+/// How long the server asks to wait, when that is its last message before it ends: `{"type":"going_away",…}`.
+fn going_away(message: &Message) -> Option<Duration> {
+    let Message::Text(text) = message else { return None };
+    let rest = text.strip_prefix(r#"{"type":"going_away","#)?.split_once(r#""reconnect_after":"#)?.1;
+    let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    rest[..digits].parse().ok().map(Duration::from_millis)
 }
 
 impl Stop {
@@ -267,6 +282,22 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_goes_away_says_when_to_come_back() {
+        let after = |text: &str| going_away(&Message::text(text));
+        let millis = |millis| Some(Duration::from_millis(millis));
+        assert_eq!(after(r#"{"type":"going_away","reconnect_after":1500}"#), millis(1500));
+        assert_eq!(after(r#"{"type":"going_away","x":1,"reconnect_after":7}"#), millis(7));
+        for text in [
+            r#"{"type":"message","reconnect_after":7}"#,
+            r#"{"type":"going_away"}"#,
+            r#"{"type":"going_away","reconnect_after":-7}"#,
+            r#"{"type":"going_away","reconnect_after":99999999999999999999999}"#,
+        ] {
+            assert_eq!(after(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn waits_are_spread_over_a_range_that_doubles() {

@@ -263,9 +263,10 @@ impl<L: Clone> Hub<L> {
             }
             Command::CloseSome { at_most, frame } => {
                 self.end_turn(out);
-                let untold = self.connections.values_mut().filter(|connection| !connection.told_to_close);
-                for connection in untold.take(at_most) {
+                let untold = self.connections.iter_mut().filter(|(_, connection)| !connection.told_to_close);
+                for (id, connection) in untold.take(at_most) {
                     connection.told_to_close = true;
+                    self.topics.say_going_away(*id, out);
                     out.close(&connection.line, &frame);
                 }
             }

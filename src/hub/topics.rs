@@ -1,5 +1,6 @@
 //! The rooms and users of `switchboard.v1`, and what time does to them. What clients ask for is in `requests`.
 
+use super::protocol::Text;
 use super::topic::{Now, RoomRules, Topic};
 use super::{ConnectionId, Deliver, Name};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -7,6 +8,10 @@ use std::time::{Duration, Instant};
 
 /// How often what is too old is looked for.
 const SWEEP: Duration = Duration::from_secs(5);
+
+/// When clients are to come back after the server has ended, in milliseconds: between this and that more.
+const RECONNECT_AFTER: u64 = 1000;
+const RECONNECT_SPREAD: u64 = 4000;
 
 /// What the rooms of the protocol may use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,6 +105,14 @@ impl<L: Clone> Topics<L> {
         if let Some(client) = self.clients.get(&id) {
             let frames = out.encode(text);
             out.deliver(&client.line, frames.fit(client.compressed));
+        }
+    }
+
+    /// The server ends; all would come back at once if they were not told different times.
+    pub(super) fn say_going_away(&self, id: ConnectionId, out: &mut impl Deliver<L>) {
+        if self.clients.contains_key(&id) {
+            let after = RECONNECT_AFTER + id.0.wrapping_mul(7919) % RECONNECT_SPREAD;
+            self.say(id, &Text::new("going_away", None).number("reconnect_after", after).end(), out);
         }
     }
 

@@ -230,6 +230,20 @@ fn presence_of_the_gone_ends_with_the_grace_period() {
 }
 
 #[test]
+fn a_server_that_ends_says_when_to_come_back() {
+    let program = serve_binary(&[]);
+    let mut ann = Speaker::open(&program, "ann");
+    ann.ask(json!({"type": "join", "room": "r"}));
+    program.signal(rustix::process::Signal::TERM);
+    let going = ann.next();
+    assert_eq!(going["type"], "going_away");
+    assert!((1000..5000).contains(&going["reconnect_after"].as_u64().unwrap()), "{going}");
+    assert_eq!(ann.client.recv().unwrap(), None);
+    assert_eq!(ann.client.closed().map(|(code, _)| code), Some(1001));
+    assert_eq!(program.exit_code(), Some(0));
+}
+
+#[test]
 fn the_rooms_of_other_paths_are_other_rooms() {
     let program = serve_binary(&[]);
     let mut ann = Speaker::open(&program, "ann");
