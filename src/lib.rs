@@ -1,8 +1,9 @@
 //! A real-time WebSocket server and library without async.
 //!
-//! A telephone switchboard: every caller has a line, one operator knows who is on which line and in which room, and plugs
-//! messages through. Here every connection has a thread, one hub thread knows users and rooms, and messages go out through
-//! each connection's writer channel. There is no async runtime anywhere in the dependency tree.
+//! A telephone switchboard: every caller has a line, one operator knows who is on which line and in which
+//! room, and plugs messages through. Here every connection has a thread, one hub thread knows users and
+//! rooms, and messages go out through each connection's writer channel. There is no async runtime anywhere in
+//! the dependency tree.
 //!
 //! ```
 //! use switchboard::{Result, Server, WebSocket};
@@ -29,7 +30,7 @@
 //!
 //! | layer | what it owns |
 //! |---|---|
-//! | `limits`, `metrics`, `error` | every bound and timer in one place; counters; what can go wrong, by who can mend it |
+//! | `limits`, `rate`, `metrics`, `error` | every bound and timer in one place; counters; what can go wrong, by who can mend it |
 //! | `wire` | bytes to messages and back, as pure state machines: frames, messages, sessions, HTTP heads, handshakes |
 //! | `hub` | who is in which room: commands to deliveries, as a pure state machine |
 //! | `net` | sockets, outboxes, the shared writers, the slow lane, the thread pool and its budget |
@@ -37,8 +38,9 @@
 //! | [`sansio`] | the protocol without a socket, for a transport of one's own |
 //! | `server` | the builder, the way of a connection, the hub's thread, the end |
 //!
-//! The way of a message: bytes in → `net::stream` → `wire::session` → `wire::frame`, `wire::message` → your handler → a
-//! command in the hub's bounded queue → `hub` → encoded once → `net::outbox` → a writer → bytes out.
+//! The way of a message: bytes in → `net::stream` → `wire::session` → `wire::frame`, `wire::message` →
+//! your handler → a command in the hub's bounded queue → `hub` → encoded once → `net::outbox` → a writer →
+//! bytes out.
 //!
 //! # What never happens
 //!
@@ -73,6 +75,7 @@ mod hub;
 mod limits;
 mod metrics;
 mod net;
+mod rate;
 mod reconnect;
 pub mod sansio;
 mod sender;
@@ -81,15 +84,32 @@ mod wire;
 
 pub use client::{Client, ClientBuilder};
 pub use error::{Error, Result};
+pub use hub::RoomRules;
 pub use limits::Limits;
 pub use net::budget::{Budget, Grant};
 #[cfg(feature = "tls")]
 pub use net::certificate::TlsFiles;
+pub use net::proxy::Network;
+pub use rate::Rate;
 pub use reconnect::{Incoming, Reconnecting, Stop};
 pub use sender::Sender;
 pub use server::{
-    Bound, Builder, Callbacks, Drain, Event, Events, Handle, Messages, Peer, Report, Request, Response, Room,
-    Server, User, WebSocket, events,
+    Bound, Builder, Callbacks, Denied, Drain, Event, Events, Handle, Identity, Messages, Peer, Quotas,
+    Refuse, Report, Request, Response, Room, Server, User, WebSocket, events,
 };
-pub use tungstenite::{Bytes, Message};
+/// A payload that is shared, not copied, when it is cloned.
+pub use tungstenite::Bytes;
+/// A message. Only text and binary are received, and sent; the other variants are the protocol's own affair (but a
+/// ping may be sent).
+///
+/// ```
+/// use switchboard::Message;
+///
+/// let text = Message::from("hello"); // so `ws.send("hello")` does
+/// assert_eq!(text.to_text().unwrap(), "hello");
+/// let binary = Message::from(vec![1, 2, 3]);
+/// assert!(binary.is_binary() && binary.len() == 3);
+/// assert_eq!(binary.into_data(), [1, 2, 3][..]);
+/// ```
+pub use tungstenite::Message;
 pub use wire::handshake::Origins;

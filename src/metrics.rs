@@ -84,6 +84,12 @@ metrics! {
     silent: counter "keepalive_timeouts_total",
     /// Connections whose peer broke the protocol.
     violations: counter "protocol_violations_total",
+    /// Connections closed for sending more than their rate allows.
+    rate_limited: counter "rate_limited_total",
+    /// WebSockets that were not let in: nobody known, not allowed, or too many.
+    denied: counter "denied_total",
+    /// Messages that a check refused.
+    invalid: counter "invalid_messages_total",
     /// Handlers that panicked.
     panics: counter "handler_panics_total",
 }

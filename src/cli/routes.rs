@@ -6,6 +6,7 @@ use switchboard::{Builder, Message, Result, Server, WebSocket};
 pub(crate) fn all() -> Builder {
     pages::add(Server::builder())
         .health()
+        .protocol("/ws")
         .route("/echo", echo)
         .route("/conn_ws", |ws| relay(ws, "group", ""))
         .route("/conn_ws/{nick}", direct::chat)

@@ -22,7 +22,17 @@ const MEMORY_RESERVE: u64 = 32 * MIB as u64;
 /// A control group of the first version writes about 2^63 for "no limit".
 const NO_LIMIT: u64 = 1 << 60;
 
-/// Why there can be no more connections at once, and how many there can be.
+/// How many connections there can be at once on this machine, and why no more.
+///
+/// A server asks for it when it starts, and takes no more connections than that.
+///
+/// ```
+/// use switchboard::Budget;
+///
+/// let Budget { connections, limit, advice } = Budget::of_this_machine();
+/// println!("{connections} connections at most, because of {limit}; {advice}");
+/// assert!(0 < connections);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Connections (each has a thread and a descriptor) that can be open at once.
@@ -33,7 +43,16 @@ pub struct Budget {
     pub advice: &'static str,
 }
 
-/// One limit of the system and how many connections it has room for.
+/// One limit of the system and how many connections it has room for: [`Budget::grants`].
+///
+/// ```
+/// use switchboard::Budget;
+///
+/// let wanted = 20_000;
+/// for grant in Budget::grants(false).iter().filter(|grant| grant.connections < wanted) {
+///     println!("{} is {}, and must be {}; {}", grant.limit, grant.value, grant.needed(wanted), grant.advice);
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Grant {
@@ -49,7 +68,8 @@ pub struct Grant {
 }
 
 impl Budget {
-    /// Reads the machine's limits (Linux: `/proc`, cgroup, resource limits).
+    /// Reads the machine's limits as they are now: `/proc`, control group, resource limits. Some threads and
+    /// descriptors are left to the rest of the process. Where none can be read: 4096.
     pub fn of_this_machine() -> Self {
         Self::new(false)
     }

@@ -13,8 +13,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A server's certificate chain and private key, from PEM files. Clones are the same one: what [`TlsFiles::reload`] reads
-/// is used by every server it was given to.
+/// A server's certificate chain and private key, from PEM files, for [`Builder::tls`](crate::Builder::tls).
+/// Clones are the same one: what [`TlsFiles::reload`] reads is used by every server it was given to.
+///
+/// ```
+/// # #[cfg(not(feature = "cli"))]
+/// # fn main() {}
+/// # #[cfg(feature = "cli")] // for rcgen
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use switchboard::{Server, TlsFiles};
+///
+/// # let folder = std::env::temp_dir().join(format!("switchboard-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+/// # let made = rcgen::generate_simple_self_signed(["localhost".to_string()])?;
+/// # std::fs::write(&certificate, made.cert.pem())?;
+/// # std::fs::write(&key, made.signing_key.serialize_pem())?;
+/// let files = TlsFiles::read(certificate, key)?;
+/// let server = Server::builder().tls(&files).route("/", |mut ws| ws.send("in private"));
+/// let server = server.bind("127.0.0.1:0")?.start()?;
+/// assert_eq!(server.connect("/")?.recv()?, Some("in private".into())); // by wss://
+///
+/// files.reload()?; // when the files have changed: on SIGHUP, or once a day
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct TlsFiles {
     current: Arc<Current>,
@@ -26,18 +50,20 @@ struct Current {
 }
 
 impl TlsFiles {
-    /// Reads a chain (the server's own certificate first) and its key.
+    /// Reads a chain (the server's own certificate first) and its key. Blocks for as long as reading the
+    /// files takes.
     ///
     /// # Errors
-    /// [`Error::Config`] when a file cannot be read, holds no certificate or key, the two do not belong together, or the
-    /// certificate is not valid today. The text names the file.
+    /// [`Error::Config`] when a file cannot be read, holds no certificate or key, the two do not belong
+    /// together, or the certificate is not valid today. The text names the file.
     pub fn read(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self> {
         let (certificate, key) = (certificate.into(), key.into());
         let certified = RwLock::new(Arc::new(read(&certificate, &key)?));
         Ok(Self { current: Arc::new(Current { paths: Mutex::new((certificate, key)), certified }) })
     }
 
-    /// Reads the files again. Connections that are open keep what they have; handshakes from now on get the new one.
+    /// Reads the files again. Connections that are open stay as they are; handshakes from now on get the new
+    /// certificate. Any thread may call it.
     ///
     /// # Errors
     /// As [`TlsFiles::read`]; the old certificate stays.
@@ -109,7 +135,8 @@ fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey> {
     })
 }
 
-/// Whether the certificate is valid at `now` (seconds since 1970). A handshake would not tell: that is the client's to check.
+/// Whether the certificate is valid at `now` (seconds since 1970). A handshake would not tell: that is the
+/// client's to check.
 fn check_validity(certificate: &[u8], now: u64) -> Result<(), &'static str> {
     let Some((from, until)) = validity(certificate) else {
         return Err("its period of validity cannot be read");
@@ -124,8 +151,8 @@ fn check_validity(certificate: &[u8], now: u64) -> Result<(), &'static str> {
     }
 }
 
-/// Beginning and end as `YYYYMMDDHHMMSS`. RFC 5280 §4.1: Certificate, TBSCertificate, then version, serial number,
-/// algorithm, issuer, validity.
+/// Beginning and end as `YYYYMMDDHHMMSS`. RFC 5280 §4.1: Certificate, TBSCertificate, then version, serial
+/// number, algorithm, issuer, validity.
 fn validity(certificate: &[u8]) -> Option<(String, String)> {
     const SEQUENCE: u8 = 0x30;
     const VERSION: u8 = 0xa0;

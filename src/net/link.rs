@@ -3,6 +3,7 @@
 //!
 //! Lives on one thread at a time; what other threads send goes through the outbox.
 
+use super::meter::Meter;
 use super::outbox::Outbox;
 use crate::error::{Error, Result};
 use crate::limits::KIB;
@@ -29,6 +30,8 @@ const SMALL_READS: u32 = 16;
 pub(crate) struct Link {
     pub(crate) outbox: Arc<Outbox>,
     session: Session,
+    /// There when the peer may not send as much as it likes.
+    meter: Option<Box<Meter>>,
     metrics: Arc<Metrics>,
     close_deadline: Duration,
     buffer: Vec<u8>,
@@ -56,6 +59,7 @@ impl Link {
     pub(crate) fn new(
         outbox: Arc<Outbox>,
         session: Session,
+        meter: Option<Box<Meter>>,
         metrics: Arc<Metrics>,
         close_deadline: Duration,
         leftover: Vec<u8>,
@@ -63,6 +67,7 @@ impl Link {
         let mut link = Self {
             outbox,
             session,
+            meter,
             metrics,
             close_deadline,
             buffer: leftover,
@@ -72,7 +77,7 @@ impl Link {
             last_word: None,
             end: None,
         };
-        link.session.receive(&mut link.buffer, Instant::now(), &mut link.events);
+        link.feed(link.buffer.len(), Instant::now());
         link.buffer.resize(READ_BUFFER, 0);
         link.buffer.shrink_to_fit();
         link.handle_events();
@@ -271,7 +276,7 @@ impl Link {
                     self.outbox.poke();
                 }
                 let now = Instant::now();
-                self.session.receive(&mut self.buffer[..read], now, &mut self.events);
+                self.feed(read, now);
                 // A peer that sends and sends would otherwise never meet the close deadline.
                 self.session.tick(now, &mut self.events);
                 self.fit_buffer(read);
@@ -281,6 +286,18 @@ impl Link {
             Err(error) => self.end = Some(End::Io(error)),
         }
         false
+    }
+
+    /// Gives the session what was read. Of what is more than the peer may send nothing is passed on.
+    fn feed(&mut self, read: usize, now: Instant) {
+        let before = self.events.len();
+        self.session.receive(&mut self.buffer[..read], now, &mut self.events);
+        if let Some(meter) = &mut self.meter
+            && let Err((allowed, violation)) = meter.count(read, &self.events[before..], now)
+        {
+            self.events.truncate(before + allowed);
+            self.session.violate(violation, &mut self.events);
+        }
     }
 
     /// Grows the buffer for a client that fills it, shrinks it for one that no longer does.
@@ -321,7 +338,10 @@ impl Link {
     fn end_session(&mut self, ending: Ending) {
         match &ending {
             Ending::Violated(violation) => {
-                self.metrics.violations.add(1);
+                match violation.code {
+                    CloseCode::Policy => self.metrics.rate_limited.add(1),
+                    _ => self.metrics.violations.add(1),
+                }
                 log::info!("{}: {}", self.outbox.stream().peer(), violation.reason);
             }
             Ending::Silent => {

@@ -1,7 +1,7 @@
 //! Sockets, threads and the queues between them. Knows what a frame is, but not what it says.
 //!
-//! In reading order: `socket`, `tls`, `stream`, `codecs`, `outbox`, `writers`, `slow_lane`, `link`; `pool` and `budget` are about threads,
-//! `listener` about the door, `certificate` and `acceptor` about who we are.
+//! In reading order: `socket`, `tls`, `stream`, `codecs`, `outbox`, `writers`, `slow_lane`, `meter`, `link`; `pool` and `budget` are about threads,
+//! `listener` about the door, `proxy` about who was there before it, `certificate` and `acceptor` about who we are.
 
 #[cfg(feature = "tls")]
 pub(crate) mod acceptor;
@@ -12,8 +12,10 @@ pub(crate) mod codecs;
 pub(crate) mod link;
 pub(crate) mod listener;
 pub(crate) mod masks;
+pub(crate) mod meter;
 pub(crate) mod outbox;
 pub(crate) mod pool;
+pub(crate) mod proxy;
 pub(crate) mod slow_lane;
 pub(crate) mod socket;
 pub(crate) mod stream;

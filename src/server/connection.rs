@@ -2,16 +2,20 @@
 //! handler ended. The link does the protocol.
 
 use super::hub_line::HubLine;
+use super::identity::Identity;
+use super::quotas::Place;
 use super::request::Request;
-use super::router::Handler;
+use super::router::{Check, Handler};
 use super::shared::{Registered, Shared};
 use super::websocket::WebSocket;
 use crate::error::{Error, Result};
 use crate::hub::{Command, ConnectionId};
 use crate::net::codecs::SharedInflate;
 use crate::net::link::Link;
+use crate::net::meter::Meter;
 use crate::net::outbox::Outbox;
 use crate::net::stream::Stream;
+use crate::sender::send_message;
 use crate::wire::deflate::Inflate;
 use crate::wire::frame::Role;
 use crate::wire::handshake::Agreed;
@@ -28,8 +32,11 @@ pub(crate) struct Connection {
     pub(crate) hub: Arc<HubLine>,
     pub(crate) request: Arc<Request>,
     pub(crate) subprotocol: Option<String>,
+    pub(crate) identity: Identity,
     pub(crate) link: Link,
+    check: Option<Check>,
     in_hub: bool,
+    _places: [Option<Place>; 2],
     _registered: Registered,
 }
 
@@ -39,6 +46,10 @@ pub(crate) struct Opening {
     pub(crate) registered: Registered,
     pub(crate) request: Request,
     pub(crate) agreed: Agreed,
+    pub(crate) identity: Identity,
+    /// Its places among those from the same address and of the same user.
+    pub(crate) places: [Option<Place>; 2],
+    pub(crate) check: Option<Check>,
     /// Bytes that came behind the request.
     pub(crate) leftover: Vec<u8>,
 }
@@ -52,6 +63,17 @@ pub(crate) enum Slot {
     Abandoned,
 }
 
+/// How a connection is closed whose handler failed.
+pub(crate) const FAILED: (CloseCode, &str) = (CloseCode::Error, "handler failed");
+
+/// The handler of whoever may not in: closes with 1008 and the reason.
+pub(crate) fn turned_away(reason: String) -> Handler {
+    Arc::new(move |mut ws| {
+        ws.close(1008, &reason);
+        Ok(())
+    })
+}
+
 /// Runs the handler for a connection that has just been upgraded, and then ends the connection.
 pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
     let connection = Box::new(Connection::open(shared, opening));
@@ -60,24 +82,23 @@ pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
     let slot = Arc::new(Mutex::new(Slot::Lent));
     let websocket = WebSocket::new(connection, slot.clone());
     let result = catch_unwind(AssertUnwindSafe(|| handler(websocket)));
-    let failed = match &result {
+    let (code, reason) = match &result {
         Ok(Ok(()) | Err(Error::Closed | Error::Stopped)) |
         // The peer did it, and has been told by a Close frame already.
-        Ok(Err(Error::Violation(..) | Error::Silent | Error::Io(_))) => false,
+        Ok(Err(Error::Violation(..) | Error::Silent)) => (CloseCode::Normal, ""),
+        Ok(Err(Error::Quota(reason))) => (CloseCode::Policy, reason.as_str()),
         Ok(Err(error)) => {
             log::warn!("{peer}: the handler of {path} failed: {error}");
-            true
+            FAILED
         }
         Err(_) => {
             shared.metrics.panics.add(1);
             log::error!("{peer}: the handler of {path} panicked");
-            true
+            FAILED
         }
     };
     let back = std::mem::replace(&mut *slot.lock(), Slot::Abandoned);
     if let Slot::Back(mut connection) = back {
-        let (code, reason) =
-            if failed { (CloseCode::Error, "handler failed") } else { (CloseCode::Normal, "") };
         connection.finish(code, reason);
     }
 }
@@ -85,7 +106,7 @@ pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
 impl Connection {
     #[inline(never)]
     fn open(shared: &Arc<Shared>, opening: Opening) -> Self {
-        let Opening { stream, registered, request, agreed, leftover } = opening;
+        let Opening { stream, registered, request, agreed, identity, places, check, leftover } = opening;
         shared.metrics.upgraded.add(1);
         shared.metrics.websockets.add(1);
         let outbox = Outbox::new(
@@ -103,24 +124,37 @@ impl Connection {
         let hub = Arc::new(HubLine::new(shared.clone(), ConnectionId(registered.id)));
         let compressed = outbox.takes_compressed();
         let in_hub = hub.send(Command::Connect { id: hub.id, line: outbox.clone(), compressed }).is_ok();
-        let session = Session::new(Role::Server, &shared.limits, inflate, Instant::now());
+        if let Some(name) = identity.name() {
+            let _ = hub.send(Command::Identify { id: hub.id, user: name.into() });
+        }
+        let (quotas, now) = (shared.quotas(), Instant::now());
+        let meter = Meter::new(quotas.messages, quotas.bytes, now);
+        let session = Session::new(Role::Server, &shared.limits, inflate, now);
         let (metrics, close_deadline) = (shared.metrics.clone(), shared.limits.close_deadline);
         Self {
             shared: shared.clone(),
             hub,
             request: Arc::new(request),
             subprotocol: agreed.subprotocol,
-            link: Link::new(outbox, session, metrics, close_deadline, leftover),
+            identity,
+            link: Link::new(outbox, session, meter, metrics, close_deadline, leftover),
+            check,
             in_hub,
+            _places: places,
             _registered: registered,
         }
     }
 
     /// The next message; blocks until there is one, or `until`. `None`: the connection is closed, or it is time.
     pub(crate) fn receive(&mut self, until: Option<Instant>) -> Result<Option<Message>> {
-        let message = self.link.receive(until, || self.hub.flush())?;
-        self.hub.set_more(self.link.has_more());
-        Ok(message)
+        loop {
+            let Some(message) = self.link.receive(until, || self.hub.flush())? else { return Ok(None) };
+            self.hub.set_more(self.link.has_more());
+            let Some(check) = &self.check else { return Ok(Some(message)) };
+            let Err(answer) = check(&self.request, &message) else { return Ok(Some(message)) };
+            self.shared.metrics.invalid.add(1);
+            send_message(&self.link.outbox, &answer, self.link.has_more())?;
+        }
     }
 
     /// The handler is over: leaves the rooms, then the closing handshake. Takes the close deadline at most.

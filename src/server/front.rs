@@ -3,9 +3,12 @@
 //! One request per TCP connection: answering with `Connection: close` leaves no room for request smuggling, and what stays
 //! open here is WebSockets.
 
+use super::arrival::{self, Arrival};
 use super::connection::{self, Opening};
+use super::identity::{Denied, Identity, Refuse};
+use super::quotas::Place;
 use super::request::{Request, Response};
-use super::router::{Params, Route, Router};
+use super::router::{Handler, Params, Route, Router};
 use super::shared::{Shared, Sockets};
 use crate::limits::KIB;
 use crate::net::stream::Stream;
@@ -25,7 +28,7 @@ const HEAD_READ: usize = KIB;
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// Why a request got no further.
-enum Stop {
+pub(crate) enum Stop {
     Refused(Refusal),
     Answered(Response),
     /// The client went away, or the socket failed: nobody to answer.
@@ -38,45 +41,80 @@ impl From<Refusal> for Stop {
     }
 }
 
+type Welcome = Result<(Identity, Option<Place>), Denied>;
+
 /// Serves one connection to its end.
 ///
-/// What it calls before the handler is not inlined: its stack would be the handler's for as long as the connection lives.
+/// What leads to the handler is not inlined: its stack would be the handler's for as long as the connection lives.
 pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
+    if let Some((opening, handler)) = lead(shared, stream) {
+        connection::run(shared, opening, &handler);
+    }
+}
+
+/// From the first byte to an open WebSocket and its handler. `None`: it was another request, and is answered.
+#[inline(never)]
+fn lead(shared: &Arc<Shared>, stream: Arc<Stream>) -> Option<(Opening, Handler)> {
     let registered = Sockets::register(shared, stream.clone());
     let patience = shared.limits.head_deadline;
     // Whoever comes while the server is going away gets its answer, but cannot hold up the end by asking nothing.
     let patience = if shared.is_draining() { patience.min(LAST_REQUESTS) } else { patience };
     let deadline = Instant::now() + patience;
-    #[cfg(feature = "tls")]
-    if let Some(acceptor) = &shared.tls
-        && !secure(&stream, acceptor, deadline)
-    {
-        return;
-    }
     let mut input = Vec::new();
-    let head = match read_head(shared, &stream, &mut input, deadline) {
-        Ok(head) => head,
+    let (head, arrival) = match begin(shared, &stream, &mut input, deadline) {
+        Ok(begun) => begun,
         Err(stop) => return refuse(shared, &stream, stop, false),
     };
     registered.served();
     let head_only = head.method() == Method::HEAD;
-    let Some(router) = shared.router.lock().clone() else { return };
+    let router = shared.router.lock().clone()?;
     let (route, params) = match find_route(&router, shared, &head) {
         Ok(found) => found,
         Err(refusal) => return refuse(shared, &stream, Stop::Refused(refusal), head_only),
     };
-    let mut request = Request { head, body: Bytes::new(), params, peer: stream.peer() };
+    let mut request = Request { head, body: Bytes::new(), params, peer: arrival.peer };
     if let (Some(handler), true) = (&route.websocket, handshake::wants_upgrade(&request.head)) {
-        let (handler, opening) = match upgrade(shared, &stream, route, &request) {
-            Ok(agreed) => (handler, Opening { stream, registered, request, agreed, leftover: input }),
+        let (agreed, welcome) = match upgrade(shared, &stream, route, &request, &arrival) {
+            Ok(upgraded) => upgraded,
             Err(stop) => return refuse(shared, &stream, stop, false),
         };
-        return connection::run(shared, opening, handler);
+        let (handler, (identity, place)) = match welcome {
+            Ok(welcome) => (handler.clone(), welcome),
+            Err(denied) => (connection::turned_away(denied.reason), Default::default()),
+        };
+        let (places, check) = ([arrival.place, place], route.check.clone());
+        let opening =
+            Opening { stream, registered, request, agreed, identity, places, check, leftover: input };
+        return Some((opening, handler));
     }
-    match answer(shared, &stream, route, &mut request, input, deadline) {
+    let plain = arrival.check(&shared.quotas()).or_else(|denied| denied.http(Refuse::Http));
+    match plain.and_then(|()| answer(shared, &stream, route, &mut request, input, deadline)) {
         Ok(response) => respond(shared, &stream, &response, head_only),
-        Err(stop) => refuse(shared, &stream, stop, head_only),
+        Err(stop) => return refuse(shared, &stream, stop, head_only),
     }
+    None
+}
+
+/// Where the client comes from, TLS, and the request's head.
+#[inline(never)]
+fn begin(
+    shared: &Shared,
+    stream: &Arc<Stream>,
+    input: &mut Vec<u8>,
+    deadline: Instant,
+) -> Result<(http::Request<()>, Arrival), Stop> {
+    let arrival = Arrival::new(shared, stream, deadline);
+    #[cfg(feature = "tls")]
+    if let Some(acceptor) = &shared.tls
+        // What TLS costs is not spent on whoever is refused.
+        && (arrival.is_err() || !secure(stream, acceptor, deadline))
+    {
+        return Err(Stop::Gone);
+    }
+    let mut arrival = arrival?;
+    let head = read_head(shared, stream, input, deadline)?;
+    arrival.learn(shared, &head)?;
+    Ok((head, arrival))
 }
 
 /// The TLS handshake. `false`: it came to nothing, and whoever speaks plain HTTP has been told.
@@ -153,9 +191,15 @@ fn find_route<'a>(
     router.find(head.uri().path(), shared.limits.name)
 }
 
-/// The 101, or why not; what was agreed on.
+/// The 101, or why not; what was agreed on, and who it is if it may in.
 #[inline(never)]
-fn upgrade(shared: &Shared, stream: &Stream, route: &Route, request: &Request) -> Result<Agreed, Stop> {
+fn upgrade(
+    shared: &Shared,
+    stream: &Stream,
+    route: &Route,
+    request: &Request,
+    arrival: &Arrival,
+) -> Result<(Agreed, Welcome), Stop> {
     if shared.is_draining() {
         return Err(draining().into());
     }
@@ -165,10 +209,16 @@ fn upgrade(shared: &Shared, stream: &Stream, route: &Route, request: &Request) -
         let admitted = catch_unwind(AssertUnwindSafe(|| admit(request)));
         admitted.unwrap_or_else(|_| Err(failed(shared, request))).map_err(Stop::Answered)?;
     }
+    let welcome = arrival::welcome(shared, request, arrival);
+    if let Err(denied) = &welcome {
+        log::info!("{}: not let in at {}: {}", request.peer(), request.path(), denied.reason);
+        shared.metrics.denied.add(1);
+        denied.http(shared.refuse)?;
+    }
     let deadline = Instant::now() + shared.limits.write_deadline;
     let switch = handshake::encode_switch(&accepted.response);
     stream.write_all(&switch, deadline).map_err(|_| Stop::Gone)?;
-    Ok(accepted.agreed)
+    Ok((accepted.agreed, welcome))
 }
 
 /// What a plain request is answered.
@@ -215,16 +265,17 @@ fn failed(shared: &Shared, request: &Request) -> Response {
 }
 
 #[inline(never)]
-fn refuse(shared: &Shared, stream: &Stream, stop: Stop, head_only: bool) {
+fn refuse<T>(shared: &Shared, stream: &Stream, stop: Stop, head_only: bool) -> Option<T> {
     let response = match stop {
         Stop::Refused(refusal) => {
             log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);
             Response { inner: Box::new(refusal.into_response()) }
         }
         Stop::Answered(response) => response,
-        Stop::Gone => return,
+        Stop::Gone => return None,
     };
     respond(shared, stream, &response, head_only);
+    None
 }
 
 /// Writes the answer and ends the connection in a way that lets the client read it.

@@ -6,8 +6,8 @@
 
 use super::hub_thread::HubCommand;
 use super::shared::Shared;
-use crate::error::Result;
-use crate::hub::{Command, ConnectionId, Frames, Name};
+use crate::error::{Error, Result};
+use crate::hub::{Command, ConnectionId, Frames, Name, View};
 use crate::limits::KIB;
 use crate::net::slow_lane::Held;
 use crate::wire::frame::Outgoing;
@@ -27,6 +27,7 @@ pub(crate) struct HubLine {
     /// Other messages of the client wait to be handled.
     more: AtomicBool,
     held: Mutex<HeldFrames>,
+    rooms: Mutex<Vec<Name>>,
 }
 
 /// What one client sends to one room.
@@ -43,7 +44,7 @@ struct HeldFrames {
 
 impl HubLine {
     pub(crate) fn new(shared: Arc<Shared>, id: ConnectionId) -> Self {
-        Self { shared, id, more: AtomicBool::new(false), held: Mutex::default() }
+        Self { shared, id, more: AtomicBool::new(false), held: Mutex::default(), rooms: Mutex::default() }
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -60,6 +61,28 @@ impl HubLine {
         let mut held = self.held.lock();
         self.flush_held(&mut held)?;
         self.shared.hub.send(command)
+    }
+
+    /// Waits while the hub's queue is full. Fails when the connection is in as many rooms as it may be.
+    pub(crate) fn join(&self, room: &str, view: Option<Box<View>>) -> Result<()> {
+        let (room, mut rooms): (Name, _) = (room.into(), self.rooms.lock());
+        if !rooms.contains(&room) {
+            let most = self.shared.quotas().rooms;
+            if most <= rooms.len() {
+                let text =
+                    format!("a connection may be in {most} rooms at once; leave one before joining another");
+                return Err(Error::Quota(text));
+            }
+            rooms.push(room.clone());
+        }
+        self.send(Command::Join { id: self.id, room, view })
+    }
+
+    /// Waits while the hub's queue is full.
+    pub(crate) fn leave(&self, room: &str) -> Result<()> {
+        let mut rooms = self.rooms.lock();
+        rooms.retain(|joined| **joined != *room);
+        self.send(Command::Leave { id: self.id, room: room.into() })
     }
 
     /// A message to the members of a room, but for `except`.

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::wire::http::{Refusal, decode_segment};
 use http::{HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
+use tungstenite::Message;
 
 /// Runs on the connection's thread; returning ends the connection.
 pub(crate) type Handler = Arc<dyn Fn(WebSocket) -> Result<()> + Send + Sync>;
@@ -14,6 +15,9 @@ pub(crate) type Responder = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
 
 /// Lets a handshake pass, or answers it.
 pub(crate) type Admit = Arc<dyn Fn(&Request) -> Result<(), Response> + Send + Sync>;
+
+/// Lets a message pass, or answers it.
+pub(crate) type Check = Arc<dyn Fn(&Request, &Message) -> Result<(), Message> + Send + Sync>;
 
 /// Names and decoded values of a path's parameters.
 pub(crate) type Params = Vec<(String, String)>;
@@ -31,6 +35,8 @@ pub(crate) struct Route {
     pub(crate) websocket: Option<Handler>,
     /// Who may have the WebSocket.
     pub(crate) admit: Option<Admit>,
+    /// What may be said on it.
+    pub(crate) check: Option<Check>,
     http: Vec<(Method, Responder)>,
 }
 

@@ -1,15 +1,18 @@
 //! What all threads of one server share, and the register of its open sockets.
 
+use super::arrival::{Authenticator, Proxies};
 use super::hub_thread::HubQueue;
+use super::identity::Refuse;
+use super::quotas::{Quotas, Visitors};
 use super::router::Router;
 use crate::hub::Frames;
+#[cfg(feature = "protocol")]
+use crate::hub::RoomRules;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::net::codecs::Codecs;
 use crate::net::slow_lane::SlowLane;
 use crate::net::stream::Stream;
-use crate::wire::deflate::WINDOW_BITS;
-use crate::wire::frame::{self, Outgoing};
 use crate::wire::handshake::Policy;
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::collections::HashMap;
@@ -31,6 +34,17 @@ pub(crate) struct Shared {
     pub(crate) codecs: Arc<Codecs>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::net::acceptor::Acceptor>,
+    /// What tells this server, and this life of it, from all others.
+    #[cfg(feature = "protocol")]
+    pub(crate) node: String,
+    #[cfg(feature = "protocol")]
+    pub(crate) room: RoomRules,
+    pub(crate) quotas: Mutex<Arc<Quotas>>,
+    pub(crate) visitors: Arc<Visitors>,
+    pub(crate) proxies: Proxies,
+    /// Who finds out who a client is; without one nobody is asked.
+    pub(crate) authenticate: Option<Authenticator>,
+    pub(crate) refuse: Refuse,
     /// Connections that can be open at once.
     pub(crate) max_connections: usize,
     pub(crate) draining: AtomicBool,
@@ -38,22 +52,32 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn quotas(&self) -> Arc<Quotas> {
+        self.quotas.lock().clone()
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
     }
 
+    /// The first message of a connection that speaks `switchboard.v1`.
+    #[cfg(feature = "protocol")]
+    pub(crate) fn welcome(&self, line: &super::hub_line::HubLine, user: &str) -> tungstenite::Message {
+        let (message, rooms, history) = (self.limits.message, self.quotas().rooms, self.room.messages);
+        let grace = self.room.grace.as_millis();
+        let limits =
+            format!("{{\"message\":{message},\"rooms\":{rooms},\"history\":{history},\"grace\":{grace}}}");
+        super::protocol::welcome(line, user, &self.node, &limits)
+    }
+
     /// One message's frames for any number of lines.
     pub(crate) fn encode(&self, opcode: OpCode, payload: &[u8]) -> Frames {
-        let compressed = self.compress(payload);
-        Frames {
-            plain: frame::encode(opcode, payload),
-            compressed: compressed.map(|payload| Outgoing::compressed(opcode, &payload).encode()),
-        }
+        self.codecs.encode(opcode, payload)
     }
 
     /// Compressed once for everybody; `None` when it is not worth it, or nobody would take it.
     pub(crate) fn compress(&self, payload: &[u8]) -> Option<Vec<u8>> {
-        if self.codecs.has_takers() { self.codecs.deflate(payload, WINDOW_BITS) } else { None }
+        self.codecs.deflate_for_all(payload)
     }
 
     /// Whether a client that comes now would be served.

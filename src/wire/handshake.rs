@@ -16,12 +16,27 @@ use super::http::{Refusal, list_elements, push_field, split_authority, status_li
 /// The version of the protocol, the only one since 2011 (RFC 6455 §4.1).
 const VERSION: &str = "13";
 
+/// What a token in an offer of a subprotocol begins with.
+pub(crate) const BEARER: &str = "bearer.";
+
 /// Which web pages may open a connection.
 ///
 /// A browser tells in the `Origin` header whose page opens a WebSocket, and leaves the decision to the
 /// server: without one, any page that a user visits could speak in the user's name (RFC 6455 §10.2). Clients
 /// that are no browsers send no `Origin` and are always let in: they could send any. Refused pages are
 /// answered 403.
+///
+/// ```
+/// use switchboard::{Client, Error, Origins, Server};
+///
+/// let origins = Origins::List(vec!["https://example.com".into()]);
+/// let server = Server::builder().origins(origins).route("/", |_| Ok(())).bind("127.0.0.1:0")?.start()?;
+/// # let url = format!("ws://{}/", server.local_addr());
+/// let from = |page: &str| Client::builder().header("origin", page).connect(&url);
+/// assert!(from("https://example.com").is_ok());
+/// assert!(matches!(from("https://elsewhere.example"), Err(Error::Refused { status: 403, .. })));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub enum Origins {
     /// Pages of the same host and port as the server's (as in the `Host` header), and clients that send no
@@ -29,7 +44,8 @@ pub enum Origins {
     #[default]
     SameHost,
     /// Besides the above these pages, as browsers write them: `scheme://host`, with `:port` unless it is the
-    /// scheme's own, and no slash at the end. `null` stands for pages without an origin, such as local files.
+    /// scheme's own, and no slash at the end; case does not matter. `null` stands for pages without an
+    /// origin, such as local files.
     List(Vec<String>),
     /// Every page. For public data only, or where a token that no browser sends by itself proves who
     /// connects.
@@ -44,11 +60,18 @@ pub(crate) struct Policy {
     pub(crate) subprotocols: Vec<String>,
     /// Whether to agree to permessage-deflate.
     pub(crate) compression: bool,
+    /// Clients may carry a token in an offer `bearer.TOKEN`, as a browser's script can set no header.
+    pub(crate) bearer: bool,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { origins: Origins::SameHost, subprotocols: Vec::new(), compression: cfg!(feature = "deflate") }
+        Self {
+            origins: Origins::SameHost,
+            subprotocols: Vec::new(),
+            compression: cfg!(feature = "deflate"),
+            bearer: false,
+        }
     }
 }
 
@@ -109,12 +132,18 @@ pub(crate) fn accept<T>(request: &Request<T>, policy: &Policy) -> Result<Accepte
         ));
     };
     check_origin(headers, &policy.origins)?;
-    let subprotocol = choose_subprotocol(headers, &policy.subprotocols)?;
+    let subprotocol = choose_subprotocol(headers, policy)?;
     let deflate = if policy.compression { accept_offer(headers) } else { None };
     let (deflate, extensions) = deflate.unzip();
     Ok(Accepted {
         response: switching_protocols(key, subprotocol, extensions.as_deref()),
-        agreed: Agreed { subprotocol: subprotocol.map(str::to_owned), deflate },
+        // A token is no subprotocol to speak.
+        agreed: Agreed {
+            subprotocol: subprotocol
+                .filter(|name| !policy.bearer || !name.starts_with(BEARER))
+                .map(str::to_owned),
+            deflate,
+        },
     })
 }
 
@@ -226,8 +255,8 @@ fn is_same_host(headers: &HeaderMap, origin: &[u8]) -> bool {
 
 /// The first of the client's offers, "ordered by preference" (RFC 6455 §4.1), that is also ours. `None` is no
 /// error: the client decides whether it goes on without (§4.2.2).
-fn choose_subprotocol<'a>(headers: &'a HeaderMap, ours: &[String]) -> Result<Option<&'a str>, Refusal> {
-    let mut chosen = None;
+fn choose_subprotocol<'a>(headers: &'a HeaderMap, policy: &Policy) -> Result<Option<&'a str>, Refusal> {
+    let (mut chosen, mut bearer) = (None, None);
     for offer in list_elements(headers, &SEC_WEBSOCKET_PROTOCOL) {
         let Some(offer) = str::from_utf8(offer).ok().filter(|offer| is_token(offer)) else {
             let offer = offer.escape_ascii();
@@ -236,11 +265,14 @@ fn choose_subprotocol<'a>(headers: &'a HeaderMap, ours: &[String]) -> Result<Opt
             )));
         };
         // Names are compared exactly: browsers fail a connection whose answer differs in case.
-        if chosen.is_none() && ours.iter().any(|name| name == offer) {
+        if chosen.is_none() && policy.subprotocols.iter().any(|name| name == offer) {
             chosen = Some(offer);
+        } else if policy.bearer && offer.starts_with(BEARER) {
+            bearer = Some(offer);
         }
     }
-    Ok(chosen)
+    // Browsers fail a connection that agrees to none of their offers.
+    Ok(chosen.or(bearer))
 }
 
 /// RFC 9110 §5.6.2.
@@ -299,7 +331,12 @@ mod tests {
     }
 
     fn policy(origins: Origins) -> Policy {
-        Policy { origins, subprotocols: vec!["switchboard.v1".into(), "chat".into()], compression: false }
+        Policy {
+            origins,
+            subprotocols: vec!["switchboard.v1".into(), "chat".into()],
+            compression: false,
+            bearer: false,
+        }
     }
 
     /// 101 if accepted.

@@ -339,7 +339,7 @@ pub(super) fn push_field(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
 }
 
 /// Elements of a comma-separated field over all its lines; empty ones do not count (RFC 9110 §5.6.1.2).
-pub(super) fn list_elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+pub(crate) fn list_elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
     let lines = headers.get_all(name).iter();
     let elements = lines.flat_map(|line| line.as_bytes().split(|b| *b == b','));
     elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())

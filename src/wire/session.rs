@@ -290,6 +290,11 @@ impl Session {
         Ok(())
     }
 
+    /// The peer did what its bytes alone do not show: the connection fails.
+    pub(crate) fn violate(&mut self, violation: Violation, out: &mut Vec<Event>) {
+        self.fail(violation, out);
+    }
+
     /// "Fail the WebSocket Connection": a Close that says why, then nothing more is read. RFC 6455 §7.1.7.
     fn fail(&mut self, violation: Violation, out: &mut Vec<Event>) {
         if self.phase == Phase::Open {

@@ -28,6 +28,8 @@ mod http;
 mod lifecycle;
 /// Clients that others wrote.
 mod programs;
+/// `switchboard.v1` on `/ws`.
+mod protocol;
 /// The raw client, and the program as a child process.
 mod support;
 /// A real browser, remote-controlled.
