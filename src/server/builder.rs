@@ -260,6 +260,14 @@ impl Builder {
         self
     }
 
+    /// Refuses clients that send no `Origin` with 403. Default: no. It keeps out what is no browser only as long as that does
+    /// not write the header, as any program can: authentication is something else.
+    #[must_use]
+    pub fn require_origin(mut self, on: bool) -> Self {
+        self.policy.require_origin = on;
+        self
+    }
+
     /// Subprotocols to agree to, when a client offers them. Default: none. RFC 6455 §1.9
     #[must_use]
     pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
@@ -289,13 +297,14 @@ impl Builder {
     /// Listens. Clients can connect from now on and are served once the server is started. Port 0 takes any free one.
     ///
     /// # Errors
-    /// [`Error::Config`] for a limit or route that cannot be, [`Error::Address`] when the address cannot be resolved,
+    /// [`Error::Config`] for a limit, route or origin that cannot be, [`Error::Address`] when the address cannot be resolved,
     /// [`Error::Bind`] when it cannot be listened on.
     pub fn bind(self, address: &str) -> Result<Bound> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
         self.limits.check()?;
+        self.policy.origins.check()?;
         let resolved = |address: &str| -> std::io::Result<SocketAddr> {
             address.to_socket_addrs()?.next().ok_or_else(|| std::io::ErrorKind::NotFound.into())
         };
