@@ -1,11 +1,14 @@
 //! The command line: what can be said, and which part of the program does it.
 
+mod access;
 mod certificate;
 mod connect;
 mod direct;
 mod pages;
+mod quotas;
 mod routes;
 mod serve;
+mod token;
 mod units;
 
 use clap::{Parser, Subcommand};
@@ -25,6 +28,7 @@ const AFTER_HELP: &str = "Logging: RUST_LOG=debug (or info, trace; default warn)
                           environment, as SWITCHBOARD_BIND.";
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, once")]
 enum Command {
     /// Serve the web app, the chat rooms and the echo on one port (the default)
     Serve(serve::Serve),
@@ -32,6 +36,8 @@ enum Command {
     Connect(connect::Connect),
     /// Make a self-signed certificate for development
     Certificate(certificate::Certificate),
+    /// Make a signed token (JWT), to connect to a server that asks for one
+    Token(token::Token),
 }
 
 pub(crate) fn run() -> ExitCode {
@@ -42,6 +48,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Serve(options)) => serve::run(options),
         Some(Command::Connect(options)) => return connect::run(&options),
         Some(Command::Certificate(options)) => certificate::run(options),
+        Some(Command::Token(options)) => token::run(options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

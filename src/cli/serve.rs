@@ -1,5 +1,7 @@
 //! `switchboard serve`: its options, its first line, its end by signal.
 
+use super::access::{Access, Guard};
+use super::quotas::Shares;
 use super::{routes, units};
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -29,8 +31,8 @@ pub(crate) struct Serve {
     /// Silence after a ping that ends the connection
     #[arg(long, value_name = "T", default_value = "20s", value_parser = units::time, env = "SWITCHBOARD_PING_TIMEOUT")]
     ping_timeout: Duration,
-    /// Another site whose pages may connect, as https://example.com; repeatable; `*` allows every site [default: only
-    /// pages of this server, and clients that are no browser]
+    /// Another site whose pages may connect, as https://example.com, or https://*.example.com for all below that name;
+    /// repeatable; `*` allows every site [default: only pages of this server, and clients that are no browser]
     #[arg(long, value_name = "ORIGIN", env = "SWITCHBOARD_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<String>,
     /// Certificate chain in PEM; with it the port speaks https:// and wss://. SIGHUP reads both files again. For
@@ -46,6 +48,10 @@ pub(crate) struct Serve {
     /// Time for clients to take what waits for them when the server is stopped
     #[arg(long, value_name = "T", default_value = "10s", value_parser = units::time, env = "SWITCHBOARD_DRAIN")]
     drain: Duration,
+    #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
+    shares: Shares,
 }
 
 /// Serves until SIGINT or SIGTERM, then drains. A second signal ends the process at once.
@@ -56,10 +62,12 @@ pub(crate) fn run(options: Serve) -> Result<()> {
     let limits = limits(&options);
     let wanted = limits.connections;
     let tls = tls_files(&options)?;
-    let mut builder = routes::all()
+    let guard = Guard::read(&options.access)?;
+    let mut builder = routes::all(guard.is_some())
         .limits(limits)
         .compression(!options.no_compression)
         .origins(origins(options.allow_origin));
+    builder = options.shares.apply(options.access.apply(builder, guard.as_ref()));
     if let Some(files) = &tls {
         builder = builder.tls(files);
     }
@@ -69,7 +77,7 @@ pub(crate) fn run(options: Serve) -> Result<()> {
         if signal != SIGHUP {
             break;
         }
-        reload(tls.as_ref());
+        reload(tls.as_ref(), guard.as_ref().filter(|_| options.access.has_files()), &options.access);
     }
     thread::spawn(move || {
         signals.forever().find(|signal| *signal != SIGHUP);
@@ -98,11 +106,19 @@ fn tls_files(options: &Serve) -> Result<Option<TlsFiles>> {
     }
 }
 
-fn reload(tls: Option<&TlsFiles>) {
+fn reload(tls: Option<&TlsFiles>, guard: Option<&Guard>, access: &Access) {
     match tls.map(TlsFiles::reload) {
         Some(Ok(())) => eprintln!("the certificate was read again; new connections get it"),
         Some(Err(error)) => eprintln!("the old certificate stays: {error}"),
-        None => eprintln!("nothing to read again: there is no certificate"),
+        None if guard.is_none() => {
+            eprintln!("nothing to read again: there is no certificate, and no file of tokens or keys");
+        }
+        None => {}
+    }
+    match guard.map(|guard| guard.reload(access)) {
+        Some(Ok(())) => eprintln!("tokens and keys were read again; new connections are checked by them"),
+        Some(Err(error)) => eprintln!("the old tokens and keys stay: {error}"),
+        None => {}
     }
 }
 
