@@ -37,6 +37,7 @@
 //! | `sender`, `client`, `reconnect` | the blocking client, on the same `wire` and `net` as the server |
 //! | [`sansio`] | the protocol without a socket, for a transport of one's own |
 //! | `server` | the builder, the way of a connection, the hub's thread, the end |
+//! | `auth` | authenticators for the server: lists of tokens, signed tokens |
 //!
 //! The way of a message: bytes in → `net::stream` → `wire::session` → `wire::frame`, `wire::message` →
 //! your handler → a command in the hub's bounded queue → `hub` → encoded once → `net::outbox` → a writer →
@@ -67,6 +68,8 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(feature = "auth")]
+pub mod auth;
 mod client;
 mod error;
 #[cfg(any(doc, doctest))]

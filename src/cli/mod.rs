@@ -1,15 +1,18 @@
 //! The command line: what can be said, and which part of the program does it.
 
+mod access;
 mod certificate;
 mod config;
 mod connect;
 mod direct;
 mod doctor;
 mod pages;
+mod quotas;
 mod reload;
 mod routes;
 mod secrets;
 mod serve;
+mod token;
 mod units;
 
 use clap::builder::BoolishValueParser;
@@ -54,6 +57,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Make a self-signed certificate for development
     Certificate(certificate::Certificate),
+    /// Make a signed token (JWT), to connect to a server that asks for one
+    Token(token::Token),
 }
 
 impl Cli {
@@ -92,6 +97,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Config(options)) => config::run(options, &grammar(&args)).map_err(Error::from),
         Some(Command::Doctor(options)) => doctor::run(options, settings, faulty).map_err(Error::from),
         Some(Command::Certificate(options)) => certificate::run(options).map(|()| ExitCode::SUCCESS),
+        Some(Command::Token(options)) => token::run(options).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         eprintln!("switchboard: {error}");

@@ -1,5 +1,6 @@
 //! SIGHUP: what is read again while the server runs, and what it changes.
 
+use super::access::Guard;
 use super::config::{Failure, Setting};
 use super::serve::{Serve, origins};
 use super::{Configured, Said};
@@ -10,14 +11,41 @@ use switchboard::{Handle, Result, TlsFiles};
 /// What can change without a restart. A key that no row has needs one.
 const ROWS: &[Row] = &[
     Row { keys: &["allow-origin"], files: None, apply: set_origins },
-    Row { keys: &["tls-cert", "tls-key"], files: Some("certificate"), apply: read_certificate },
+    Row {
+        keys: &["per-address", "per-user", "connect-rate", "rate", "byte-rate", "rooms"],
+        files: None,
+        apply: set_quotas,
+    },
+    Row {
+        keys: &["tls-cert", "tls-key"],
+        files: Some(Files {
+            read: "the certificate was read again; new connections get it",
+            stay: "the old certificate stays",
+        }),
+        apply: read_certificate,
+    },
+    Row {
+        keys: &["token", "token-file", "jwt-secret", "jwt-key", "jwt-audience", "jwt-issuer"],
+        files: Some(Files {
+            read: "tokens and keys were read again; new connections are checked by them",
+            stay: "the old tokens and keys stay",
+        }),
+        apply: read_tokens,
+    },
 ];
 
 struct Row {
     keys: &'static [&'static str],
-    /// What the files hold that the keys name, if they name files: those may have changed though the keys have not.
-    files: Option<&'static str>,
-    apply: fn(&Live, &Serve) -> Result<Applied>,
+    /// When the keys name files: those may have changed though the keys have not.
+    files: Option<Files>,
+    /// Is told whether one of the keys has changed.
+    apply: fn(&Live, &Serve, bool) -> Result<Applied>,
+}
+
+/// What is said when they were read, and when they could not be.
+struct Files {
+    read: &'static str,
+    stay: &'static str,
 }
 
 enum Applied {
@@ -29,15 +57,30 @@ enum Applied {
     Nothing,
 }
 
-fn set_origins(live: &Live, options: &Serve) -> Result<Applied> {
-    live.server.set_origins(origins(&options.allow_origin));
+fn set_origins(live: &Live, options: &Serve, _: bool) -> Result<Applied> {
+    live.server.set_origins(origins(&options.allow_origin)).map(|()| Applied::Now)
+}
+
+fn set_quotas(live: &Live, options: &Serve, _: bool) -> Result<Applied> {
+    live.server.set_quotas(options.shares.quotas());
     Ok(Applied::Now)
 }
 
-fn read_certificate(live: &Live, options: &Serve) -> Result<Applied> {
+fn read_certificate(live: &Live, options: &Serve, _: bool) -> Result<Applied> {
     match (&live.tls, &options.tls_cert, &options.tls_key) {
         (Some(files), Some(certificate), Some(key)) => files.replace(certificate, key).map(|()| Applied::Now),
         (None, None, _) => Ok(Applied::Nothing),
+        _ => Ok(Applied::AfterRestart),
+    }
+}
+
+fn read_tokens(live: &Live, options: &Serve, has_changed: bool) -> Result<Applied> {
+    let access = &options.access;
+    match &live.guard {
+        Some(_) if !has_changed && !access.has_files() => Ok(Applied::Nothing),
+        Some(guard) if access.asks() => guard.reload(access).map(|()| Applied::Now),
+        // Who may in without a token reaches other paths.
+        None if !has_changed => Ok(Applied::Nothing),
         _ => Ok(Applied::AfterRestart),
     }
 }
@@ -46,6 +89,7 @@ fn read_certificate(live: &Live, options: &Serve) -> Result<Applied> {
 pub(crate) struct Live {
     pub(crate) server: Handle,
     pub(crate) tls: Option<TlsFiles>,
+    pub(crate) guard: Option<Guard>,
     pub(crate) settings: Vec<Setting>,
     pub(crate) file: Option<PathBuf>,
     pub(crate) args: Vec<OsString>,
@@ -77,22 +121,23 @@ impl Live {
             if of_row.is_empty() && row.files.is_none() {
                 continue;
             }
-            let applied = (row.apply)(self, &configured.options);
+            let applied = (row.apply)(self, &configured.options, !of_row.is_empty());
             is_read |= !matches!(applied, Ok(Applied::Nothing));
-            match (applied, row.files) {
+            match (applied, &row.files) {
                 (Ok(Applied::Now), files) => {
                     self.adopt(&of_row);
-                    if let Some(files) = files {
-                        eprintln!("the {files} was read again; new connections get it");
-                    }
+                    files.iter().for_each(|files| eprintln!("{}", files.read));
                 }
                 (Ok(Applied::AfterRestart), _) => restart.extend(of_row),
                 (Ok(Applied::Nothing), _) => {}
-                (Err(error), files) => eprintln!("the old {} stays: {error}", files.unwrap_or(row.keys[0])),
+                (Err(error), Some(files)) => eprintln!("{}: {error}", files.stay),
+                (Err(error), None) => eprintln!("{} stays as it was: {error}", row.keys.join(", ")),
             }
         }
         if !is_read {
-            eprintln!("nothing to read again: there is no configuration file (--config), and no certificate");
+            eprintln!(
+                "nothing to read again: there is no configuration file (--config), no certificate, and no file of tokens or keys"
+            );
         }
         for setting in &restart {
             eprintln!("needs a restart: {}", self.change(setting));

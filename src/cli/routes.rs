@@ -1,18 +1,22 @@
 //! What `serve` has at which path. A program that embeds the library writes the same.
 
 use super::{direct, pages};
-use switchboard::{Builder, Message, Result, Server, WebSocket};
+use switchboard::{Builder, Message, Result, Room, Server, WebSocket};
 
-pub(crate) fn all() -> Builder {
+/// The name by which rights call the room of everybody at `/conn_ws`.
+const LOBBY: &str = "lobby";
+
+/// `authenticated`: everybody who gets in is known.
+pub(crate) fn all(authenticated: bool) -> Builder {
     pages::add(Server::builder())
         .health()
         .protocol("/ws")
         .route("/echo", echo)
-        .route("/conn_ws", |ws| relay(ws, "group", ""))
-        .route("/conn_ws/{nick}", direct::chat)
-        .route("/chat/{room}", others)
-        .route("/room/{room}", relay_param)
-        .route("/room/{room}/", relay_param)
+        .route("/conn_ws", |ws| relay(ws, "group", "", LOBBY, Room::send))
+        .route("/conn_ws/{nick}", move |ws| direct::chat(ws, authenticated))
+        .route("/chat/{room}", |ws| relay_param(ws, "chat", Room::send_others))
+        .route("/room/{room}", |ws| relay_param(ws, "room", Room::send))
+        .route("/room/{room}/", |ws| relay_param(ws, "room", Room::send))
 }
 
 /// Every message comes back.
@@ -23,26 +27,33 @@ fn echo(mut ws: WebSocket) -> Result<()> {
     Ok(())
 }
 
-/// Every message goes to all members of the room.
-fn relay_param(ws: WebSocket) -> Result<()> {
+type Send = fn(&Room, Message) -> bool;
+
+fn relay_param(ws: WebSocket, kind: &str, send: Send) -> Result<()> {
     let room = ws.param("room").to_string();
-    relay(ws, "room", &room)
+    relay(ws, kind, &room, &room, send)
 }
 
-fn relay(mut ws: WebSocket, kind: &str, name: &str) -> Result<()> {
+/// Every message goes to the members of the room. Who may read it may join; who may not write in it is told so, and stays.
+fn relay(mut ws: WebSocket, kind: &str, name: &str, right: &str, send: Send) -> Result<()> {
+    if !ws.identity().reads(right) {
+        return turn_away(ws, &format!("you may not join {right}"));
+    }
+    let may_write = ws.identity().writes(right);
     let room = ws.join(&room_name(kind, name))?;
     while let Some(message) = ws.recv()? {
-        room.send(message);
+        if may_write {
+            send(&room, message);
+        } else {
+            ws.send(direct::error("forbidden", &format!("you may not write in {right}")))?;
+        }
     }
     Ok(())
 }
 
-/// Every message goes to the other members of the room.
-fn others(mut ws: WebSocket) -> Result<()> {
-    let room = ws.join(&room_name("chat", ws.param("room")))?;
-    while let Some(message) = ws.recv()? {
-        room.send_others(message);
-    }
+/// For who is known, but may not.
+pub(super) fn turn_away(mut ws: WebSocket, reason: &str) -> Result<()> {
+    ws.close(1008, &format!("forbidden: {reason}"));
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! `switchboard serve`: its options, its first line, its end by signal.
 
+use super::access::{Access, Guard};
 use super::config::Setting;
+use super::quotas::Shares;
 use super::reload::Live;
 use super::{Configured, routes, secrets, units};
 use clap::{ArgMatches, Args, FromArgMatches};
@@ -32,8 +34,8 @@ pub(crate) struct Serve {
     /// Silence after a ping that ends the connection
     #[arg(long, value_name = "T", default_value = "20s", value_parser = units::time, env = "SWITCHBOARD_PING_TIMEOUT")]
     ping_timeout: Duration,
-    /// Another site whose pages may connect, as https://example.com; repeatable; `*` allows every site [default: only
-    /// pages of this server, and clients that are no browser]
+    /// Another site whose pages may connect, as https://example.com, or https://*.example.com for all below that name;
+    /// repeatable; `*` allows every site [default: only pages of this server, and clients that are no browser]
     #[arg(long, value_name = "ORIGIN", value_parser = units::origin, env = "SWITCHBOARD_ALLOW_ORIGIN", value_delimiter = ',')]
     pub(super) allow_origin: Vec<String>,
     /// Certificate chain in PEM; with it the port speaks https:// and wss://. SIGHUP reads both files again. For
@@ -49,6 +51,10 @@ pub(crate) struct Serve {
     /// Time for clients to take what waits for them when the server is stopped
     #[arg(long, value_name = "T", default_value = "10s", value_parser = units::time, env = "SWITCHBOARD_DRAIN")]
     drain: Duration,
+    #[command(flatten)]
+    pub(super) access: Access,
+    #[command(flatten)]
+    pub(super) shares: Shares,
 }
 
 /// What clap cannot know: values that are no values of the library.
@@ -67,16 +73,18 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     let limits = limits(&options);
     let wanted = limits.connections;
     let tls = tls_files(&options)?;
-    let mut builder = routes::all()
+    let guard = Guard::read(&options.access)?;
+    let mut builder = routes::all(guard.is_some())
         .limits(limits)
         .compression(!options.no_compression)
         .origins(origins(&options.allow_origin));
+    builder = options.shares.apply(options.access.apply(builder, guard.as_ref()));
     if let Some(files) = &tls {
         builder = builder.tls(files);
     }
     let server = builder.bind(&options.bind)?.start()?;
     announce(&server, wanted, tls.is_some())?;
-    let mut live = Live { server: server.handle(), tls, settings, file: file.path, args };
+    let mut live = Live { server: server.handle(), tls, guard, settings, file: file.path, args };
     for signal in signals.forever() {
         if signal != SIGHUP {
             break;

@@ -133,4 +133,12 @@ impl Builder {
         self.policy.origins = origins;
         self
     }
+
+    /// Refuses clients that send no `Origin` with 403. Default: no. It keeps out what is no browser only as long as that does
+    /// not write the header, as any program can: authentication is something else.
+    #[must_use]
+    pub fn require_origin(mut self, on: bool) -> Self {
+        self.policy.require_origin = on;
+        self
+    }
 }

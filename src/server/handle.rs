@@ -167,6 +167,9 @@ impl Handle {
     /// Changes which pages may connect, as [`Builder::origins`](crate::Builder::origins) sets it: for handshakes
     /// from now on, connections that are open stay. Never blocks.
     ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) for an entry that no browser sends; everything stays as it was.
+    ///
     /// ```
     /// use switchboard::{Client, Origins, Server};
     ///
@@ -174,12 +177,14 @@ impl Handle {
     /// let page = Client::builder().header("Origin", "https://example.com");
     /// let url = format!("ws://{}/", server.local_addr());
     /// assert!(page.connect(&url).is_err());
-    /// server.set_origins(Origins::List(vec!["https://example.com".into()]));
+    /// server.set_origins(Origins::List(vec!["https://example.com".into()]))?;
     /// assert!(page.connect(&url).is_ok());
     /// # Ok::<(), switchboard::Error>(())
     /// ```
-    pub fn set_origins(&self, origins: Origins) {
+    pub fn set_origins(&self, origins: Origins) -> Result<()> {
+        origins.check()?;
         Arc::make_mut(&mut self.shared.policy.write()).origins = origins;
+        Ok(())
     }
 
     /// All counters and gauges in the Prometheus text format, version 0.0.4: what

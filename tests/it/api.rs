@@ -309,17 +309,19 @@ fn origins_change_for_handshakes_to_come() {
     let is_refused = || matches!(connect(), Err(Error::Refused { status: 403, .. }));
     assert!(is_refused());
     let listed = |origin: &str| Origins::List(vec![origin.into()]);
-    server.set_origins(listed("https://a.example"));
+    server.set_origins(listed("https://a.example")).unwrap();
     let mut open = connect().unwrap();
     // The rest of the policy stays.
     assert_eq!(open.subprotocol(), Some("chat"));
-    server.handle().set_origins(listed("https://b.example"));
+    server.handle().set_origins(listed("https://b.example")).unwrap();
     assert!(is_refused());
     open.send("still here").unwrap();
     assert_eq!(text(open.recv().unwrap()).as_deref(), Some("still here"));
-    server.set_origins(Origins::Any);
+    assert!(server.set_origins(listed("https://a.example/")).is_err());
+    assert!(is_refused());
+    server.set_origins(Origins::Any).unwrap();
     assert!(connect().is_ok());
-    server.set_origins(Origins::SameHost);
+    server.set_origins(Origins::SameHost).unwrap();
     assert!(is_refused());
 }
 

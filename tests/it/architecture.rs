@@ -75,8 +75,9 @@ fn layer(module: &str) -> (u8, &str) {
         "net" => (2, "net"),
         "sender" | "client" | "reconnect" | "sansio" => (3, "client"),
         "server" => (4, "server"),
+        "auth" => (5, "auth"),
         // `lib.rs` itself and what it re-exports.
-        _ => (5, "lib"),
+        _ => (6, "lib"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Flags, environment and file as one, in the real program; and what SIGHUP changes while it runs.
 
-use crate::support::{BINARY, Client, Program, connect, get, handshake, program};
+use crate::support::{BINARY, CLOSE, Client, Program, connect, get, handshake, parse_close, switchboard};
 use crate::tls::{Authority, Files};
 use rustix::process::Signal;
 use std::net::{SocketAddr, TcpListener};
@@ -44,7 +44,7 @@ pub(crate) fn ended(output: Output) -> (Option<i32>, String, String) {
 }
 
 fn check(file: &File) -> (Option<i32>, String) {
-    let (code, stdout, stderr) = ended(program(&["config", "check", file.path()]).output().unwrap());
+    let (code, stdout, stderr) = ended(switchboard(&["config", "check", file.path()]).output().unwrap());
     assert_eq!(stderr, "");
     (code, stdout.replace(file.path(), "FILE"))
 }
@@ -69,7 +69,7 @@ fn a_flag_is_above_the_environment_and_that_above_the_file() {
             3000,
         ),
     ] {
-        let server = Program::start(program(args).envs(variables.iter().copied()));
+        let server = Program::start(switchboard(args).envs(variables.iter().copied()));
         let mut client = Client::connect(server.address, "/echo");
         client.send_frame(BINARY, &vec![7; largest], true);
         assert_eq!(client.frame().payload.len(), largest, "{args:?} {variables:?}");
@@ -83,7 +83,7 @@ fn a_switch_is_a_key_and_a_variable_too() {
     let file = File::new("bind = \"127.0.0.1:0\"\nno-compression = true\n");
     let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
     for (value, is_compressed) in [(None, false), (Some("no"), true), (Some("1"), false)] {
-        let mut command = program(&["--config", file.path()]);
+        let mut command = switchboard(&["--config", file.path()]);
         command.envs(value.map(|value| ("SWITCHBOARD_NO_COMPRESSION", value)));
         let server = Program::start(&mut command);
         let client = Client::connect_with(server.address, "/echo", offer);
@@ -99,12 +99,14 @@ fn a_certificate_and_its_key_may_be_named_in_different_places() {
     let file = File::new(&format!("tls-key = '{key}'\n"));
     let serve = ["serve", "--bind", "127.0.0.1:0"];
     let https = |mut command: process::Command| Program::start(&mut command).scheme == "https";
-    let mut both = program(&[&serve[..], &["--tls-key", &key]].concat());
+    let mut both = switchboard(&[&serve[..], &["--tls-key", &key]].concat());
     both.env("SWITCHBOARD_TLS_CERT", &certificate);
     assert!(https(both));
-    assert!(https(program(&[&serve[..], &["--config", file.path(), "--tls-cert", &certificate]].concat())));
+    assert!(https(switchboard(
+        &[&serve[..], &["--config", file.path(), "--tls-cert", &certificate]].concat()
+    )));
 
-    let alone = program(&[&serve[..], &["--config", file.path()]].concat()).output().unwrap();
+    let alone = switchboard(&[&serve[..], &["--config", file.path()]].concat()).output().unwrap();
     let (code, stdout, stderr) = ended(alone);
     let expected = format!("{}:1:1: tls-key: this needs another key too: tls-cert\n", file.path());
     assert_eq!((code, stdout.as_str(), stderr), (Some(1), "", expected));
@@ -114,10 +116,10 @@ fn a_certificate_and_its_key_may_be_named_in_different_places() {
 fn what_the_environment_says_of_the_server_is_no_mistake_of_other_commands() {
     let files = Files::new(&(String::new(), String::new()));
     let dir = files.path("made");
-    let mut command = program(&["certificate", &dir]);
+    let mut command = switchboard(&["certificate", &dir]);
     let (code, _, stderr) = ended(command.env("SWITCHBOARD_MAX_MESSAGE", "nonsense").output().unwrap());
     assert_eq!(code, Some(0), "{stderr}");
-    let mut command = program(&["serve"]);
+    let mut command = switchboard(&["serve"]);
     let (code, _, stderr) = ended(command.env("SWITCHBOARD_MAX_MESSAGE", "nonsense").output().unwrap());
     assert!(code == Some(2) && stderr.contains("'nonsense' for '--max-message <SIZE>'"), "{stderr}");
 }
@@ -133,13 +135,13 @@ FILE:1:1: `max-mesage` is no key; did you mean `max-message`?
 FILE:2:17: ping-interval = \"20x\": `x` is no unit of time; write seconds, or ms, s, m, h, as 20s or 500ms
 FILE:3:18: `no-compression` is a string here; write true or false
 FILE:4:8: this is no TOML: string values must be quoted, expected literal string
-FILE:6:3: allow-origin = \"https://a.example/\": write scheme://host or scheme://host:port and nothing behind it, as https://example.com; or * for all
+FILE:6:3: allow-origin = \"https://a.example/\": the origin `https://a.example/` goes on behind the host, with `/`: write https://a.example
 FILE:8:1: `ping-interval` stands in line 2 already; take one of them away
 FILE:9:2: `server` is no key; there are no tables here, every key stands at the top
 ";
     assert_eq!(check(&file), (Some(1), expected.into()));
     // The server does not start with it, and says the same.
-    let (code, stdout, stderr) = ended(program(&["--config", file.path()]).output().unwrap());
+    let (code, stdout, stderr) = ended(switchboard(&["--config", file.path()]).output().unwrap());
     let stderr = stderr.replace(file.path(), "FILE");
     assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(1), "", expected));
 
@@ -151,14 +153,14 @@ FILE:2:1: ping-interval: the limit `ping_interval` must be 1 ms to 100 years
     assert_eq!(check(&file), (Some(1), expected.into()));
     file.write("max-connections = 7\n");
     assert_eq!(check(&file), (Some(0), "FILE: fine\n".into()));
-    let (code, _, stderr) = ended(program(&["--config", "/nowhere/switchboard.toml"]).output().unwrap());
+    let (code, _, stderr) = ended(switchboard(&["--config", "/nowhere/switchboard.toml"]).output().unwrap());
     assert_eq!(code, Some(1));
     assert!(stderr.starts_with("/nowhere/switchboard.toml: cannot be read: "), "{stderr}");
 }
 
 #[test]
 fn the_printed_file_is_accepted_as_it_is_and_uncommented() {
-    let (code, printed, _) = ended(program(&["config"]).output().unwrap());
+    let (code, printed, _) = ended(switchboard(&["config"]).output().unwrap());
     assert_eq!(code, Some(0));
     assert!(
         printed.contains("\n#bind = \"127.0.0.1:9527\"\n") && printed.contains("\n# tls-key = FILE\n"),
@@ -179,7 +181,7 @@ fn the_configuration_that_holds_is_logged_with_its_sources() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let bind = taken.local_addr().unwrap().to_string();
     let file = File::new(&format!("bind = \"{bind}\"\nallow-origin = [\"https://a.example\"]\n"));
-    let mut command = program(&["--config", file.path(), "--drain", "3s"]);
+    let mut command = switchboard(&["--config", file.path(), "--drain", "3s"]);
     command.env("RUST_LOG", "info").env("SWITCHBOARD_PING_TIMEOUT", "9s");
     let (code, _, stderr) = ended(command.output().unwrap());
     assert_eq!(code, Some(1), "{stderr}");
@@ -207,21 +209,21 @@ fn a_key_that_everybody_can_read_is_warned_of() {
     let args = ["serve", "--bind", "127.0.0.1:0", "--tls-cert", &certificate, "--tls-key", &key];
     let mode = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
     mode(0o644);
-    let warned = Program::start(&mut program(&args)).wait_said("warning: ");
+    let warned = Program::start(&mut switchboard(&args)).wait_said("warning: ");
     assert_eq!(
         warned,
         format!("{key} holds a secret, and every user can read it (mode 644); chmod 600 {key}")
     );
     mode(0o640);
-    let server = Program::start(&mut program(&args));
-    server.signal(Signal::TERM);
-    assert!(!server.all_said().iter().any(|line| line.starts_with("warning")));
+    let server = Program::start(&mut switchboard(&args));
+    server.wait_said("Ctrl-C stops");
+    assert!(!server.all_said().contains("warning"));
 }
 
 #[test]
 fn sighup_changes_origins_and_names_what_needs_a_restart() {
     let file = File::new("bind = \"127.0.0.1:0\"\nallow-origin = [\"https://a.example\"]\n");
-    let server = Program::start(&mut program(&["--config", file.path(), "--ping-timeout", "9s"]));
+    let server = Program::start(&mut switchboard(&["--config", file.path(), "--ping-timeout", "9s"]));
     let (a, b) = ("https://a.example", "https://b.example");
     let address = server.address;
     let mut open = Client::connect_with(address, "/echo", &format!("Origin: {a}\r\n"));
@@ -267,6 +269,69 @@ fn sighup_changes_origins_and_names_what_needs_a_restart() {
     assert_eq!(get(address, "/healthz").status, 200);
 }
 
+/// The code that a client with this token is refused with; `None`: it may in.
+fn refused(address: SocketAddr, token: &str) -> Option<u16> {
+    let mut client = Client::connect(address, &format!("/echo?token={token}"));
+    client.send("hello");
+    let frame = client.frame();
+    (frame.opcode == CLOSE).then(|| parse_close(&frame.payload).0)
+}
+
+#[test]
+fn sighup_changes_tokens_and_quotas() {
+    let file = File::new("bind = \"127.0.0.1:0\"\ntoken = [\"swordfish=ann\"]\n");
+    let server = Program::start(&mut switchboard(&["--config", file.path()]));
+    let address = server.address;
+    assert_eq!((refused(address, "swordfish"), refused(address, "marlin")), (None, Some(1008)));
+
+    file.write("bind = \"127.0.0.1:0\"\ntoken = \"marlin\"\nrate = \"1/1h\"\n");
+    server.signal(Signal::HUP);
+    assert_eq!(server.wait_said("changed: rate = "), "\"1/1h\", was not set");
+    assert_eq!(server.wait_said("changed: token = "), "(secret), was (secret)");
+    server.wait_said("tokens and keys were read again");
+    assert_eq!((refused(address, "swordfish"), refused(address, "marlin")), (Some(1008), None));
+    let mut client = Client::connect(address, "/echo?token=marlin");
+    client.send("one");
+    client.expect("one");
+    client.send("two");
+    client.expect_close(1008);
+
+    // Without any token everybody would be let in.
+    file.write("bind = \"127.0.0.1:0\"\nrate = \"1/1h\"\n");
+    server.signal(Signal::HUP);
+    assert_eq!(server.wait_said("needs a restart: token = "), "not set, was (secret)");
+    assert_eq!(refused(address, "swordfish"), Some(1008));
+}
+
+#[test]
+fn secrets_are_shown_nowhere() {
+    let (token, secret) = ("swordfish-and-chips", "a secret of more than thirty-two bytes");
+    let file = File::new(&format!("bind = \"127.0.0.1:0\"\ntoken = [\"{token}=ann\"]\n"));
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o604)).unwrap();
+    let mut command = switchboard(&["--config", file.path()]);
+    let server = Program::start(command.env("RUST_LOG", "info").env("SWITCHBOARD_JWT_SECRET", secret));
+    assert_eq!(
+        server.wait_said("warning: "),
+        format!("{0} holds a secret, and every user can read it (mode 604); chmod 600 {0}", file.path())
+    );
+    assert_eq!(refused(server.address, token), None);
+    for text in [format!("token = [\"{token}2\"]\n"), format!("token = [[\"{token}2\"]]\n")] {
+        file.write(&format!("bind = \"127.0.0.1:0\"\n{text}"));
+        server.signal(Signal::HUP);
+        server.wait_said("");
+    }
+    server.wait_said("everything stays as it was");
+    let said = server.all_said();
+    for line in ["token = (secret) (line 2 of the file)", "jwt-secret = (secret) (environment)"] {
+        assert!(said.contains(line), "{line} in {said}");
+    }
+    let help = switchboard(&["serve", "--help"]).env("SWITCHBOARD_TOKEN", token).output().unwrap();
+    let printed = switchboard(&["config"]).env("SWITCHBOARD_TOKEN", token).output().unwrap();
+    for text in [said, ended(help).1, ended(printed).1] {
+        assert!(!text.contains(token) && !text.contains(secret), "{text}");
+    }
+}
+
 #[test]
 fn sighup_takes_another_certificate() {
     let (authority, successor) = (Authority::new(), Authority::new());
@@ -279,10 +344,11 @@ fn sighup_takes_another_certificate() {
         )
     };
     let file = File::new(&text(&old));
-    let server = Program::start(&mut program(&["--config", file.path()]));
+    let server = Program::start(&mut switchboard(&["--config", file.path()]));
     let url = format!("wss://{}/echo", server.address);
-    let is_trusted =
-        |authority: &Authority| switchboard::Client::builder().roots(authority.root()).connect(&url).is_ok();
+    let is_trusted = |authority: &Authority| {
+        ::switchboard::Client::builder().roots(authority.root()).connect(&url).is_ok()
+    };
     assert_eq!((is_trusted(&authority), is_trusted(&successor)), (true, false));
 
     file.write(&text(&new));

@@ -1,7 +1,7 @@
 //! `switchboard doctor`: its report, as a table and as JSON, and its exit codes.
 
 use crate::config::{File, ended};
-use crate::support::program;
+use crate::support::switchboard;
 use crate::tls::{Authority, Files};
 use serde_json::Value;
 use std::fs;
@@ -11,7 +11,8 @@ use std::process::Command;
 
 /// Exit code and report.
 fn examine(args: &[&str]) -> (Option<i32>, Value) {
-    let (code, stdout, stderr) = ended(program(&[&["doctor", "--json"], args].concat()).output().unwrap());
+    let (code, stdout, stderr) =
+        ended(switchboard(&[&["doctor", "--json"], args].concat()).output().unwrap());
     assert_eq!(stderr, "");
     (code, serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}")))
 }
@@ -86,7 +87,7 @@ fn an_address_that_is_taken_fails() {
     assert_eq!((state, found), ("fail", format!("cannot listen on {bind}: the address is in use").as_str()));
     assert!(next.starts_with("stop the other program"), "{next}");
 
-    let (code, table, _) = ended(program(&["doctor", "--bind", &bind]).output().unwrap());
+    let (code, table, _) = ended(switchboard(&["doctor", "--bind", &bind]).output().unwrap());
     assert_eq!(code, Some(1));
     let line =
         table.lines().find(|line| line.starts_with("FAIL  address ")).unwrap_or_else(|| panic!("{table}"));
@@ -127,6 +128,23 @@ fn certificates_are_examined() {
         let [[state, found, next]] = of(&report, "certificate")[..] else { panic!("{report:#}") };
         assert!(state == "fail" && found.contains(said) && !next.is_empty(), "{found}");
     }
+}
+
+#[test]
+fn files_of_tokens_are_examined() {
+    let file = File::new("swordfish ann\n");
+    let args = ["--bind", "127.0.0.1:0", "--token-file", file.path()];
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o600)).unwrap();
+    let (code, report) = examine(&args);
+    assert_eq!((code, of(&report, "tokens")[0][0]), (Some(0), "ok"), "{report:#}");
+    assert_eq!(of(&report, "permissions")[0][0], "ok");
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(of(&examine(&args).1, "permissions")[0][0], "warn");
+
+    let (code, report) = examine(&["--bind", "127.0.0.1:0", "--token-file", "/nowhere/tokens"]);
+    assert_eq!((code, of(&report, "tokens")[0][0]), (Some(1), "fail"), "{report:#}");
+    assert!(of(&report, "tokens")[0][1].contains("/nowhere/tokens"), "{report:#}");
+    assert_eq!(of(&examine(&["--bind", "127.0.0.1:0"]).1, "tokens")[0][1], "nobody is asked for one");
 }
 
 #[test]

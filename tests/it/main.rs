@@ -1,5 +1,7 @@
 //! Switchboard from outside: over sockets, through the public interface, or by reading its source.
 
+/// Who may in, how it is told, and how much one may do.
+mod access;
 /// Every method of a handler and of a server does what it says.
 mod api;
 /// The walls between the layers.

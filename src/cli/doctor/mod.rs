@@ -22,6 +22,7 @@ const CHECKS: &[fn(&Patient) -> Vec<Check>] = &[
     server::permissions,
     server::address,
     server::certificate,
+    server::tokens,
     machine::connections,
     machine::backlog,
     machine::buffers,

@@ -1,5 +1,6 @@
 //! What the options name: the configuration, its secrets, the address, the certificate.
 
+use super::super::access::Guard;
 use super::super::secrets;
 use super::Patient;
 use super::report::Check;
@@ -68,6 +69,18 @@ pub(super) fn certificate(patient: &Patient) -> Vec<Check> {
             let next = "put a valid pair in its place (for development: switchboard certificate DIR)";
             Check::fail("certificate", error.to_string()).next(next)
         }
+    }]
+}
+
+pub(super) fn tokens(patient: &Patient) -> Vec<Check> {
+    const NAME: &str = "tokens";
+    if patient.faulty.is_some() {
+        return Vec::new();
+    }
+    vec![match Guard::read(&patient.options.access) {
+        Ok(Some(_)) => Check::ok(NAME, "every WebSocket needs a token, and they can be read"),
+        Ok(None) => Check::ok(NAME, "nobody is asked for one"),
+        Err(error) => Check::fail(NAME, error.to_string()),
     }]
 }
 
