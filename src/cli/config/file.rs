@@ -119,12 +119,10 @@ impl Reader<'_> {
         }
         let keys = self.keys;
         let Some(arg) = argument(keys, &key) else {
-            let advice = match nearest(keys, &key) {
-                Some(nearest) => format!("did you mean `{nearest}`?"),
-                None if matches!(value.get_ref(), DeValue::Table(_)) => {
-                    "there are no tables here, every key stands at the top".into()
-                }
-                None => "`switchboard config` lists all keys".into(),
+            let advice = match (value.get_ref(), nearest(keys, &key)) {
+                (DeValue::Table(_), _) => "there are no tables here, every key stands at the top".into(),
+                (_, Some(nearest)) => format!("did you mean `{nearest}`?"),
+                (_, None) => "`switchboard config` lists all keys".into(),
             };
             return self.problem(at, format!("`{}` is no key; {advice}", written.get_ref().as_ref()));
         };
