@@ -144,8 +144,8 @@ fn every_mistake_has_its_place_and_what_would_do() {
         ("\nzzz = 1", &["2:1: `zzz` is no key; `switchboard config` lists all keys"]),
         ("help = true", &["1:1: `help` is no key; `switchboard config` lists all keys"]),
         (
-            "[zzz]\ncount = 1",
-            &["1:2: `zzz` is no key; there are no tables here, every key stands at the top"],
+            "[counts]\ncount = 1",
+            &["1:2: `counts` is no key; there are no tables here, every key stands at the top"],
         ),
         (
             "count = 1\ncert = \"é\" x = 2",
