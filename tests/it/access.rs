@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 use switchboard::auth::Signer;
 
@@ -613,6 +613,29 @@ fn a_trusted_proxy_says_it_first() {
     assert_eq!(come("127.0.0.3", &proxy_header([1, 2, 3, 6]), "").err().unwrap().status, 400);
     let direct = is_in(come("127.0.0.3", b"", "X-Forwarded-For: 1.2.3.4\r\n")).unwrap();
     drop((first, second, direct));
+}
+
+#[test]
+fn the_client_brings_a_token_and_does_not_tell_it() {
+    let program = serve_binary(&["--token", "hush-token=ann"]);
+    let url = format!("ws://{}/echo", program.address);
+    let (query, bad) = (format!("{url}?token=hush-token"), "ws://a b/?token=hush-token".to_string());
+    for (args, status, said) in [
+        (&[&query[..]][..], 0, "connected to ws://"),
+        (&["-H", "Authorization: Bearer hush-token", &url], 0, "connected to ws://"),
+        (&["--subprotocol", "bearer.hush-token", &url], 0, "subprotocol bearer,"),
+        (&["-1", &url], 4, "authentication failed: a token is needed"),
+        (&[&bad], 2, "write ws://HOST"),
+    ] {
+        let output = switchboard(&["connect"]).args(args).stdin(Stdio::null()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.code() == Some(status) && text.contains(said),
+            "{args:?}: {} {text}",
+            output.status
+        );
+        assert!(!text.contains("hush"), "{text}");
+    }
 }
 
 #[test]
