@@ -55,7 +55,8 @@ impl Builder {
     ///
     /// A user that has a name can be reached by it ([`Handle::user`](super::Handle::user)) without
     /// [`WebSocket::identify`]. A token comes by a header, in the query, or, as pages in a browser can set no header, in an
-    /// offered subprotocol `bearer.TOKEN`: [`Request::token`] looks in all three.
+    /// offered subprotocol `bearer.TOKEN`: [`Request::token`] looks in all three. The feature
+    /// `auth` has closures that check lists of tokens, and signed tokens (JWT).
     ///
     /// ```
     /// use switchboard::{Denied, Identity, Server};

@@ -624,7 +624,7 @@ fn the_client_brings_a_token_and_does_not_tell_it() {
         (&[&query[..]][..], 0, "connected to ws://"),
         (&["-H", "Authorization: Bearer hush-token", &url], 0, "connected to ws://"),
         (&["--subprotocol", "bearer.hush-token", &url], 0, "subprotocol bearer,"),
-        (&["-1", &url], 3, "authentication failed: a token is needed"),
+        (&["-1", &url], 4, "authentication failed: a token is needed"),
         (&[&bad], 2, "write ws://HOST"),
     ] {
         let output = switchboard(&["connect"]).args(args).stdin(Stdio::null()).output().unwrap();

@@ -258,7 +258,16 @@ fn a_page_is_asked_for_a_token_and_brings_it() {
     page.fill("#nick", "eve");
     page.press_enter();
     page.wait("document.querySelector('#problem').textContent.includes('you are ann here')");
-    tabs.push(page);
+    let single = browser.open(&format!("{}/single_chat#token=bobs-token", program.url()));
+    single.fill("#nick", "bob");
+    single.press_enter();
+    single.wait("document.querySelector('#chat_list').textContent.includes('[logged in as bob]')");
+    single.fill("#to_user", "bob");
+    single.fill("#send_str", "to myself");
+    single.press_enter();
+    single.wait("document.querySelector('#chat_list').textContent.includes('bob:to myself')");
+
+    tabs.extend([page, single]);
     tabs.iter().for_each(|tab| check_reports(tab, &program));
     let log = program.all_said();
     assert!(!log.contains(&ann) && !log.contains("bobs-token"), "{log}");
