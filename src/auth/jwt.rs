@@ -24,6 +24,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 ///
 /// With several keys, old tokens are good while new ones are given away already: see [`Key::with_id`]. A token with a claim
 /// twice, padded or otherwise not canonical base64, extensions that must be understood (`crit`), or more than 8 KiB, is denied.
+///
+/// ```
+/// use switchboard::auth::{Jwt, Key, Signer};
+///
+/// let secret = "32 random bytes, or more than that";
+/// let jwt = Jwt::new().with_key(Key::secret(secret)?).issuer("accounts");
+/// let sign = |claims| Signer::secret(secret).and_then(|signer| signer.sign(claims));
+///
+/// let token = sign(r#"{"iss": "accounts", "sub": "ann", "exp": 4102444800, "rooms": ["tea"]}"#)?;
+/// let ann = jwt.check(&token).unwrap();
+/// assert!(ann.name() == Some("ann") && ann.writes("tea") && !ann.reads("coffee"));
+///
+/// let elsewhere = sign(r#"{"iss": "others", "sub": "ann", "exp": 4102444800}"#)?;
+/// assert!(jwt.check(&elsewhere).is_err());
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Jwt {
     keys: Reloadable<Key>,

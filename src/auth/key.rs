@@ -35,6 +35,16 @@ impl Algorithm {
 
 /// A key that tokens are checked with: a secret for HS256, an RSA key for RS256, or one of the curve P-256 for ES256. Which of
 /// them it is decides the algorithm; a token cannot choose.
+///
+/// ```
+/// use switchboard::auth::{Jwt, Key};
+///
+/// let old = Key::secret("the secret that has been in use so far")?.with_id("2025");
+/// let new = Key::secret("the secret that tokens are signed with now")?.with_id("2026");
+/// let jwt = Jwt::new().with_key(old).with_key(new);
+/// assert!(Key::secret("too short").is_err());
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Key {
     pub(super) algorithm: Algorithm,

@@ -13,6 +13,16 @@ use std::fs;
 use std::path::Path;
 
 /// Signs tokens, with what a [`Key`](super::Key) checks them with: the same secret, or the private key of the pair.
+///
+/// ```
+/// use switchboard::auth::{Jwt, Key, Signer};
+///
+/// let secret = "32 random bytes, or more than that";
+/// let token = Signer::secret(secret)?.sign(r#"{"sub": "ann", "exp": 4102444800}"#)?;
+/// let jwt = Jwt::new().with_key(Key::secret(secret)?);
+/// assert_eq!(jwt.check(&token).unwrap().name(), Some("ann"));
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 pub struct Signer {
     id: Option<String>,
     material: Material,
