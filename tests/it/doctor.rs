@@ -115,6 +115,16 @@ fn certificates_are_examined() {
     let found = format!("{key}: every user can read it (mode 644)");
     assert_eq!(of(&report, "permissions"), [["warn", &found, &format!("chmod 600 {key}")]]);
 
+    let (code, report) = examine(&[
+        "--bind",
+        "127.0.0.1:0",
+        "--tls-cert",
+        "/nowhere/cert.pem",
+        "--tls-key",
+        "/nowhere/key.pem",
+    ]);
+    assert_eq!((code, of(&report, "permissions").len()), (Some(1), 0), "{report:#}");
+    assert!(of(&report, "certificate")[0][1].starts_with("/nowhere/cert.pem: cannot be read"), "{report:#}");
     for (pair, said) in [
         (authority.issue_until(2020), "the certificate has expired"),
         ((authority.issue().0, authority.issue().1), "this key does not belong to the certificate"),
