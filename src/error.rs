@@ -1,64 +1,97 @@
 //! What can go wrong, by who can do something about it.
 //!
-//! The peer's mistakes never reach this type unasked: they end its connection with a close code. A normal close is a
-//! value ([`WebSocket::recv`](crate::WebSocket::recv) gives `None`), not an error.
+//! The peer's mistakes never reach this type unasked: they end its connection with a close code. A normal
+//! close is a value ([`WebSocket::recv`](crate::WebSocket::recv) gives `None`), not an error.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 use std::{fmt, io};
 
-/// The result of everything here that can fail.
+/// The result of everything here that can fail. Does for `main` as well, which then prints the error's text.
+///
+/// ```
+/// use switchboard::{Result, Server};
+///
+/// fn main() -> Result<()> {
+///     let server = Server::builder().bind("127.0.0.1:0")?.start()?;
+///     assert_ne!(server.local_addr().port(), 0);
+///     Ok(())
+/// }
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why an operation failed. Messages are written for people and name the next step.
+/// Why an operation failed. Its text is written for people and names the next step; `Debug` shows the same
+/// text.
 ///
-/// `Debug` shows the same text: it is what a `main` that returns an error prints.
+/// ```
+/// use switchboard::{Error, Server};
+///
+/// let taken = Server::builder().bind("127.0.0.1:0")?;
+/// let error = Server::builder().bind(&taken.local_addr().to_string()).err().unwrap();
+/// assert!(matches!(error, Error::Bind(..)));
+/// assert!(error.to_string().contains("stop the other program or choose another port"));
+/// # Ok::<(), Error>(())
+/// ```
 #[non_exhaustive]
 pub enum Error {
     /// The address could not be listened on: taken, forbidden, or not this machine's.
     Bind(SocketAddr, io::Error),
     /// The address is no `host:port` that can be resolved.
     Address(String, io::Error),
-    /// A limit, route or name that cannot be used; the text says which and what would do.
+    /// Something that the program gave cannot be used: a limit, route, URL, header field or certificate, or a
+    /// message that is not a handler's to send (Close, Pong). The text says which and what would do.
     Config(String),
-    /// The connection has ended, or our Close frame is already queued: nothing more can be sent.
+    /// The connection has ended, or a Close frame is on its way: nothing more can be sent. RFC 6455 §5.5.1
     Closed,
     /// [`Sender::try_send`](crate::Sender::try_send) only: the outbox has no room.
     Full,
-    /// The peer broke the protocol and got a Close frame with this code and reason.
+    /// The peer broke the protocol and was sent a Close frame with this code and reason. RFC 6455 §7.1.7
     Violation(u16, &'static str),
-    /// The peer was silent for longer than ping interval and timeout; it got 1011.
+    /// The peer was silent for longer than ping interval and timeout; it was sent a Close frame with 1011.
     Silent,
     /// Client only: nobody could be reached at this host and port.
     Connect(String, io::Error),
-    /// Client only: the server answered the handshake with another status than 101. `retry_after`: when it said so.
+    /// Client only: the server answered the handshake with another status than 101.
     Refused {
         /// The HTTP status, as 403 or 503.
         status: u16,
-        /// How long the server asks to wait before the next try.
+        /// How long the server asks to wait before the next try, if it does (`Retry-After` in seconds).
         retry_after: Option<Duration>,
     },
     /// Client only: what answered is no WebSocket server, not in time, or not to be trusted.
     Handshake(String),
-    /// The server is stopping or has stopped.
+    /// The server has stopped: there is nobody who could be joined or reached.
     Stopped,
-    /// A name of a room or user, or a part of a path, that is not allowed; the text says why.
+    /// A name that no room or user can have; the text says why.
     Name(String),
     /// More than a connection's [`Quotas`](crate::Quotas) allow; the text says of what. A handler that returns it closes with
     /// 1008.
     Quota(String),
-    /// The socket failed.
+    /// The system refused something: a read or write of the handshake, a thread. Or it is a handler's own, by
+    /// `?`.
     Io(io::Error),
     /// A handler's own error: see [`Error::other`].
     Other(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
-    /// Wraps a handler's own error. The connection is then closed with 1011.
+    /// Wraps a handler's own error, or a text. A handler that returns it closes the connection with 1011; the
+    /// text goes to the log, not to the client.
     ///
     /// ```
-    /// let error = switchboard::Error::other("the database is away");
-    /// assert_eq!(error.to_string(), "the database is away");
+    /// use switchboard::{Error, Server};
+    ///
+    /// let server = Server::builder()
+    ///     .route("/answer", |mut ws| {
+    ///         let answer: u32 = "not a number".parse().map_err(Error::other)?;
+    ///         ws.send(answer.to_string())
+    ///     })
+    ///     .bind("127.0.0.1:0")?
+    ///     .start()?;
+    /// let mut client = server.connect("/answer")?;
+    /// assert_eq!(client.recv()?, None);
+    /// assert_eq!(client.closed(), Some((1011, "handler failed")));
+    /// # Ok::<(), Error>(())
     /// ```
     pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Other(error.into())

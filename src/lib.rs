@@ -1,8 +1,9 @@
 //! A real-time WebSocket server and library without async.
 //!
-//! A telephone switchboard: every caller has a line, one operator knows who is on which line and in which room, and plugs
-//! messages through. Here every connection has a thread, one hub thread knows users and rooms, and messages go out through
-//! each connection's writer channel. There is no async runtime anywhere in the dependency tree.
+//! A telephone switchboard: every caller has a line, one operator knows who is on which line and in which
+//! room, and plugs messages through. Here every connection has a thread, one hub thread knows users and
+//! rooms, and messages go out through each connection's writer channel. There is no async runtime anywhere in
+//! the dependency tree.
 //!
 //! ```
 //! use switchboard::{Result, Server, WebSocket};
@@ -36,10 +37,12 @@
 //! | `sender`, `client`, `reconnect` | the blocking client, on the same `wire` and `net` as the server |
 //! | [`sansio`] | the protocol without a socket, for a transport of one's own |
 //! | `server` | the builder, the way of a connection, the hub's thread, the end |
+//! | `auth` | authenticators for the server: lists of tokens, signed tokens |
 //! | `schema` | what messages must look like, for the builder's checks |
 //!
-//! The way of a message: bytes in → `net::stream` → `wire::session` → `wire::frame`, `wire::message` → your handler → a
-//! command in the hub's bounded queue → `hub` → encoded once → `net::outbox` → a writer → bytes out.
+//! The way of a message: bytes in → `net::stream` → `wire::session` → `wire::frame`, `wire::message` →
+//! your handler → a command in the hub's bounded queue → `hub` → encoded once → `net::outbox` → a writer →
+//! bytes out.
 //!
 //! # What never happens
 //!
@@ -66,6 +69,8 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(feature = "auth")]
+pub mod auth;
 mod client;
 mod error;
 #[cfg(any(doc, doctest))]
@@ -85,8 +90,9 @@ mod wire;
 
 pub use client::{Client, ClientBuilder};
 pub use error::{Error, Result};
+pub use hub::RoomRules;
 pub use limits::Limits;
-pub use net::budget::Budget;
+pub use net::budget::{Budget, Grant};
 #[cfg(feature = "tls")]
 pub use net::certificate::TlsFiles;
 pub use net::proxy::Network;
@@ -99,5 +105,19 @@ pub use server::{
     Bound, Builder, Callbacks, Denied, Drain, Event, Events, Handle, Identity, Messages, Peer, Quotas,
     Refuse, Report, Request, Response, Room, Server, User, WebSocket, events,
 };
-pub use tungstenite::{Bytes, Message};
+/// A payload that is shared, not copied, when it is cloned.
+pub use tungstenite::Bytes;
+/// A message. Only text and binary are received, and sent; the other variants are the protocol's own affair (but a
+/// ping may be sent).
+///
+/// ```
+/// use switchboard::Message;
+///
+/// let text = Message::from("hello"); // so `ws.send("hello")` does
+/// assert_eq!(text.to_text().unwrap(), "hello");
+/// let binary = Message::from(vec![1, 2, 3]);
+/// assert!(binary.is_binary() && binary.len() == 3);
+/// assert_eq!(binary.into_data(), [1, 2, 3][..]);
+/// ```
+pub use tungstenite::Message;
 pub use wire::handshake::Origins;

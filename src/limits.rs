@@ -1,7 +1,7 @@
 //! Every bound and every timer: unit, default, reason, relation.
 //!
-//! Nothing else in the crate holds such a number. [`Limits::check`] is called once, when a server or client starts;
-//! nothing is clamped silently afterwards.
+//! Nothing else in the crate holds such a number. [`Limits::check`] is called once, when a server or client
+//! starts; nothing is clamped silently afterwards.
 
 use crate::error::{Error, Result};
 use std::ops::RangeInclusive;
@@ -14,7 +14,9 @@ pub(crate) const MIB: usize = 1024 * KIB;
 
 /// What one server, and each of its connections, may use.
 ///
-/// Every field has a safe default ([`Limits::default`]); set only what you want to change. The longest time is 100 years.
+/// Every field has a safe default ([`Limits::default`]); set only what you want to change. For one server:
+/// [`Builder::limits`](crate::Builder::limits); for a client:
+/// [`ClientBuilder::limits`](crate::ClientBuilder::limits). The longest time is 100 years.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,39 +27,46 @@ pub(crate) const MIB: usize = 1024 * KIB;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Largest message taken from a peer, in bytes, after all its fragments are joined. Default 1 MiB, as the other
-    /// servers' of this kind: pictures fit, a client cannot fill the memory. Larger: close code 1009.
+    /// Largest message taken from a peer, in bytes, after all its fragments are joined. Default 1 MiB, as the
+    /// other servers' of this kind: pictures fit, a client cannot fill the memory. Larger: close code 1009.
     pub message: usize,
-    /// Most frames one message may be cut into. Default 131072: the protocol suites send 65536, while without a
-    /// bound empty fragments would keep a connection busy for ever. More: close code 1009.
+    /// Most frames one message may be cut into. Default 131072: the protocol suites send 65536, while without
+    /// a bound empty fragments would keep a connection busy for ever. More: close code 1009.
     pub fragments: usize,
-    /// Largest HTTP request head (request line and headers), in bytes. Default 8 KiB, as other servers'. Larger: 414
-    /// when the request line alone is too long, otherwise 431.
+    /// Largest HTTP request head (request line and headers), in bytes. Default 8 KiB, as other servers'.
+    /// Larger: 414 when the request line alone is too long, otherwise 431.
     pub head: usize,
     /// Most header fields in a request. Default 64: browsers send about 20. More: 431.
     pub headers: usize,
-    /// Largest body of a plain HTTP request, in bytes. Default 2 MiB: a message that fits must fit as JSON too, whose
-    /// escapes can double it. Larger: 413.
+    /// Largest body of a plain HTTP request, in bytes. Default 2 MiB: a message that fits must fit as JSON
+    /// too, whose escapes can double it. Larger: 413.
     pub body: usize,
     /// Longest name of a room or a user in a path, in bytes of UTF-8; the shortest is 1. Default 128. What a handler itself
     /// calls a room may be twice as long, so that it can put a prefix before a name that came from outside.
     pub name: usize,
-    /// Bytes that may wait in one connection's outbox. Each piece is charged its length plus a fixed overhead, so that
-    /// empty messages count too. Default 1 MiB. At least `message`, or a single message could not be answered. Above
-    /// it the client is a slow consumer: close code 1013.
+    /// Bytes that may wait in one connection's outbox. Each piece is charged its length plus a fixed
+    /// overhead, so that empty messages count too. Default 1 MiB. At least `message`, or a single message
+    /// could not be answered. When a room, a user or everybody is sent more than fits, the client is a slow
+    /// consumer: close code 1013. Who sends to this client alone waits instead
+    /// ([`WebSocket::send`](crate::WebSocket::send)).
     pub outbox: usize,
-    /// The kernel's send buffer for one connection, in bytes (`SO_SNDBUF`; Linux doubles it for its own bookkeeping).
-    /// Default 128 KiB: left alone it grows to 4 MiB for each client that does not read, unseen by any of our limits.
+    /// The kernel's send buffer for one connection, in bytes (`SO_SNDBUF`; Linux doubles it for its own
+    /// bookkeeping). Default 128 KiB: left alone it grows to 4 MiB for each client that does not read, unseen
+    /// by any of our limits.
     pub send_buffer: usize,
-    /// Bytes that may wait in the hub's queue. Default 64 MiB. When it is full, the threads that read from connections
-    /// wait, and TCP makes the senders wait.
+    /// Bytes that may wait in the hub's queue. Default 64 MiB. At least `message`. When it is full, the
+    /// threads that read from connections wait, and TCP makes the senders wait; what the program sends
+    /// through a [`Handle`](crate::Handle) is lost, and it is told so.
     pub hub_queue: usize,
+    /// Bytes in the histories of all rooms of `switchboard.v1`, each message with 256 bytes on top. Default 64 MiB. Above it the
+    /// oldest messages are forgotten, whatever their room.
+    pub history: usize,
     /// Commands that may wait in the hub's queue, whatever their size. Default 4096. At most 1048576.
     pub hub_commands: usize,
-    /// Most commands the hub takes in one turn. Default 1024: what a turn sends to one room leaves as one piece, and
-    /// much more would only add latency.
+    /// Most commands the hub takes in one turn. Default 1024: what a turn sends to one room leaves as one
+    /// piece, and much more would only add latency.
     pub turn: usize,
-    /// Connections at once, plain HTTP included. Default `None`: as many as the threads that the machine's limits allow
+    /// Connections at once, plain HTTP included. Default `None`: as many as the machine's limits allow
     /// ([`Budget`](crate::Budget)); a larger number is cut to that. One more: 503.
     pub connections: Option<usize>,
     /// Stack of a connection's thread, in bytes. Default 1 MiB. It is address space: pages that are never touched cost
@@ -65,26 +74,29 @@ pub struct Limits {
     pub stack: usize,
     /// How long a connection's thread without work waits for the next connection. Default 10 s.
     pub thread_idle: Duration,
-    /// Queue of the listening socket, in connections that nobody accepted yet. Default 4096; the kernel cuts it to its
-    /// own `somaxconn`.
+    /// Queue of the listening socket, in connections that nobody accepted yet. Default 4096; the kernel cuts
+    /// it to its own `somaxconn`.
     pub backlog: i32,
-    /// From accepting a connection to its complete request head (and TLS handshake). Default 10 s. Later: 408.
+    /// From accepting a connection to its complete request: TLS handshake, head and body. Default 10 s.
+    /// Later: 408. For a client: from the first packet to the server's whole answer.
     pub head_deadline: Duration,
-    /// How long a peer may be silent before it is sent a ping. Default 20 s, below the 60 s after which common proxies
-    /// drop a silent connection. Every byte counts as life.
+    /// How long a peer may be silent before it is sent a ping. Default 20 s, below the 60 s after which
+    /// common proxies drop a silent connection. Every byte counts as life. RFC 6455 §5.5.2
     pub ping_interval: Duration,
-    /// How long a peer may stay silent after that ping. Default 20 s. Longer: close code 1011. A dead peer is thus found
-    /// after `ping_interval + ping_timeout`.
+    /// How long a peer may stay silent after that ping. Default 20 s. Longer: close code 1011. A dead peer is
+    /// thus found after `ping_interval + ping_timeout`.
     pub ping_timeout: Duration,
-    /// How long a socket may take nothing of what waits for it. Default 10 s. Longer: the connection is cut.
+    /// How long a socket may take nothing of what waits for it. Default 10 s. Longer: the client is a slow
+    /// consumer, close code 1013, and is cut when it does not take even that within `close_deadline`.
     pub write_deadline: Duration,
-    /// From our Close frame to the peer's, and from there to the end of the TCP connection. Default 5 s. Longer: cut.
+    /// From our Close frame to the peer's, and from there to the end of the TCP connection. Default 5 s.
+    /// Longer: cut. RFC 6455 §7.1.1
     pub close_deadline: Duration,
-    /// Messages of fewer bytes are sent uncompressed. Default 1 KiB: below it compression saves little and costs more than
-    /// the bytes. Only for clients that agreed to permessage-deflate.
+    /// Messages of fewer bytes are sent uncompressed. Default 1 KiB: below it compression saves little and
+    /// costs more than the bytes. Only for peers that agreed to permessage-deflate (RFC 7692).
     pub compress_from: usize,
-    /// How long replies may be held back while more input waits, to leave in one write. Default 5 ms; only a handler
-    /// that is busy that long between two messages of a pipelining client ever sees it.
+    /// How long replies may be held back while more input waits, to leave in one write. Default 5 ms; only a
+    /// handler that is busy that long between two messages of a pipelining client ever sees it.
     pub cork: Duration,
 }
 
@@ -100,6 +112,7 @@ impl Default for Limits {
             outbox: MIB,
             send_buffer: 128 * KIB,
             hub_queue: 64 * MIB,
+            history: 64 * MIB,
             hub_commands: 4096,
             turn: 1024,
             connections: None,
@@ -123,10 +136,17 @@ impl Limits {
         self.name.saturating_mul(2)
     }
 
-    /// Whether the values go together. Called when a server or client starts.
+    /// Whether the values go together. [`Builder::bind`](crate::Builder::bind) and
+    /// [`ClientBuilder::connect`](crate::ClientBuilder::connect) ask this too.
+    ///
+    /// ```
+    /// # use switchboard::Limits;
+    /// let error = Limits { headers: 2, ..Limits::default() }.check().unwrap_err();
+    /// assert_eq!(error.to_string(), "the limit `headers` must be at least 4, the handshake's own");
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) that names the field, its value and what would do.
+    /// [`Error::Config`](crate::Error::Config) that names the field and what would do.
     pub fn check(&self) -> Result<()> {
         let rules = [
             (1 <= self.message, "message", "at least 1 byte"),

@@ -1,7 +1,8 @@
 //! The protocol without a socket: bytes and the time in, events and bytes out.
 //!
-//! For a transport of one's own, for tests, and to see what a WebSocket is when nothing else is in the way. It is the
-//! same code that the server and the client of this crate run on. Compression is not negotiated here.
+//! For a transport of one's own, for tests, and to see what a WebSocket is when nothing else is in the way.
+//! It is the same code that the server and the client of this crate run on. Compression is not negotiated
+//! here.
 //!
 //! ```
 //! use std::time::Instant;
@@ -24,8 +25,9 @@
 //! # }
 //! ```
 //!
-//! A driver does this, until [`Protocol::is_over`]: give what was read to [`Protocol::receive`], call [`Protocol::tick`]
-//! when it is [`Protocol::next_deadline`], and after each of these and each send write what [`Protocol::output`] gives.
+//! A driver does this, until [`Protocol::is_over`]: give what was read to [`Protocol::receive`], call
+//! [`Protocol::tick`] when it is [`Protocol::next_deadline`], and after each of these and each send write
+//! what [`Protocol::output`] gives.
 
 use crate::client::key;
 use crate::error::{Error, Result};
@@ -43,35 +45,74 @@ use tungstenite::Message;
 use tungstenite::protocol::frame::coding::OpCode;
 
 /// What came of bytes received or of time passed.
+///
+/// ```
+/// # use switchboard::{Limits, sansio::{Event, Protocol}};
+/// # let now = std::time::Instant::now();
+/// # let mut client = Protocol::client("ws://example.com/", Limits::default(), now)?;
+/// # let mut server = Protocol::server(Limits::default(), now)?;
+/// # server.receive(&client.output(), now);
+/// # client.receive(&server.output(), now);
+/// client.send("hello")?;
+/// # let bytes = client.output();
+/// for event in server.receive(&bytes, now) {
+///     match event {
+///         Event::Message(message) => server.send(message)?, // an echo
+///         Event::Closed { code, reason } => println!("gone: {code} {reason}"),
+///         _ => {}
+///     }
+/// }
+/// assert_eq!(client.receive(&server.output(), now), [Event::Message("hello".into())]);
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The opening handshake is done.
+    /// The opening handshake is done. RFC 6455 §4
     Opened {
-        /// Path and query of the request.
+        /// Path and query of the request, percent-encoded.
         path: String,
     },
-    /// A text or binary message. Pings are answered unasked.
+    /// A text or binary message. Pings are no event: the output has the pong.
     Message(Message),
-    /// A pong came: of a ping that took this long, or unasked for.
+    /// A pong came: the answer to a ping, after this time, or unasked for. RFC 6455 §5.5.3
     Pong(Option<Duration>),
-    /// The connection has ended by the closing handshake, or without one (1006); 1005: the Close frame had no code.
+    /// The connection has ended, by the closing handshake or without one. RFC 6455 §7.1.5
     Closed {
-        /// The peer's code. RFC 6455 §7.4
+        /// The peer's code: 1005 when its Close frame had none, 1006 when there was no Close frame.
         code: u16,
-        /// The peer's reason.
+        /// The peer's reason; may be empty.
         reason: String,
     },
-    /// The connection has ended by the peer's fault; what has to be said to it is in the output.
+    /// The connection has ended by the peer's fault; what has to be said to it is in the output. RFC 6455
+    /// §7.1.7
     Failed {
-        /// Our close code; before the connection was open, the status of the HTTP answer.
+        /// Our close code. Before the connection was open: the status of the HTTP answer, ours or the peer's;
+        /// 0 when what answered is no WebSocket server.
         code: u16,
         /// What was wrong.
         reason: String,
     },
 }
 
-/// One end of a WebSocket connection, from its opening handshake to its end.
+/// One end of a WebSocket connection, from its opening handshake to its end. Never blocks, and asks no clock:
+/// the caller says when it is.
+///
+/// ```
+/// # use switchboard::{Limits, sansio::{Event, Protocol}};
+/// # let now = std::time::Instant::now();
+/// # let mut client = Protocol::client("ws://example.com/", Limits::default(), now)?;
+/// # let mut server = Protocol::server(Limits::default(), now)?;
+/// # server.receive(&client.output(), now);
+/// # client.receive(&server.output(), now);
+/// // Two ends that are open; what one puts out, the other is given.
+/// server.close(1000, "that was all", now);
+/// let closed = |reason: &str| [Event::Closed { code: 1000, reason: reason.into() }];
+/// assert_eq!(client.receive(&server.output(), now), closed("that was all"));
+/// assert_eq!(server.receive(&client.output(), now), closed("")); // the answer
+/// assert!(client.is_over() && server.is_over());
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 pub struct Protocol {
     limits: Limits,
     stage: Stage,
@@ -100,7 +141,8 @@ struct Asked {
 }
 
 impl Protocol {
-    /// A server's end: awaits a request, for whatever path and from whatever page.
+    /// A server's end: awaits a request, for whatever path and from whatever page. Who may come is for the
+    /// caller to decide at [`Event::Opened`].
     ///
     /// # Errors
     /// [`Error::Config`] for a limit that cannot be.
@@ -110,7 +152,8 @@ impl Protocol {
         Ok(Self { limits, stage: Stage::Opening(opening), masks: None, output: Vec::new() })
     }
 
-    /// A client's end. The request is in the output.
+    /// A client's end. The request is in the output at once; to what address that goes, and by TLS or not, is
+    /// the caller's. RFC 6455 §4.1
     ///
     /// # Errors
     /// [`Error::Config`] when that is no `ws://` or `wss://` URL, and for a limit that cannot be.
@@ -125,7 +168,22 @@ impl Protocol {
         Ok(Self { limits, stage: Stage::Opening(opening), masks: Some(Masks::default()), output })
     }
 
-    /// Takes bytes as they came from the peer, cut anywhere.
+    /// Takes bytes as they came from the peer, cut anywhere, and tells what came of them, in order: nothing
+    /// once the connection is over.
+    ///
+    /// ```
+    /// # use switchboard::{Limits, sansio::{Event, Protocol}};
+    /// # let now = std::time::Instant::now();
+    /// # let mut client = Protocol::client("ws://example.com/", Limits::default(), now)?;
+    /// # let mut server = Protocol::server(Limits::default(), now)?;
+    /// # server.receive(&client.output(), now);
+    /// # client.receive(&server.output(), now);
+    /// client.send("hello")?;
+    /// let bytes = client.output();
+    /// assert_eq!(server.receive(&bytes[..7], now), []); // not the whole frame
+    /// assert_eq!(server.receive(&bytes[7..], now), [Event::Message("hello".into())]);
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
     pub fn receive(&mut self, bytes: &[u8], now: Instant) -> Vec<Event> {
         let mut events = Vec::new();
         let mut bytes = bytes.to_vec();
@@ -153,7 +211,20 @@ impl Protocol {
         events
     }
 
-    /// The peer's bytes have ended: what that means, unless the connection had ended before.
+    /// The peer's bytes have ended. Without a closing handshake that is [`Event::Closed`] with 1006; `None`:
+    /// the connection had ended before.
+    ///
+    /// ```
+    /// # use switchboard::{Limits, sansio::{Event, Protocol}};
+    /// # let now = std::time::Instant::now();
+    /// # let mut client = Protocol::client("ws://example.com/", Limits::default(), now)?;
+    /// # let mut server = Protocol::server(Limits::default(), now)?;
+    /// # server.receive(&client.output(), now);
+    /// # client.receive(&server.output(), now);
+    /// assert_eq!(server.receive_eof(), Some(Event::Closed { code: 1006, reason: "".into() }));
+    /// assert_eq!(server.receive_eof(), None);
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
     pub fn receive_eof(&mut self) -> Option<Event> {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Over => None,
@@ -161,7 +232,22 @@ impl Protocol {
         }
     }
 
-    /// Does what is due by now: a ping, or the end.
+    /// Does what is due by now: a ping, or the end of a peer that is silent, or does not answer a Close
+    /// frame. Nothing, when it is called too early.
+    ///
+    /// ```
+    /// # use switchboard::{Limits, sansio::{Event, Protocol}};
+    /// # let now = std::time::Instant::now();
+    /// # let mut client = Protocol::client("ws://example.com/", Limits::default(), now)?;
+    /// # let mut server = Protocol::server(Limits::default(), now)?;
+    /// # server.receive(&client.output(), now);
+    /// # client.receive(&server.output(), now);
+    /// let due = server.next_deadline().unwrap();
+    /// assert_eq!(due, now + Limits::default().ping_interval);
+    /// assert_eq!(server.tick(due), []);
+    /// assert_eq!(server.output(), [0x89, 0]); // a ping
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
     pub fn tick(&mut self, now: Instant) -> Vec<Event> {
         let mut events = Vec::new();
         if let Stage::Opening(_) = &self.stage
@@ -174,7 +260,8 @@ impl Protocol {
         events
     }
 
-    /// When [`Protocol::tick`] has something to do; `None` once the connection is over.
+    /// When [`Protocol::tick`] has something to do; each of the other methods may change it. `None` once the
+    /// connection is over.
     pub fn next_deadline(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Opening(opening) => Some(opening.since + self.limits.head_deadline),
@@ -183,10 +270,11 @@ impl Protocol {
         }
     }
 
-    /// Sends a text or binary message.
+    /// Sends a text or binary message: puts its frame into the output, which is not bounded here.
     ///
     /// # Errors
-    /// [`Error::Closed`] before the connection is open, and after a Close frame.
+    /// [`Error::Closed`] before the connection is open, and after a Close frame; [`Error::Config`] for a
+    /// message that is neither text nor binary.
     pub fn send(&mut self, message: impl Into<Message>) -> Result<()> {
         let message = message.into();
         let (opcode, payload) = data_of(&message)?;
@@ -199,7 +287,9 @@ impl Protocol {
         }
     }
 
-    /// Starts the closing handshake; the same rules as for [`WebSocket::close`](crate::WebSocket::close).
+    /// Starts the closing handshake, with the codes and reasons of
+    /// [`WebSocket::close`](crate::WebSocket::close). What the peer sends before its answer is still
+    /// received. Does nothing before the connection is open, and after a Close frame. RFC 6455 §7.1.2
     pub fn close(&mut self, code: u16, reason: &str, now: Instant) {
         if let Stage::Open(session) = &mut self.stage
             && session.close(now)
@@ -208,13 +298,14 @@ impl Protocol {
         }
     }
 
-    /// The bytes to be sent to the peer. They are given once.
+    /// The bytes to be sent to the peer, all that have come up since the last call. They are given once.
     #[must_use]
     pub fn output(&mut self) -> Vec<u8> {
         take(&mut self.output)
     }
 
-    /// Whether nothing more will come: once the output is written, the transport can be closed.
+    /// Whether nothing more will come: once the output is written, the transport can be closed. RFC 6455
+    /// §7.1.1
     pub fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
     }

@@ -7,7 +7,26 @@ use std::sync::Arc;
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::{CloseCode, OpCode};
 
-/// Sends to one peer from any thread. Clones are for the same peer; it holds nothing open.
+/// Sends to one peer from any thread, while the connection's own receives. Costs nothing to clone; clones are
+/// for the same peer. It holds nothing open: once the connection has ended, sending fails.
+///
+/// ```
+/// use std::thread;
+/// use switchboard::{Result, Server, WebSocket};
+///
+/// fn count(mut ws: WebSocket) -> Result<()> {
+///     let sender = ws.sender();
+///     thread::spawn(move || (1..=3).try_for_each(|n| sender.send(n.to_string())));
+///     while ws.recv()?.is_some() {} // pings are answered meanwhile
+///     Ok(())
+/// }
+///
+/// let server = Server::builder().route("/count", count).bind("127.0.0.1:0")?.start()?;
+/// let client = server.connect("/count")?;
+/// let numbers: Vec<String> = client.take(3).map(|message| message.to_string()).collect();
+/// assert_eq!(numbers, ["1", "2", "3"]);
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Sender {
     outbox: Arc<Outbox>,
@@ -18,27 +37,48 @@ impl Sender {
         Self { outbox }
     }
 
-    /// Sends a message; blocks while the peer's outbox is full.
+    /// Sends a message; blocks while the peer's outbox is full ([`Limits::outbox`](crate::Limits::outbox)).
+    /// That ends: a peer that takes nothing for [`Limits::write_deadline`](crate::Limits::write_deadline) is
+    /// closed.
     ///
     /// # Errors
-    /// [`Error::Closed`] when the connection has ended, or a Close frame is on its way.
+    /// [`Error::Closed`] when the connection has ended, or a Close frame is on its way; [`Error::Config`] for
+    /// a message other than text, binary, or a ping of at most 125 bytes.
     pub fn send(&self, message: impl Into<Message>) -> Result<()> {
         send_message(&self.outbox, &message.into(), false)
     }
 
-    /// Sends a message, or gives up at once.
+    /// Sends a text or binary message, or gives up at once.
+    ///
+    /// ```
+    /// # use switchboard::{Error, Server};
+    /// # let (tell, told) = std::sync::mpsc::channel();
+    /// # let server = Server::builder().compression(false).route("/", move |mut ws| {
+    /// #     let _ = tell.send(ws.sender());
+    /// #     ws.recv().map(drop)
+    /// # });
+    /// # let server = server.bind("127.0.0.1:0")?.start()?;
+    /// # let client = server.connect("/")?;
+    /// # let sender = told.recv().unwrap();
+    /// // The client receives nothing: soon the kernel's buffers and the outbox are full.
+    /// let refused = std::iter::repeat_with(|| sender.try_send(vec![0; 100_000])).find_map(Result::err);
+    /// assert!(matches!(refused, Some(Error::Full)));
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Full`] when the outbox has no room, [`Error::Closed`] as for [`Sender::send`].
+    /// [`Error::Full`] when the outbox has no room; [`Error::Closed`] as for [`Sender::send`];
+    /// [`Error::Config`] for a message that is neither text nor binary.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<()> {
         let message = message.into();
         let (opcode, payload) = data_of(&message)?;
         self.outbox.try_send(opcode, payload)
     }
 
-    /// Starts the closing handshake behind what waits to be sent; the same rules as for
-    /// [`WebSocket::close`](crate::WebSocket::close). Does not block;
-    /// whoever receives gets `None` once the peer has answered, or at the close deadline.
+    /// Starts the closing handshake behind what waits to be sent, with the codes and reasons of
+    /// [`WebSocket::close`](crate::WebSocket::close). Does not block; whoever receives gets `None` once the
+    /// peer has answered, or when [`Limits::close_deadline`](crate::Limits::close_deadline) has passed (for a
+    /// [`Client`](crate::Client) its default, 5 s). RFC 6455 §7.1.2
     pub fn close(&self, code: u16, reason: &str) {
         self.outbox.close_aside(&frame::close_payload(close_code(code), reason));
     }

@@ -56,7 +56,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Reads the time zone, once: that takes more stack than a connection's thread has (`Limits::stack`).
+    /// Reads the time zone, once.
     pub(crate) fn local() -> Self {
         Self { zone: TimeZone::system() }
     }

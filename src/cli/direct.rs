@@ -1,15 +1,23 @@
 //! `/conn_ws/{nick}`: direct chat. JSON in, the same JSON out to the one it is meant for, and nobody speaks in another's
 //! name.
 
-use super::routes::json;
+use super::routes::{json, turn_away};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use switchboard::{Message, Result, WebSocket};
 
-pub(crate) fn chat(mut ws: WebSocket) -> Result<()> {
+/// With authentication, the nick is the user's name.
+pub(crate) fn chat(mut ws: WebSocket, authenticated: bool) -> Result<()> {
     let nick = ws.param("nick").to_string();
+    if authenticated && ws.identity().name() != Some(&nick) {
+        let reason = match ws.identity().name() {
+            Some(name) => format!("you are {name} here, and nobody else"),
+            None => "direct chat needs a token with a user's name".into(),
+        };
+        return turn_away(ws, &reason);
+    }
     ws.identify(&user_name(&nick))?;
     while let Some(message) = ws.recv()? {
         match address(&nick, message) {
@@ -74,7 +82,8 @@ const EXPECTED: &str = r#"send {"from_user":…,"to_user":…,"message":…}"#;
 /// Characters of an error's text: what it is about may be as long as a message.
 const ERROR_MAX: usize = 300;
 
-fn error(code: &str, message: &str) -> Message {
+/// What answers a message that cannot be passed on.
+pub(super) fn error(code: &str, message: &str) -> Message {
     let message: String = message.chars().take(ERROR_MAX).collect();
     json(&json!({"type": "error", "code": code, "message": message}))
 }

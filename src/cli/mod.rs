@@ -1,16 +1,28 @@
 //! The command line: what can be said, and which part of the program does it.
 
+mod access;
 mod certificate;
+mod config;
 mod connect;
 mod direct;
+mod doctor;
 mod pages;
+mod quotas;
+mod reload;
 mod routes;
 mod schema;
+mod secrets;
 mod serve;
+mod token;
 mod units;
 
-use clap::{Parser, Subcommand};
+use clap::builder::BoolishValueParser;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use config::{Failure, Faulty, Grammar, Setting};
+use std::env;
+use std::ffi::OsString;
 use std::process::ExitCode;
+use switchboard::Error;
 
 /// A real-time WebSocket server: rooms, direct messages, broadcast. Without a command it serves.
 #[derive(Parser)]
@@ -19,36 +31,122 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    serve: serve::Serve,
+    configured: Configured,
 }
 
 const AFTER_HELP: &str = "Logging: RUST_LOG=debug (or info, trace; default warn). Every option can also be set in the \
-                          environment, as SWITCHBOARD_BIND.";
+                          environment, as SWITCHBOARD_BIND, or as a key of the configuration file.";
+
+/// The options of the server, and the file where they can be said as well.
+#[derive(Args)]
+struct Configured {
+    #[command(flatten)]
+    file: config::File,
+    #[command(flatten)]
+    options: serve::Serve,
+}
 
 #[derive(Subcommand)]
 enum Command {
     /// Serve the web app, the chat rooms and the echo on one port (the default)
-    Serve(serve::Serve),
+    Serve(Configured),
     /// Connect to a WebSocket server, from a terminal or as a pipe
     Connect(connect::Connect),
+    /// Print a configuration file with all defaults, or check one
+    Config(config::Config),
+    /// Check whether this machine and the configuration can serve, and say what to do if not
+    Doctor(doctor::Doctor),
     /// Make a self-signed certificate for development
     Certificate(certificate::Certificate),
+    /// Make a signed token (JWT), to connect to a server that asks for one
+    Token(token::Token),
+}
+
+impl Cli {
+    /// The server's part of it, whichever way it was asked for.
+    fn into_configured(self) -> Configured {
+        match self.command {
+            Some(Command::Serve(configured)) => configured,
+            _ => self.configured,
+        }
+    }
+}
+
+/// Everything that was said, by whatever means.
+struct Said {
+    cli: Cli,
+    settings: Vec<Setting>,
 }
 
 pub(crate) fn run() -> ExitCode {
-    let cli = Cli::parse();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
-    let result = match cli.command {
-        None => serve::run(cli.serve),
-        Some(Command::Serve(options)) => serve::run(options),
-        Some(Command::Connect(options)) => return connect::run(&options),
-        Some(Command::Certificate(options)) => certificate::run(options),
+    let args: Vec<OsString> = env::args_os().collect();
+    let (said, faulty) = match read(&args) {
+        Ok(said) => (said, None),
+        Err(failure) => match without_file(&args, failure) {
+            Ok((said, faulty)) => (said, Some(faulty)),
+            Err(failure) => return refuse(&failure),
+        },
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("switchboard: {error}");
-            ExitCode::FAILURE
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    let Said { cli, settings } = said;
+    let serve =
+        |configured, settings| serve::run(configured, settings, args.clone()).map(|()| ExitCode::SUCCESS);
+    let result = match cli.command {
+        None => serve(cli.configured, settings),
+        Some(Command::Serve(configured)) => serve(configured, settings),
+        Some(Command::Connect(options)) => return connect::run(&options),
+        Some(Command::Config(options)) => config::run(options, &grammar(&args)).map_err(Error::from),
+        Some(Command::Doctor(options)) => doctor::run(options, settings, faulty).map_err(Error::from),
+        Some(Command::Certificate(options)) => certificate::run(options).map(|()| ExitCode::SUCCESS),
+        Some(Command::Token(options)) => token::run(options).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("switchboard: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Flags, environment and file. Can be asked again: the file may have changed.
+fn read(args: &[OsString]) -> Result<Said, Failure> {
+    let merged = grammar(args).merge(args)?;
+    let cli = Cli::from_arg_matches(&merged.matches).map_err(Failure::Usage)?;
+    Ok(Said { cli, settings: merged.settings })
+}
+
+/// What the doctor examines when the file is ill.
+fn without_file(args: &[OsString], failure: Failure) -> Result<(Said, Faulty), Failure> {
+    let Failure::File(faulty) = failure else { return Err(failure) };
+    let matches = grammar(args).without_file(args);
+    match matches.ok().and_then(|matches| Cli::from_arg_matches(&matches).ok()) {
+        Some(cli @ Cli { command: Some(Command::Doctor(_)), .. }) => {
+            Ok((Said { cli, settings: Vec::new() }, faulty))
         }
+        _ => Err(Failure::File(faulty)),
     }
+}
+
+fn grammar(args: &[OsString]) -> Grammar {
+    let mut command = Cli::command();
+    let first = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default();
+    if command.find_subcommand(first).is_some() {
+        // The options are the command's then. Beside it, what the environment says of them would be checked once more, and
+        // for commands that do not have them too.
+        command = command.mut_args(|arg| arg.env(None::<&str>));
+    }
+    // So that the environment may say SWITCHBOARD_NO_COMPRESSION=1 and =no.
+    let switch = |arg: clap::Arg| {
+        if arg.get_action().takes_values() { arg } else { arg.value_parser(BoolishValueParser::new()) }
+    };
+    command = command.mut_args(switch).mut_subcommands(|command| command.mut_args(switch));
+    let keys = serve::Serve::augment_args(clap::Command::new("keys"));
+    Grammar { command, keys, judge: serve::check }
+}
+
+fn refuse(failure: &Failure) -> ExitCode {
+    match failure {
+        Failure::Usage(error) => error.exit(),
+        Failure::Rule(text) => eprintln!("switchboard: {text}"),
+        Failure::File(faulty) => eprintln!("{faulty}"),
+    }
+    ExitCode::FAILURE
 }

@@ -7,10 +7,11 @@ use std::str::FromStr;
 use switchboard::{Builder, Result};
 
 #[derive(Args)]
+#[command(next_help_heading = "What may be said")]
 pub(crate) struct Schemas {
-    /// JSON Schema that messages on these paths must fit, as /room/team-*=team.json; `*` at the end stands for whatever
-    /// follows, names are written as they are (not percent-encoded), the longest pattern wins; repeatable. Needs a program
-    /// that was built with `--features schema`
+    /// JSON Schema that messages on these paths (all but /ws) must fit, as /room/team-*=team.json; `*` at the end stands for
+    /// whatever follows, names are written as they are (not percent-encoded), the longest pattern wins; repeatable. Needs a
+    /// program that was built with --features schema
     #[arg(long, value_name = "PATTERN=FILE", env = "SWITCHBOARD_SCHEMA", value_delimiter = ',')]
     schema: Vec<Rule>,
 }
@@ -26,6 +27,13 @@ struct Pattern {
     start: String,
     /// Whether anything may follow.
     open: bool,
+}
+
+impl Schemas {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.schema.len()
+    }
 }
 
 impl FromStr for Rule {
@@ -48,7 +56,7 @@ impl FromStr for Pattern {
         // `/room/x/` is `/room/x`.
         let start = if open { start } else { start.strip_suffix('/').unwrap_or(start) };
         let pattern = Self { start: start.into(), open };
-        let routes = routes::WEBSOCKETS.map(|(route, _)| route);
+        let routes = routes::RELAYS.map(|(route, _)| route);
         match routes.iter().any(|route| pattern.may_match(route)) {
             true => Ok(pattern),
             false => {
@@ -83,59 +91,75 @@ fn split(route: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Reads the schemas and sets the checks.
-///
-/// # Errors
-/// [`Error::Config`](switchboard::Error::Config) for a schema that cannot be used.
+/// The schemas that were read, the pattern that counts before the others first.
+pub(crate) struct Checks(#[cfg(feature = "schema")] Vec<(Pattern, switchboard::Schema)>);
+
 #[cfg(feature = "schema")]
-pub(crate) fn add(builder: Builder, schemas: &Schemas) -> Result<Builder> {
-    use std::sync::Arc;
-    use switchboard::{Request, Schema};
-    let mut rules = Vec::new();
-    for Rule { pattern, file } in &schemas.schema {
-        rules.push((pattern.clone(), Schema::read(file)?));
+impl Schemas {
+    /// Reads the schemas.
+    ///
+    /// # Errors
+    /// [`Error::Config`](switchboard::Error::Config) for one that cannot be used.
+    pub(crate) fn read(&self) -> Result<Checks> {
+        let read = |rule: &Rule| Ok((rule.pattern.clone(), switchboard::Schema::read(&rule.file)?));
+        let mut checks = self.schema.iter().map(read).collect::<Result<Vec<_>>>()?;
+        // The longest; of two of the same length the one that says all of the path.
+        checks.sort_by_key(|(Pattern { start, open }, _)| (usize::MAX - start.len(), *open));
+        Ok(Checks(checks))
     }
-    // The first that matches is the longest; of two of the same length the one that says all of the path.
-    rules.sort_by_key(|(Pattern { start, open }, _)| (usize::MAX - start.len(), *open));
-    let rules = Arc::new(rules);
-    Ok(routes::WEBSOCKETS.into_iter().fold(builder, |builder, (route, _)| {
-        if !rules.iter().any(|(pattern, _)| pattern.may_match(route)) {
-            return builder;
-        }
-        let rules = rules.clone();
-        let (before, param) = split(route);
-        // The path as its name is decoded: a room has many paths, as /room/a and /room/%61/.
-        let path =
-            move |request: &Request| format!("{before}{}", param.map_or("", |name| request.param(name)));
-        builder.check(route, move |request, message| {
-            let path = path(request);
-            match rules.iter().find(|(pattern, _)| pattern.matches(&path)) {
-                Some((_, schema)) => schema.check(message),
-                None => Ok(()),
-            }
-        })
-    }))
 }
 
-/// Nothing can be checked by this program.
+#[cfg(feature = "schema")]
+impl Checks {
+    pub(crate) fn apply(self, builder: Builder) -> Builder {
+        let checks = std::sync::Arc::new(self.0);
+        routes::RELAYS.into_iter().fold(builder, |builder, (route, _)| {
+            if !checks.iter().any(|(pattern, _)| pattern.may_match(route)) {
+                return builder;
+            }
+            let checks = checks.clone();
+            let (before, param) = split(route);
+            builder.check(route, move |request, message| {
+                // With the name decoded: a room has many paths, as /room/a and /room/%61/.
+                let path = format!("{before}{}", param.map_or("", |name| request.param(name)));
+                match checks.iter().find(|(pattern, _)| pattern.matches(&path)) {
+                    Some((_, schema)) => schema.check(message),
+                    None => Ok(()),
+                }
+            })
+        })
+    }
+}
+
 #[cfg(not(feature = "schema"))]
-pub(crate) fn add(builder: Builder, schemas: &Schemas) -> Result<Builder> {
-    match schemas.schema.first() {
-        None => Ok(builder),
-        Some(rule) => Err(switchboard::Error::Config(format!(
-            "--schema {}{}={}: this program was built without schemas; build it with `cargo build --release --features schema`",
-            rule.pattern.start,
-            if rule.pattern.open { "*" } else { "" },
-            rule.file.display()
-        ))),
+impl Schemas {
+    /// # Errors
+    /// [`Error::Config`](switchboard::Error::Config) if any schema is asked for.
+    pub(crate) fn read(&self) -> Result<Checks> {
+        match self.schema.first() {
+            None => Ok(Checks()),
+            Some(Rule { pattern: Pattern { start, open }, file }) => {
+                let (star, file) = (if *open { "*" } else { "" }, file.display());
+                Err(switchboard::Error::Config(format!(
+                    "--schema {start}{star}={file}: this program was built without schemas; build it with `cargo build \
+                     --release --features schema`"
+                )))
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "schema"))]
+impl Checks {
+    /// Nothing is checked.
+    pub(crate) fn apply(self, builder: Builder) -> Builder {
+        builder
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    #[cfg(not(feature = "schema"))]
-    use switchboard::Server;
 
     #[test]
     fn patterns_match_paths_that_are_there() {
@@ -172,8 +196,8 @@ mod tests {
     #[test]
     fn a_program_without_schemas_says_so() {
         let rule: Rule = "/echo=a.json".parse().map_err(|error| assert_eq!(error, "")).unwrap();
-        let error = add(Server::builder(), &Schemas { schema: vec![rule] }).err().unwrap().to_string();
+        let error = Schemas { schema: vec![rule] }.read().err().unwrap().to_string();
         assert!(error.contains("--schema /echo=a.json") && error.contains("--features schema"), "{error}");
-        assert!(add(Server::builder(), &Schemas { schema: Vec::new() }).is_ok());
+        assert!(Schemas { schema: Vec::new() }.read().is_ok());
     }
 }

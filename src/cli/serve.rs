@@ -1,12 +1,18 @@
 //! `switchboard serve`: its options, its first line, its end by signal.
 
-use super::{routes, schema, units};
-use clap::Args;
+use super::access::{Access, Guard};
+use super::config::Setting;
+use super::quotas::Shares;
+use super::reload::Live;
+use super::schema::Schemas;
+use super::{Configured, routes, secrets, units};
+use clap::{ArgMatches, Args, FromArgMatches};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::time::Duration;
 use std::{io, thread};
@@ -15,8 +21,8 @@ use switchboard::{Budget, Drain, Limits, Origins, Result, TlsFiles};
 #[derive(Args)]
 pub(crate) struct Serve {
     /// Address and port to listen on; port 0 takes any free one
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9527", env = "SWITCHBOARD_BIND")]
-    bind: String,
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9527", value_parser = units::address, env = "SWITCHBOARD_BIND")]
+    pub(super) bind: String,
     /// Connections at once [default: what the machine grants]
     #[arg(long, value_name = "N", env = "SWITCHBOARD_MAX_CONNECTIONS")]
     max_connections: Option<usize>,
@@ -29,17 +35,17 @@ pub(crate) struct Serve {
     /// Silence after a ping that ends the connection
     #[arg(long, value_name = "T", default_value = "20s", value_parser = units::time, env = "SWITCHBOARD_PING_TIMEOUT")]
     ping_timeout: Duration,
-    /// Another site whose pages may connect, as https://example.com; repeatable; `*` allows every site [default: only
-    /// pages of this server, and clients that are no browser]
-    #[arg(long, value_name = "ORIGIN", env = "SWITCHBOARD_ALLOW_ORIGIN", value_delimiter = ',')]
-    allow_origin: Vec<String>,
+    /// Another site whose pages may connect, as https://example.com, or https://*.example.com for all below that name;
+    /// repeatable; `*` allows every site [default: only pages of this server, and clients that are no browser]
+    #[arg(long, value_name = "ORIGIN", value_parser = units::origin, env = "SWITCHBOARD_ALLOW_ORIGIN", value_delimiter = ',')]
+    pub(super) allow_origin: Vec<String>,
     /// Certificate chain in PEM; with it the port speaks https:// and wss://. SIGHUP reads both files again. For
     /// development: `switchboard certificate DIR` makes a pair
     #[arg(long, value_name = "FILE", requires = "tls_key", env = "SWITCHBOARD_TLS_CERT")]
-    tls_cert: Option<PathBuf>,
+    pub(super) tls_cert: Option<PathBuf>,
     /// The certificate's private key in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert", env = "SWITCHBOARD_TLS_KEY")]
-    tls_key: Option<PathBuf>,
+    pub(super) tls_key: Option<PathBuf>,
     /// Do not compress, whatever clients offer
     #[arg(long, env = "SWITCHBOARD_NO_COMPRESSION")]
     no_compression: bool,
@@ -47,31 +53,47 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "T", default_value = "10s", value_parser = units::time, env = "SWITCHBOARD_DRAIN")]
     drain: Duration,
     #[command(flatten)]
-    schemas: schema::Schemas,
+    pub(super) access: Access,
+    #[command(flatten)]
+    pub(super) shares: Shares,
+    #[command(flatten)]
+    pub(super) schemas: Schemas,
+}
+
+/// What clap cannot know: values that are no values of the library.
+pub(crate) fn check(matches: &ArgMatches) -> Result<(), String> {
+    let options = Serve::from_arg_matches(matches).map_err(|error| error.to_string())?;
+    limits(&options).check().map_err(|error| error.to_string())
 }
 
 /// Serves until SIGINT or SIGTERM, then drains. A second signal ends the process at once.
-pub(crate) fn run(options: Serve) -> Result<()> {
+pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsString>) -> Result<()> {
+    let Configured { file, options } = configured;
+    tell(&settings, file.path.as_deref());
     raise_descriptor_limit();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let drain = Drain::within(options.drain);
     let limits = limits(&options);
     let wanted = limits.connections;
     let tls = tls_files(&options)?;
-    let mut builder = schema::add(routes::all(), &options.schemas)?
+    let guard = Guard::read(&options.access)?;
+    let checks = options.schemas.read()?;
+    let mut builder = routes::all(guard.is_some())
         .limits(limits)
         .compression(!options.no_compression)
-        .origins(origins(options.allow_origin));
+        .origins(origins(&options.allow_origin));
+    builder = checks.apply(options.shares.apply(options.access.apply(builder, guard.as_ref())));
     if let Some(files) = &tls {
         builder = builder.tls(files);
     }
     let server = builder.bind(&options.bind)?.start()?;
     announce(&server, wanted, tls.is_some())?;
+    let mut live = Live { server: server.handle(), tls, guard, settings, file: file.path, args };
     for signal in signals.forever() {
         if signal != SIGHUP {
             break;
         }
-        reload(tls.as_ref());
+        live.reload();
     }
     thread::spawn(move || {
         signals.forever().find(|signal| *signal != SIGHUP);
@@ -85,9 +107,24 @@ pub(crate) fn run(options: Serve) -> Result<()> {
     Ok(())
 }
 
+/// The configuration that holds, for the log; and whoever else can read its secrets.
+fn tell(settings: &[Setting], file: Option<&Path>) {
+    if let Some(file) = file {
+        log::info!("configuration file: {}", file.display());
+    }
+    for setting in settings.iter().filter(|setting| setting.is_set()) {
+        log::info!("{setting}");
+    }
+    for path in secrets::files(settings, file) {
+        if let Some((what, mend)) = secrets::exposure(&path) {
+            eprintln!("warning: {} holds a secret, and {what}; {mend}", path.display());
+        }
+    }
+}
+
 /// As many descriptors as the system lets the program have. Shells and systemd start it with 1024 for the sake of `select`,
 /// which is not used here.
-fn raise_descriptor_limit() {
+pub(super) fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     // Whoever may not raise it goes on with what there is, and is told how many connections that makes.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
@@ -100,15 +137,7 @@ fn tls_files(options: &Serve) -> Result<Option<TlsFiles>> {
     }
 }
 
-fn reload(tls: Option<&TlsFiles>) {
-    match tls.map(TlsFiles::reload) {
-        Some(Ok(())) => eprintln!("the certificate was read again; new connections get it"),
-        Some(Err(error)) => eprintln!("the old certificate stays: {error}"),
-        None => eprintln!("nothing to read again: there is no certificate"),
-    }
-}
-
-fn limits(options: &Serve) -> Limits {
+pub(super) fn limits(options: &Serve) -> Limits {
     let defaults = Limits::default();
     Limits {
         connections: options.max_connections,
@@ -123,13 +152,13 @@ fn limits(options: &Serve) -> Limits {
     }
 }
 
-fn origins(allowed: Vec<String>) -> Origins {
+pub(super) fn origins(allowed: &[String]) -> Origins {
     if allowed.iter().any(|origin| origin == "*") {
         Origins::Any
     } else if allowed.is_empty() {
         Origins::SameHost
     } else {
-        Origins::List(allowed)
+        Origins::List(allowed.to_vec())
     }
 }
 
@@ -138,7 +167,7 @@ fn announce(server: &switchboard::Server, wanted: Option<usize>, tls: bool) -> R
     let mut stdout = io::stdout();
     writeln!(stdout, "listening on {}://{}", if tls { "https" } else { "http" }, server.local_addr())?;
     stdout.flush()?;
-    let budget = Budget::of_this_machine();
+    let budget = Budget::new(tls);
     match wanted {
         Some(wanted) if wanted <= budget.connections => {
             eprintln!("room for {wanted} connections, as asked");

@@ -4,12 +4,25 @@
 //! frames to ([`Deliver`]); frames are bytes it never looks into. `server::hub_thread` drives it, tests drive it as a
 //! table.
 
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
+pub(crate) mod protocol;
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
+mod requests;
 mod room;
+mod topic;
+mod topics;
 
+pub(crate) use topic::Now;
+pub use topic::RoomRules;
+pub(crate) use topics::Rules;
+
+use protocol::{Ask, Json};
 use room::Room;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
+use topics::Topics;
 use tungstenite::Bytes;
 
 /// The name of a room or a user. Shared, as each member's entry refers to it.
@@ -65,9 +78,12 @@ pub(crate) trait Deliver<L> {
     fn deliver(&mut self, to: &L, frames: &Bytes);
     /// A Close frame for one connection, after everything delivered before.
     fn close(&mut self, to: &L, frame: &Bytes);
+    /// A text as frames for lines of both kinds.
+    fn encode(&mut self, text: &str) -> Frames;
 }
 
 /// What connections and the program ask of the hub.
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 #[derive(Debug)]
 pub(crate) enum Command<L> {
     /// A connection is open; whether its line takes compressed frames.
@@ -75,6 +91,22 @@ pub(crate) enum Command<L> {
         id: ConnectionId,
         line: L,
         compressed: bool,
+    },
+    /// The connection speaks `switchboard.v1`, as this user.
+    Enter {
+        id: ConnectionId,
+        user: Name,
+    },
+    /// A request of `switchboard.v1`, with its `id` as JSON.
+    Ask {
+        id: ConnectionId,
+        tag: Option<Json>,
+        ask: Ask,
+    },
+    /// A text for one connection of `switchboard.v1`, in its place among the replies.
+    Say {
+        id: ConnectionId,
+        text: String,
     },
     /// A connection has ended, however. It leaves its rooms.
     Disconnect {
@@ -136,6 +168,8 @@ impl<L> Command<L> {
             Self::SendUser { frames, otherwise, .. } => {
                 frames.len() + otherwise.as_ref().map_or(0, |(_, frames)| frames.len())
             }
+            Self::Ask { ask: Ask::Publish { data, .. } | Ask::Direct { data, .. }, .. } => data.len(),
+            Self::Say { text, .. } => text.len(),
             _ => 0,
         }
     }
@@ -167,22 +201,40 @@ pub(crate) struct Hub<L> {
     rooms: HashMap<Name, Room<L>>,
     /// Rooms with frames that this turn has not delivered yet, in the order of their first one.
     unsent: Vec<Name>,
+    topics: Topics<L>,
 }
 
 impl<L: Clone> Hub<L> {
-    pub(crate) fn new() -> Self {
-        Self { connections: HashMap::new(), users: HashMap::new(), rooms: HashMap::new(), unsent: Vec::new() }
+    /// `node`: what tells this server, and this life of it, from all others.
+    pub(crate) fn new(node: &str, rules: Rules) -> Self {
+        Self {
+            connections: HashMap::new(),
+            users: HashMap::new(),
+            rooms: HashMap::new(),
+            unsent: Vec::new(),
+            topics: Topics::new(node, rules),
+        }
     }
 
-    pub(crate) fn apply(&mut self, command: Command<L>, out: &mut impl Deliver<L>) {
+    pub(crate) fn apply(&mut self, now: Now, command: Command<L>, out: &mut impl Deliver<L>) {
         match command {
+            Command::Ask { id, tag, ask } => self.topics.ask(now, id, tag.as_ref(), ask, out),
+            Command::Say { id, text } => self.topics.say(id, &text, out),
+            Command::Enter { id, user } => {
+                if let Some(connection) = self.connections.get(&id) {
+                    self.topics.enter(id, connection.line.clone(), connection.compressed, user);
+                }
+            }
             Command::SendRoom { room, frames, except } => self.send_room(&room, frames, except, out),
             Command::Connect { id, line, compressed } => {
                 let connection =
                     Connection { line, compressed, user: None, rooms: Vec::new(), told_to_close: false };
                 self.connections.insert(id, connection);
             }
-            Command::Disconnect { id } => self.disconnect(id, out),
+            Command::Disconnect { id } => {
+                self.topics.gone(now, id, out);
+                self.disconnect(id, out);
+            }
             Command::Identify { id, user } => self.identify(id, user),
             Command::Join { id, room, view } => self.join(id, room, view, out),
             Command::Leave { id, room } => self.leave(id, &room, out),
@@ -211,9 +263,10 @@ impl<L: Clone> Hub<L> {
             }
             Command::CloseSome { at_most, frame } => {
                 self.end_turn(out);
-                let untold = self.connections.values_mut().filter(|connection| !connection.told_to_close);
-                for connection in untold.take(at_most) {
+                let untold = self.connections.iter_mut().filter(|(_, connection)| !connection.told_to_close);
+                for (id, connection) in untold.take(at_most) {
                     connection.told_to_close = true;
+                    self.topics.say_going_away(*id, out);
                     out.close(&connection.line, &frame);
                 }
             }
@@ -227,6 +280,17 @@ impl<L: Clone> Hub<L> {
                 room.deliver(out);
             }
         }
+        self.topics.end_turn(out);
+    }
+
+    /// When [`Hub::tick`] has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.topics.next_deadline()
+    }
+
+    /// What is due by now.
+    pub(crate) fn tick(&mut self, now: Now, out: &mut impl Deliver<L>) {
+        self.topics.tick(now, out);
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -313,3 +377,6 @@ impl<L: Clone> Hub<L> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod topics_tests;

@@ -86,6 +86,10 @@ impl<L> Room<L> {
         self.members.iter().for_each(|member| out.close(&member.line, frame));
     }
 
+    pub(super) fn has(&self, id: ConnectionId) -> bool {
+        self.positions.contains_key(&id)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }

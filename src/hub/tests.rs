@@ -16,6 +16,14 @@ impl Deliver<u64> for Lines {
     fn close(&mut self, to: &u64, frame: &Bytes) {
         self.0.entry(*to).or_default().push_str(&format!("×{}", str::from_utf8(frame).unwrap()));
     }
+
+    fn encode(&mut self, text: &str) -> Frames {
+        Bytes::copy_from_slice(text.as_bytes()).into()
+    }
+}
+
+fn now() -> Now {
+    Now { instant: Instant::now(), unix_ms: 0 }
 }
 
 fn name(name: &str) -> Name {
@@ -68,13 +76,13 @@ fn tell(user: &str, text: &str, otherwise: Option<(u64, &'static str)>) -> Comma
 
 /// Connections 1 to 4, `turns` of commands, and what lines 1 to 4 got.
 fn check(turns: Vec<Vec<Command<u64>>>, expected: [&str; 4]) -> Hub<u64> {
-    let mut hub = Hub::new();
+    let mut hub = Hub::new("n", Rules { rooms: 2, bytes: 4096, ..Rules::default() });
     let mut lines = Lines::default();
     for number in 1..=4 {
-        hub.apply(Command::Connect { id: id(number), line: number, compressed: false }, &mut lines);
+        hub.apply(now(), Command::Connect { id: id(number), line: number, compressed: false }, &mut lines);
     }
     for turn in turns {
-        turn.into_iter().for_each(|command| hub.apply(command, &mut lines));
+        turn.into_iter().for_each(|command| hub.apply(now(), command, &mut lines));
         hub.end_turn(&mut lines);
     }
     let got = [1, 2, 3, 4].map(|number| lines.0.remove(&number).unwrap_or_default());
@@ -214,11 +222,11 @@ fn closing_comes_after_what_was_sent_and_once() {
         ["last|×bye", "×bye", "×bye", "×bye"],
     );
     let mut lines = Lines::default();
-    hub.apply(Command::Connect { id: id(5), line: 5, compressed: false }, &mut lines);
-    hub.apply(Command::Connect { id: id(6), line: 6, compressed: false }, &mut lines);
-    hub.apply(close(1), &mut lines);
+    hub.apply(now(), Command::Connect { id: id(5), line: 5, compressed: false }, &mut lines);
+    hub.apply(now(), Command::Connect { id: id(6), line: 6, compressed: false }, &mut lines);
+    hub.apply(now(), close(1), &mut lines);
     assert_eq!(lines.0.len(), 1);
-    hub.apply(close(1), &mut lines);
+    hub.apply(now(), close(1), &mut lines);
     assert_eq!(lines.0.len(), 2);
 }
 
@@ -232,7 +240,7 @@ fn a_room_of_large_frames_is_delivered_before_it_grows() {
 #[test]
 fn random_commands_keep_every_member_s_order() {
     // A room's members that never leave see every message, in the same order, whatever the turns are.
-    let mut hub = Hub::new();
+    let mut hub = Hub::new("n", Rules { rooms: 2, bytes: 4096, ..Rules::default() });
     let mut lines = Lines::default();
     let mut seed = 7u64;
     let mut random = |below: u64| {
@@ -240,18 +248,18 @@ fn random_commands_keep_every_member_s_order() {
         (seed >> 33) % below
     };
     for number in 0..20 {
-        hub.apply(Command::Connect { id: id(number), line: number, compressed: false }, &mut lines);
-        hub.apply(join(number, "a"), &mut lines);
+        hub.apply(now(), Command::Connect { id: id(number), line: number, compressed: false }, &mut lines);
+        hub.apply(now(), join(number, "a"), &mut lines);
     }
     let mut sent = [const { Vec::new() }; 20];
     for n in 0..5000 {
         let from = random(20);
         match random(8) {
-            0 if 10 <= from => hub.apply(leave(from, "a"), &mut lines),
-            1 if 10 <= from => hub.apply(join(from, "a"), &mut lines),
+            0 if 10 <= from => hub.apply(now(), leave(from, "a"), &mut lines),
+            1 if 10 <= from => hub.apply(now(), join(from, "a"), &mut lines),
             2 => hub.end_turn(&mut lines),
             _ => {
-                hub.apply(say_others(from, "a", &format!("{n} ")), &mut lines);
+                hub.apply(now(), say_others(from, "a", &format!("{n} ")), &mut lines);
                 (0..10).filter(|to| *to != from).for_each(|to| sent[to as usize].push(n.to_string()));
             }
         }
@@ -265,11 +273,15 @@ fn random_commands_keep_every_member_s_order() {
 
 #[test]
 fn lines_that_take_compressed_frames_get_the_same_messages_in_the_same_order() {
-    let mut hub = Hub::new();
+    let mut hub = Hub::new("n", Rules { rooms: 2, bytes: 4096, ..Rules::default() });
     let mut lines = Lines::default();
     for number in 1..=4 {
-        hub.apply(Command::Connect { id: id(number), line: number, compressed: number % 2 == 0 }, &mut lines);
-        hub.apply(join(number, "a"), &mut lines);
+        hub.apply(
+            now(),
+            Command::Connect { id: id(number), line: number, compressed: number % 2 == 0 },
+            &mut lines,
+        );
+        hub.apply(now(), join(number, "a"), &mut lines);
     }
     let turn = [
         say_others(1, "a", "one"),
@@ -279,10 +291,10 @@ fn lines_that_take_compressed_frames_get_the_same_messages_in_the_same_order() {
         say_others(1, "a", "FIVE"),
         say("a", "six"),
     ];
-    turn.into_iter().for_each(|command| hub.apply(command, &mut lines));
+    turn.into_iter().for_each(|command| hub.apply(now(), command, &mut lines));
     hub.end_turn(&mut lines);
-    hub.apply(Command::Broadcast { frames: frames("ALL") }, &mut lines);
-    hub.apply(say("a", "PLAIN again".to_lowercase().as_str()), &mut lines);
+    hub.apply(now(), Command::Broadcast { frames: frames("ALL") }, &mut lines);
+    hub.apply(now(), say("a", "PLAIN again".to_lowercase().as_str()), &mut lines);
     hub.end_turn(&mut lines);
     let got = [1, 2, 3, 4].map(|number| lines.0[&number].as_str());
     assert_eq!(

@@ -1,7 +1,8 @@
 //! The server's certificate and key: read from files, checked, and replaced while connections are open.
 
+use super::der::{SEQUENCE, certificate_validity, element};
 use crate::error::{Error, Result};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -11,39 +12,86 @@ use rustls::sign::CertifiedKey;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A server's certificate chain and private key, from PEM files. Clones are the same one: what [`TlsFiles::reload`] reads
-/// is used by every server it was given to.
+/// A server's certificate chain and private key, from PEM files, for [`Builder::tls`](crate::Builder::tls).
+/// Clones are the same one: what [`TlsFiles::reload`] reads is used by every server it was given to.
+///
+/// ```
+/// # #[cfg(not(feature = "cli"))]
+/// # fn main() {}
+/// # #[cfg(feature = "cli")] // for rcgen
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use switchboard::{Server, TlsFiles};
+///
+/// # let folder = std::env::temp_dir().join(format!("switchboard-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+/// # let made = rcgen::generate_simple_self_signed(["localhost".to_string()])?;
+/// # std::fs::write(&certificate, made.cert.pem())?;
+/// # std::fs::write(&key, made.signing_key.serialize_pem())?;
+/// let files = TlsFiles::read(certificate, key)?;
+/// let server = Server::builder().tls(&files).route("/", |mut ws| ws.send("in private"));
+/// let server = server.bind("127.0.0.1:0")?.start()?;
+/// assert_eq!(server.connect("/")?.recv()?, Some("in private".into())); // by wss://
+///
+/// files.reload()?; // when the files have changed: on SIGHUP, or once a day
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct TlsFiles {
-    certificate: PathBuf,
-    key: PathBuf,
     current: Arc<Current>,
 }
 
-struct Current(RwLock<Arc<CertifiedKey>>);
+struct Current {
+    paths: Mutex<(PathBuf, PathBuf)>,
+    certified: RwLock<Arc<CertifiedKey>>,
+}
 
 impl TlsFiles {
-    /// Reads a chain (the server's own certificate first) and its key.
+    /// Reads a chain (the server's own certificate first) and its key. Blocks for as long as reading the
+    /// files takes.
     ///
     /// # Errors
-    /// [`Error::Config`] when a file cannot be read, holds no certificate or key, the two do not belong together, or the
-    /// certificate is not valid today. The text names the file.
+    /// [`Error::Config`] when a file cannot be read, holds no certificate or key, the two do not belong
+    /// together, or the certificate is not valid today. The text names the file.
     pub fn read(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self> {
         let (certificate, key) = (certificate.into(), key.into());
-        let current = Arc::new(Current(RwLock::new(Arc::new(read(&certificate, &key)?))));
-        Ok(Self { certificate, key, current })
+        let certified = RwLock::new(Arc::new(read(&certificate, &key)?));
+        Ok(Self { current: Arc::new(Current { paths: Mutex::new((certificate, key)), certified }) })
     }
 
-    /// Reads the files again. Connections that are open keep what they have; handshakes from now on get the new one.
+    /// Reads the files again. Connections that are open stay as they are; handshakes from now on get the new
+    /// certificate. Any thread may call it.
     ///
     /// # Errors
     /// As [`TlsFiles::read`]; the old certificate stays.
     pub fn reload(&self) -> Result<()> {
-        let new = read(&self.certificate, &self.key)?;
-        *self.current.0.write() = Arc::new(new);
+        let (certificate, key) = self.current.paths.lock().clone();
+        self.replace(certificate, key)
+    }
+
+    /// [`TlsFiles::reload`] from other files, which are the ones to read again from now on.
+    ///
+    /// # Errors
+    /// As [`TlsFiles::read`]; the old certificate and the old files stay.
+    pub fn replace(&self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<()> {
+        let (certificate, key) = (certificate.into(), key.into());
+        let new = read(&certificate, &key)?;
+        let mut paths = self.current.paths.lock();
+        *self.current.certified.write() = Arc::new(new);
+        *paths = (certificate, key);
         Ok(())
+    }
+
+    /// The end of the server's own certificate: clients refuse it from then on.
+    pub fn expires(&self) -> SystemTime {
+        let certified = self.current.certified.read();
+        let until = certified.cert.first().and_then(|own| seconds(&validity(own)?.1));
+        // Never 1970: what cannot be read, or is over, was refused.
+        UNIX_EPOCH + Duration::from_secs(until.unwrap_or_default())
     }
 
     pub(crate) fn config(&self) -> Result<Arc<ServerConfig>> {
@@ -58,7 +106,7 @@ impl TlsFiles {
 
 impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.read().clone())
+        Some(self.certified.read().clone())
     }
 }
 
@@ -88,7 +136,8 @@ fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey> {
     })
 }
 
-/// Whether the certificate is valid at `now` (seconds since 1970). A handshake would not tell: that is the client's to check.
+/// Whether the certificate is valid at `now` (seconds since 1970). A handshake would not tell: that is the
+/// client's to check.
 fn check_validity(certificate: &[u8], now: u64) -> Result<(), &'static str> {
     let Some((from, until)) = validity(certificate) else {
         return Err("its period of validity cannot be read");
@@ -103,37 +152,12 @@ fn check_validity(certificate: &[u8], now: u64) -> Result<(), &'static str> {
     }
 }
 
-/// Beginning and end as `YYYYMMDDHHMMSS`. RFC 5280 §4.1: Certificate, TBSCertificate, then version, serial number,
-/// algorithm, issuer, validity.
+/// Beginning and end as `YYYYMMDDHHMMSS`.
 fn validity(certificate: &[u8]) -> Option<(String, String)> {
-    const SEQUENCE: u8 = 0x30;
-    const VERSION: u8 = 0xa0;
-    let (_, certificate, _) = element(certificate)?;
-    let (_, mut fields, _) = element(certificate)?;
-    if fields.first() == Some(&VERSION) {
-        fields = element(fields)?.2;
-    }
-    for _ in ["serial number", "algorithm", "issuer"] {
-        fields = element(fields)?.2;
-    }
-    let (SEQUENCE, validity, _) = element(fields)? else { return None };
+    let (SEQUENCE, validity, _) = element(certificate_validity(certificate)?)? else { return None };
     let (from_tag, from, rest) = element(validity)?;
     let (until_tag, until, _) = element(rest)?;
     Some((time(from_tag, from)?, time(until_tag, until)?))
-}
-
-/// The first DER element: its tag, its content, and what follows. X.690 §8.1.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&[tag, length], mut rest) = der.split_first_chunk::<2>()?;
-    let mut length = usize::from(length);
-    if length & 0x80 != 0 {
-        let (digits, after) =
-            rest.split_at_checked(length & 0x7f).filter(|(digits, _)| (1..=4).contains(&digits.len()))?;
-        length = digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit));
-        rest = after;
-    }
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((tag, content, rest))
 }
 
 /// UTCTime (`YYMMDDHHMMSSZ`, from 1950 on) or GeneralizedTime (`YYYYMMDDHHMMSSZ`). RFC 5280 §4.1.2.5.
@@ -142,11 +166,13 @@ fn time(tag: u8, text: &[u8]) -> Option<String> {
     if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    match (tag, digits.len()) {
-        (0x17, 12) => Some(format!("{}{digits}", if digits < "50" { "20" } else { "19" })),
-        (0x18, 14) => Some(digits.into()),
-        _ => None,
-    }
+    let time = match (tag, digits.len()) {
+        (0x17, 12) => format!("{}{digits}", if digits < "50" { "20" } else { "19" }),
+        (0x18, 14) => digits.into(),
+        _ => return None,
+    };
+    let is_date = ("01"..="12").contains(&&time[4..6]) && ("01"..="31").contains(&&time[6..8]);
+    is_date.then_some(time)
 }
 
 /// Seconds since 1970 as `YYYYMMDDHHMMSS`, by the proleptic Gregorian calendar.
@@ -168,6 +194,18 @@ fn timestamp(seconds: u64) -> String {
     format!("{year:04}{month:02}{:02}{hour:02}{minute:02}{second:02}", days + 1)
 }
 
+/// What [`timestamp`] is of, by counting years that begin in March. `None`: before 1970.
+fn seconds(timestamp: &str) -> Option<u64> {
+    let part = |from: usize, to: usize| timestamp.get(from..to)?.parse::<u64>().ok();
+    let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
+    let (hour, minute, second) = (part(8, 10)?, part(10, 12)?, part(12, 14)?);
+    let year = if month <= 2 { year.checked_sub(1)? } else { year };
+    let month = (month + 9) % 12;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day;
+    // 719468 days from the first of March of the year 0 to 1970, and the day itself.
+    Some(days.checked_sub(719_469)? * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +221,10 @@ mod tests {
             (4_102_444_800, "21000101000000"),
         ] {
             assert_eq!(timestamp(seconds), expected, "{seconds}");
+            assert_eq!(super::seconds(expected), Some(seconds), "{expected}");
+        }
+        for none in ["", "19691231235959", "00000101000000", "2026112100000"] {
+            assert_eq!(seconds(none), None, "{none}");
         }
     }
 
@@ -191,16 +233,11 @@ mod tests {
         assert_eq!(time(0x17, b"491231235959Z").as_deref(), Some("20491231235959"));
         assert_eq!(time(0x17, b"500101000000Z").as_deref(), Some("19500101000000"));
         assert_eq!(time(0x18, b"20500101000000Z").as_deref(), Some("20500101000000"));
+        for no_date in [&b"260001000000Z"[..], b"261301000000Z", b"260100000000Z", b"260132000000Z"] {
+            assert_eq!(time(0x17, no_date), None, "{}", no_date.escape_ascii());
+        }
         assert_eq!((time(0x17, b"20500101000000Z"), time(0x18, b"x"), time(0x05, b"")), (None, None, None));
         assert_eq!((time(0x17, b"9:1231235959Z"), time(0x18, "2050é101000000Z".as_bytes())), (None, None));
-    }
-
-    #[test]
-    fn elements_have_short_or_long_lengths_but_no_indefinite_ones() {
-        assert_eq!(element(b"\x02\x01a!"), Some((2, &b"a"[..], &b"!"[..])));
-        assert_eq!(element(b"\x02\x82\x00\x01a!"), Some((2, &b"a"[..], &b"!"[..])));
-        assert_eq!(element(b"\x30\x80a\0\0"), None);
-        assert_eq!(element(b"\x30\x85\0\0\0\0\x01a"), None);
     }
 
     #[test]

@@ -3,12 +3,14 @@
 //! A pair has some 430 KB, and a connection needs it only while a message is compressed or inflated. As many are kept as
 //! there are cores; more are made when more are needed at once, and dropped again.
 
-use crate::wire::deflate::Inflate;
+use crate::hub::Frames;
 #[cfg(feature = "deflate")]
 use crate::wire::deflate::{Deflater, Inflater};
-use crate::wire::frame::Violation;
+use crate::wire::deflate::{Inflate, WINDOW_BITS};
+use crate::wire::frame::{self, Outgoing, Violation};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use tungstenite::protocol::frame::coding::OpCode;
 
 #[derive(Default)]
 pub(crate) struct Codecs {
@@ -44,9 +46,18 @@ impl Codecs {
         };
     }
 
-    /// Whether anybody would take a room's compressed frames.
-    pub(crate) fn has_takers(&self) -> bool {
-        0 < self.takers.load(Relaxed)
+    /// One message's frames for any number of lines, compressed once for all that take it so.
+    pub(crate) fn encode(&self, opcode: OpCode, payload: &[u8]) -> Frames {
+        let compressed = self.deflate_for_all(payload);
+        Frames {
+            plain: frame::encode(opcode, payload),
+            compressed: compressed.map(|payload| Outgoing::compressed(opcode, &payload).encode()),
+        }
+    }
+
+    /// Compressed for a room's members; `None` when it is not worth it, or nobody would take it.
+    pub(crate) fn deflate_for_all(&self, payload: &[u8]) -> Option<Vec<u8>> {
+        if 0 < self.takers.load(Relaxed) { self.deflate(payload, WINDOW_BITS) } else { None }
     }
 
     /// The payload compressed with that window; `None` when it is too small to be worth it, or got no smaller.

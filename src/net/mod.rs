@@ -1,7 +1,8 @@
 //! Sockets, threads and the queues between them. Knows what a frame is, but not what it says.
 //!
 //! In reading order: `socket`, `tls`, `stream`, `codecs`, `outbox`, `writers`, `slow_lane`, `meter`, `link`; `pool` and `budget` are about threads,
-//! `listener` about the door, `proxy` about who was there before it, `certificate` and `acceptor` about who we are.
+//! `listener` about the door, `proxy` about who was there before it, `certificate` and `acceptor` about who we are
+//! (`der` is how that is written).
 
 #[cfg(feature = "tls")]
 pub(crate) mod acceptor;
@@ -9,6 +10,8 @@ pub(crate) mod budget;
 #[cfg(feature = "tls")]
 pub(crate) mod certificate;
 pub(crate) mod codecs;
+#[cfg(any(feature = "tls", feature = "auth"))]
+pub(crate) mod der;
 pub(crate) mod link;
 pub(crate) mod listener;
 pub(crate) mod masks;

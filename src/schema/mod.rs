@@ -5,14 +5,12 @@
 mod flaw;
 mod metered;
 mod parse;
-#[cfg(test)]
-mod tests;
 
 use crate::error::{Error, Result};
 use flaw::Flaw;
 use jsonschema::{PatternOptions, Validator};
 use metered::{Metered, View, Work};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, fs};
@@ -81,11 +79,11 @@ impl Schema {
     /// [`Error::Config`] when the file cannot be read, is no JSON (with line and column) or no schema that can be used (with a
     /// JSON pointer to what cannot). The text names the file.
     ///
-    /// ```no_run
-    /// # fn main() -> switchboard::Result<()> {
-    /// let schema = switchboard::Schema::read("chat.json")?;
-    /// # Ok(())
-    /// # }
+    /// ```
+    /// use switchboard::Schema;
+    ///
+    /// let error = Schema::read("no-such.json").err().unwrap();
+    /// assert!(error.to_string().starts_with("the schema no-such.json cannot be read: "));
     /// ```
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let name = path.as_ref().display();
@@ -182,11 +180,12 @@ fn compile(text: &str) -> Result<Schema, String> {
     Ok(Schema { validator: Arc::new(validator) })
 }
 
+/// The fields stand in this order whatever `serde_json` was built with.
 fn error(code: &str, path: Option<&str>, message: &str) -> Message {
-    let mut answer = json!({"type": "error", "code": code});
-    if let Some(path) = path {
-        answer["path"] = path.into();
-    }
-    answer["message"] = message.into();
-    Message::text(answer.to_string())
+    let path = path.map_or(String::new(), |path| format!(r#","path":{}"#, Value::from(path)));
+    let message = Value::from(message);
+    Message::text(format!(r#"{{"type":"error","code":"{code}"{path},"message":{message}}}"#))
 }
+
+#[cfg(test)]
+mod tests;

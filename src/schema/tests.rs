@@ -3,6 +3,7 @@
 use super::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use serde_json::json;
 use std::thread;
 
 fn schema(text: &str) -> Schema {

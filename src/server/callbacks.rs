@@ -1,4 +1,5 @@
-//! The callback style: a value for each connection, whose methods are called as things happen. Built on the blocking handler.
+//! The callback style: a value for each connection, whose methods are called as things happen. Built on the
+//! blocking handler.
 
 use super::websocket::WebSocket;
 use crate::error::Result;
@@ -8,8 +9,8 @@ use tungstenite::Message;
 /// What is to happen on a connection: implement what you need, and mount it by
 /// [`Builder::callbacks`](crate::Builder::callbacks).
 ///
-/// The methods are called one after another on the connection's own thread, so they may block, and the value needs no
-/// locks. Returning an error, or panicking, closes the connection with 1011.
+/// The methods are called one after another on the connection's own thread, so they may block, and the value
+/// needs no locks. Returning an error, or panicking, closes the connection with 1011.
 ///
 /// ```
 /// use switchboard::{Callbacks, Message, Result, Server, WebSocket};
@@ -35,22 +36,29 @@ use tungstenite::Message;
 ///     }
 /// }
 ///
-/// # fn main() -> Result<()> {
 /// let server = Server::builder().callbacks("/group/{group}", Group::default).bind("127.0.0.1:0")?.start()?;
-/// # Ok(())
-/// # }
+/// # let mut ann = server.connect("/group/a")?;
+/// # ann.send("first")?;
+/// # assert_eq!(ann.recv()?, Some("first".into()));
+/// let mut bob = server.connect("/group/a")?;
+/// bob.send("hello")?;
+/// assert_eq!(ann.recv()?, Some("hello".into()));
+/// drop(bob);
+/// assert_eq!(ann.recv()?, Some("somebody left after 1 messages".into()));
+/// # Ok::<(), switchboard::Error>(())
 /// ```
 pub trait Callbacks: Send {
-    /// The connection is open.
+    /// The connection is open; nothing has been received from it yet.
     ///
     /// # Errors
-    /// Closes the connection with 1011. To refuse it with another code, call [`WebSocket::close`] and return `Ok`.
+    /// Closes the connection with 1011. To refuse it with another code, call [`WebSocket::close`] and return
+    /// `Ok`.
     fn connect(&mut self, ws: &mut WebSocket) -> Result<()> {
         let _ = ws;
         Ok(())
     }
 
-    /// A text or binary message has come.
+    /// A text or binary message has come. While this runs, the client's pings are not answered.
     ///
     /// # Errors
     /// Closes the connection with 1011.
@@ -59,9 +67,9 @@ pub trait Callbacks: Send {
         Ok(())
     }
 
-    /// The connection has ended: always called once after [`Callbacks::connect`], whoever ended it and however, also when
-    /// one of the other methods failed or panicked. The connection is still a member of its rooms; [`WebSocket::closed`]
-    /// tells code and reason. To this client nothing can be sent any more.
+    /// The connection has ended: always called once after [`Callbacks::connect`], whoever ended it and
+    /// however. It is still a member of its rooms; [`WebSocket::closed`] tells code and reason. When one of
+    /// the other methods failed or panicked, that gives `None`: 1011 follows this.
     fn disconnect(&mut self, ws: &mut WebSocket) {
         let _ = ws;
     }

@@ -66,13 +66,12 @@ pub(crate) enum Slot {
 /// How a connection is closed whose handler failed.
 pub(crate) const FAILED: (CloseCode, &str) = (CloseCode::Error, "handler failed");
 
-/// Opens the connection to close it with 1008 and the reason at once.
-pub(crate) fn turn_away(shared: &Arc<Shared>, opening: Opening, reason: String) {
-    let handler: Handler = Arc::new(move |mut ws| {
+/// The handler of whoever may not in: closes with 1008 and the reason.
+pub(crate) fn turned_away(reason: String) -> Handler {
+    Arc::new(move |mut ws| {
         ws.close(1008, &reason);
         Ok(())
-    });
-    run(shared, opening, &handler);
+    })
 }
 
 /// Runs the handler for a connection that has just been upgraded, and then ends the connection.
@@ -86,7 +85,7 @@ pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
     let (code, reason) = match &result {
         Ok(Ok(()) | Err(Error::Closed | Error::Stopped)) |
         // The peer did it, and has been told by a Close frame already.
-        Ok(Err(Error::Violation(..) | Error::Silent | Error::Io(_))) => (CloseCode::Normal, ""),
+        Ok(Err(Error::Violation(..) | Error::Silent)) => (CloseCode::Normal, ""),
         Ok(Err(Error::Quota(reason))) => (CloseCode::Policy, reason.as_str()),
         Ok(Err(error)) => {
             log::warn!("{peer}: the handler of {path} failed: {error}");

@@ -4,21 +4,32 @@ use super::accept::Door;
 use super::shared::{Shared, Stage};
 use crate::hub::Command;
 use crate::limits::from_now;
+use crate::sender::close_code;
 use crate::wire::frame;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tungstenite::protocol::frame::coding::CloseCode;
 
-/// How a server is to end.
+/// How a server is to end: for [`Handle::shutdown`](crate::Handle::shutdown).
 ///
 /// ```
-/// use std::time::Duration;
+/// use std::{thread, time::Duration};
 /// use switchboard::Drain;
 ///
+/// # let server = switchboard::Server::builder()
+/// #     .route("/", |mut ws| ws.recv().map(drop)).bind("127.0.0.1:0")?.start()?;
+/// # let mut client = server.connect("/")?;
+/// let client = thread::spawn(move || {
+///     let _ = client.recv();
+///     client.closed().map(|(code, reason)| format!("{code} {reason}"))
+/// });
 /// let restart = Drain::within(Duration::from_secs(30)).with_code(1012).with_reason("back in a minute");
+/// let report = server.shutdown(restart);
+/// assert_eq!((report.open, report.cut), (1, 0));
+/// assert_eq!(client.join().unwrap().as_deref(), Some("1012 back in a minute"));
+/// # Ok::<(), switchboard::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Drain {
@@ -29,24 +40,26 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// Whoever has not ended after this time is cut. Close code 1001 (going away), in batches of 1000 clients each 50 ms.
+    /// Whoever has not ended after this time is cut. Unless said otherwise, the close code is 1001 (going
+    /// away), and 1000 clients are told each 50 ms.
     pub fn within(deadline: Duration) -> Self {
         Self { within: deadline, code: 1001, reason: "the server is going away".into(), batch: 1000 }
     }
 
-    /// Another close code, as 1012 (service restart).
+    /// Another close code, as 1012 (service restart); one that may not be sent becomes 1011. RFC 6455 §7.4
     #[must_use]
     pub fn with_code(self, code: u16) -> Self {
         Self { code, ..self }
     }
 
-    /// Another reason, at most 123 bytes.
+    /// Another reason, of at most 123 bytes; a longer one is cut.
     #[must_use]
     pub fn with_reason(self, reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), ..self }
     }
 
-    /// How many clients are told at once: all of them together would also come back together.
+    /// How many clients are told at once, each 50 ms; 0 counts as 1. All of them together would also come
+    /// back together.
     #[must_use]
     pub fn with_batch(self, clients: usize) -> Self {
         Self { batch: clients.max(1), ..self }
@@ -58,15 +71,27 @@ const BATCH_PAUSE: Duration = Duration::from_millis(50);
 /// For threads whose sockets were cut to come to an end.
 const UNWIND: Duration = Duration::from_secs(1);
 
-/// How a server ended.
+/// How a server ended: what [`Handle::shutdown`](crate::Handle::shutdown) gives.
+///
+/// ```
+/// use std::time::Duration;
+/// use switchboard::{Drain, Report};
+///
+/// # let server = switchboard::Server::builder()
+/// #     .route("/", |mut ws| ws.recv().map(drop)).bind("127.0.0.1:0")?.start()?;
+/// let client = server.connect("/")?; // is never inside `recv`, so it answers no Close frame
+/// let Report { open, cut, .. } = server.shutdown(Drain::within(Duration::from_millis(50)));
+/// assert_eq!((open, cut), (1, 1));
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Connections that were open when it began.
+    /// Connections that were open when it began, plain HTTP included.
     pub open: usize,
     /// Connections that were cut at the deadline.
     pub cut: usize,
-    /// Handlers that had not returned even then; their threads go on.
+    /// Handlers that had not returned a second after that; their threads go on.
     pub busy: usize,
 }
 
@@ -126,7 +151,7 @@ fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
 
 /// Sends Close frames in batches until nobody is left or the time is up; how many are.
 fn tell_all(shared: &Shared, door: &Door, drain: &Drain, deadline: Instant) -> usize {
-    let frame = frame::encode_close(CloseCode::from(drain.code), &drain.reason);
+    let frame = frame::encode_close(close_code(drain.code), &drain.reason);
     loop {
         let _ = shared.hub.send(Command::CloseSome { at_most: drain.batch, frame: frame.clone() });
         let now = Instant::now();

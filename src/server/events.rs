@@ -1,11 +1,12 @@
-//! The event loop's view: all connections' events in one queue, for a program that has a loop of its own, as a game or a GUI.
+//! The event loop's view: all connections' events in one queue, for a program that has a loop of its own, as
+//! a game or a GUI.
 //!
-//! The connections' threads put events in, the loop takes them out. The queue is bounded in bytes: while it is full the
-//! connections wait, and TCP makes their clients wait.
+//! The connections' threads put events in, the loop takes them out. The queue is bounded in bytes: while it
+//! is full the connections wait, and TCP makes their clients wait.
 
 use super::byte_bound::ByteBound;
-use super::handle::{Room, Via};
 use super::hub_line::HubLine;
+use super::recipients::{Room, Via};
 use super::request::{Request, check_name};
 use super::websocket::WebSocket;
 use crate::error::{Error, Result};
@@ -30,7 +31,6 @@ const EVENT: usize = 128;
 /// use std::time::Duration;
 /// use switchboard::{Event, Server, events};
 ///
-/// # fn main() -> switchboard::Result<()> {
 /// let (handler, events) = events();
 /// let server = Server::builder().route("/game", handler).bind("127.0.0.1:0")?.start()?;
 /// # let mut client = server.connect("/game")?;
@@ -39,7 +39,7 @@ const EVENT: usize = 128;
 /// let mut players = 0;
 /// let mut running = true;
 /// while running {
-///     // What has come since the last frame, and then the frame itself.
+///     // What has come since the last frame, and then (not here) the frame itself.
 ///     while let Some(event) = events.recv_timeout(Duration::from_millis(16)) {
 ///         match event {
 ///             Event::Connected(_) => players += 1,
@@ -48,13 +48,13 @@ const EVENT: usize = 128;
 ///         }
 ///     }
 /// }
-/// # assert_eq!(players, 1);
-/// # Ok(())
-/// # }
+/// assert_eq!(players, 1);
+/// # Ok::<(), switchboard::Error>(())
 /// ```
 ///
-/// 8 MiB of events may wait; then the connections wait until some are taken, with their pings unanswered. When the
-/// [`Events`] are dropped, the connections are closed with 1001.
+/// 8 MiB of events may wait; then the connections wait until some are taken, with their pings unanswered.
+/// When the [`Events`] are dropped, each connection is closed with 1001 as soon as there would be another
+/// event of it.
 pub fn events() -> (impl Fn(WebSocket) -> Result<()> + Clone + Send + Sync + 'static, Events) {
     let (sender, receiver) = unbounded();
     let room = Arc::new(ByteBound::new(WAITING));
@@ -69,26 +69,84 @@ struct Queue {
     room: Arc<ByteBound>,
 }
 
-/// What happened on a connection. For each there is one `Connected`, then its messages, then one `Disconnected`.
+/// What happened on a connection. For each there is one `Connected`, then its messages, then one
+/// `Disconnected`.
+///
+/// ```
+/// use switchboard::{Event, Server, events};
+///
+/// let (handler, events) = events();
+/// let server = Server::builder().route("/", handler).bind("127.0.0.1:0")?.start()?;
+/// let mut client = server.connect("/")?;
+/// client.send("hi")?;
+/// client.close(4000, "bye");
+/// let Some(Event::Connected(peer)) = events.recv() else { panic!() };
+/// let Some(Event::Message(from, message)) = events.recv() else { panic!() };
+/// assert_eq!((from, message), (peer, "hi".into()));
+/// assert!(matches!(events.recv(), Some(Event::Disconnected(_, 4000, reason)) if reason == "bye"));
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A connection is open.
     Connected(Peer),
     /// A text or binary message has come.
     Message(Peer, Message),
-    /// The connection has ended, with this code and reason ([`WebSocket::closed`]).
+    /// The connection has ended, with this code and reason: [`WebSocket::closed`] says which can be. It is
+    /// out of its rooms soon, but may still be a member now.
     Disconnected(Peer, u16, String),
 }
 
-/// The events of a handler's connections: see [`events`].
+/// The events of a handler's connections: what [`events`] gives. To be taken by one thread, which it may be
+/// given to.
+///
+/// ```
+/// use std::thread;
+/// use switchboard::{Event, Server, events};
+///
+/// let (handler, events) = events();
+/// let server = Server::builder().route("/", handler).bind("127.0.0.1:0")?.start()?;
+/// thread::spawn(move || {
+///     while let Some(event) = events.recv() {
+///         if let Event::Message(peer, message) = event {
+///             peer.send(message);
+///         }
+///     } // the server has ended
+/// });
+/// let mut client = server.connect("/")?;
+/// client.send("hello")?;
+/// assert_eq!(client.recv()?, Some("hello".into()));
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 pub struct Events {
     /// There until it is dropped.
     queue: Option<Receiver<(Event, usize)>>,
     room: Arc<ByteBound>,
 }
 
-/// A connection as an event loop holds it: to send, to join rooms, to close. Costs nothing to clone; equal when it is the
-/// same connection. It holds nothing open.
+/// A connection as an event loop holds it, or any thread but its own: to send, to join rooms, to close. Costs
+/// nothing to clone; equal when it is the same connection. It holds nothing open.
+///
+/// ```
+/// use switchboard::{Event, Server, events};
+///
+/// let (handler, events) = events();
+/// let server = Server::builder().route("/chat/{nick}", handler).bind("127.0.0.1:0")?.start()?;
+/// # let mut ann = server.connect("/chat/ann")?;
+/// # let ann = std::thread::spawn(move || { ann.send("hello")?; ann.recv() });
+/// while let Some(event) = events.recv() {
+///     match event {
+///         Event::Connected(peer) => drop(peer.join("lobby")?),
+///         Event::Message(peer, message) => {
+///             peer.room("lobby").send(format!("{}: {message}", peer.param("nick")));
+///         }
+///         Event::Disconnected(..) => break,
+///     }
+/// }
+/// # let got = ann.join().unwrap()?;
+/// assert_eq!(got, Some("ann: hello".into())); // what Ann got, who said "hello" and then left
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Peer {
     sender: Sender,
@@ -132,7 +190,8 @@ impl Queue {
 }
 
 impl Events {
-    /// The next event; blocks until there is one. `None`: the server has ended, and all its connections.
+    /// The next event; blocks until there is one. `None`: all is over, the servers and connections with this
+    /// handler, and no clone of it is left.
     pub fn recv(&self) -> Option<Event> {
         self.taken(self.queue().recv().ok())
     }
@@ -142,12 +201,13 @@ impl Events {
         self.recv_until(from_now(timeout))
     }
 
-    /// [`Events::recv`] that blocks until `deadline` at most: the start of a game's next frame. `None` also when it is time.
+    /// [`Events::recv`] that blocks until `deadline` at most: the start of a game's next frame. `None` also
+    /// when it is time.
     pub fn recv_until(&self, deadline: Instant) -> Option<Event> {
         self.taken(self.queue().recv_deadline(deadline).ok())
     }
 
-    /// [`Events::recv`] that never blocks. `None` also when there is none now.
+    /// [`Events::recv`] that never blocks: `None` also when there is none now.
     pub fn try_recv(&self) -> Option<Event> {
         self.taken(self.queue().try_recv().ok())
     }
@@ -187,24 +247,27 @@ impl Peer {
         &self.request
     }
 
-    /// The part of the path that stood for `{name}` in the route.
+    /// The part of the path that stood for `{name}` in the route, percent-decoded; empty when the route has
+    /// none such.
     pub fn param(&self, name: &str) -> &str {
         self.request.param(name)
     }
 
-    /// Sends a message to this client. Never blocks. `false`: it is lost, as the connection has ended or the client has not
-    /// read what was sent before ([`Limits::outbox`](crate::Limits::outbox)). A game may leave such a client behind, a chat
-    /// had better close it with 1013.
+    /// Sends a text or binary message to this client. Never blocks. `false`: it is lost, as the connection
+    /// has ended or the client has not read what was sent before ([`Limits::outbox`](crate::Limits::outbox)).
+    /// A game may leave such a client behind, a chat had better close it with 1013.
     pub fn send(&self, message: impl Into<Message>) -> bool {
         self.sender.try_send(message).is_ok()
     }
 
-    /// A sender for other threads.
+    /// A sender for other threads, which may wait for a client that reads slowly, or be told why sending
+    /// fails.
     pub fn sender(&self) -> Sender {
         self.sender.clone()
     }
 
-    /// Makes the connection a member of a room, as [`WebSocket::join`] does.
+    /// Makes the connection a member of a room, as [`WebSocket::join`] does. Blocks only while the hub's
+    /// queue is full.
     ///
     /// # Errors
     /// As [`WebSocket::join`].
@@ -214,7 +277,7 @@ impl Peer {
         Ok(self.room(room))
     }
 
-    /// Ends the membership.
+    /// Ends the membership, as [`WebSocket::leave`] does. Blocks only while the hub's queue is full.
     ///
     /// # Errors
     /// [`Error::Stopped`] when the server has stopped.
@@ -222,13 +285,14 @@ impl Peer {
         self.line.leave(room)
     }
 
-    /// A room to send to; its `send_others` leaves out this connection. Sending waits while the hub's queue is full, and the
-    /// hub waits for nobody.
+    /// A room to send to; its `send_others` leaves out this connection. Sending waits while the hub's queue
+    /// is full, and the hub waits for nobody.
     pub fn room(&self, room: &str) -> Room {
         Room::new(Via::Line(self.line.clone()), room)
     }
 
-    /// Makes this connection one of the user's, as [`WebSocket::identify`] does.
+    /// Makes this connection one of the user's, as [`WebSocket::identify`] does. Blocks only while the hub's
+    /// queue is full.
     ///
     /// # Errors
     /// As [`WebSocket::identify`].
@@ -237,7 +301,8 @@ impl Peer {
         self.line.send(Command::Identify { id: self.line.id, user: user.into() })
     }
 
-    /// Starts the closing handshake; the same rules as for [`WebSocket::close`]. Never blocks; `Disconnected` follows.
+    /// Starts the closing handshake, with the codes and reasons of [`WebSocket::close`]. Never blocks;
+    /// [`Event::Disconnected`] follows.
     pub fn close(&self, code: u16, reason: &str) {
         self.sender.close(code, reason);
     }

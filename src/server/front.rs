@@ -8,7 +8,7 @@ use super::connection::{self, Opening};
 use super::identity::{Denied, Identity, Refuse};
 use super::quotas::Place;
 use super::request::{Request, Response};
-use super::router::{Params, Route, Router};
+use super::router::{Handler, Params, Route, Router};
 use super::shared::{Shared, Sockets};
 use crate::limits::KIB;
 use crate::net::stream::Stream;
@@ -45,37 +45,29 @@ type Welcome = Result<(Identity, Option<Place>), Denied>;
 
 /// Serves one connection to its end.
 ///
-/// What it calls before the handler is not inlined: its stack would be the handler's for as long as the connection lives.
+/// What leads to the handler is not inlined: its stack would be the handler's for as long as the connection lives.
 pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
+    if let Some((opening, handler)) = lead(shared, stream) {
+        connection::run(shared, opening, &handler);
+    }
+}
+
+/// From the first byte to an open WebSocket and its handler. `None`: it was another request, and is answered.
+#[inline(never)]
+fn lead(shared: &Arc<Shared>, stream: Arc<Stream>) -> Option<(Opening, Handler)> {
     let registered = Sockets::register(shared, stream.clone());
     let patience = shared.limits.head_deadline;
     // Whoever comes while the server is going away gets its answer, but cannot hold up the end by asking nothing.
     let patience = if shared.is_draining() { patience.min(LAST_REQUESTS) } else { patience };
     let deadline = Instant::now() + patience;
-    let arrival = Arrival::new(shared, &stream, deadline);
-    // What TLS costs is not spent on whoever is refused.
-    if let (Err(_), true) = (&arrival, shared.speaks_tls()) {
-        return;
-    }
-    #[cfg(feature = "tls")]
-    if let Some(acceptor) = &shared.tls
-        && !secure(&stream, acceptor, deadline)
-    {
-        return;
-    }
     let mut input = Vec::new();
-    let read = arrival.and_then(|mut arrival| {
-        let head = read_head(shared, &stream, &mut input, deadline)?;
-        arrival.learn(shared, &head)?;
-        Ok((head, arrival))
-    });
-    let (head, arrival) = match read {
-        Ok(read) => read,
+    let (head, arrival) = match begin(shared, &stream, &mut input, deadline) {
+        Ok(begun) => begun,
         Err(stop) => return refuse(shared, &stream, stop, false),
     };
     registered.served();
     let head_only = head.method() == Method::HEAD;
-    let Some(router) = shared.router.lock().clone() else { return };
+    let router = shared.router.lock().clone()?;
     let (route, params) = match find_route(&router, shared, &head) {
         Ok(found) => found,
         Err(refusal) => return refuse(shared, &stream, Stop::Refused(refusal), head_only),
@@ -86,27 +78,43 @@ pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
             Ok(upgraded) => upgraded,
             Err(stop) => return refuse(shared, &stream, stop, false),
         };
-        let (denied, (identity, place)) = match welcome {
-            Ok(welcome) => (None, welcome),
-            Err(denied) => (Some(denied), Default::default()),
+        let (handler, (identity, place)) = match welcome {
+            Ok(welcome) => (handler.clone(), welcome),
+            Err(denied) => (connection::turned_away(denied.reason), Default::default()),
         };
         let (places, check) = ([arrival.place, place], route.check.clone());
         let opening =
             Opening { stream, registered, request, agreed, identity, places, check, leftover: input };
-        return match denied {
-            Some(denied) => connection::turn_away(shared, opening, denied.reason),
-            None => connection::run(shared, opening, handler),
-        };
+        return Some((opening, handler));
     }
-    if let Err(denied) = arrival.check(&shared.quotas())
-        && let Err(stop) = denied.http(Refuse::Http)
-    {
-        return refuse(shared, &stream, stop, head_only);
-    }
-    match answer(shared, &stream, route, &mut request, input, deadline) {
+    let plain = arrival.check(&shared.quotas()).or_else(|denied| denied.http(Refuse::Http));
+    match plain.and_then(|()| answer(shared, &stream, route, &mut request, input, deadline)) {
         Ok(response) => respond(shared, &stream, &response, head_only),
-        Err(stop) => refuse(shared, &stream, stop, head_only),
+        Err(stop) => return refuse(shared, &stream, stop, head_only),
     }
+    None
+}
+
+/// Where the client comes from, TLS, and the request's head.
+#[inline(never)]
+fn begin(
+    shared: &Shared,
+    stream: &Arc<Stream>,
+    input: &mut Vec<u8>,
+    deadline: Instant,
+) -> Result<(http::Request<()>, Arrival), Stop> {
+    let arrival = Arrival::new(shared, stream, deadline);
+    #[cfg(feature = "tls")]
+    if let Some(acceptor) = &shared.tls
+        // What TLS costs is not spent on whoever is refused.
+        && (arrival.is_err() || !secure(stream, acceptor, deadline))
+    {
+        return Err(Stop::Gone);
+    }
+    let mut arrival = arrival?;
+    let head = read_head(shared, stream, input, deadline)?;
+    arrival.learn(shared, &head)?;
+    Ok((head, arrival))
 }
 
 /// The TLS handshake. `false`: it came to nothing, and whoever speaks plain HTTP has been told.
@@ -195,7 +203,8 @@ fn upgrade(
     if shared.is_draining() {
         return Err(draining().into());
     }
-    let accepted = handshake::accept(&request.head, &shared.policy)?;
+    let policy = shared.policy.read().clone();
+    let accepted = handshake::accept(&request.head, &policy)?;
     if let Some(admit) = &route.admit {
         let admitted = catch_unwind(AssertUnwindSafe(|| admit(request)));
         admitted.unwrap_or_else(|_| Err(failed(shared, request))).map_err(Stop::Answered)?;
@@ -256,16 +265,17 @@ fn failed(shared: &Shared, request: &Request) -> Response {
 }
 
 #[inline(never)]
-fn refuse(shared: &Shared, stream: &Stream, stop: Stop, head_only: bool) {
+fn refuse<T>(shared: &Shared, stream: &Stream, stop: Stop, head_only: bool) -> Option<T> {
     let response = match stop {
         Stop::Refused(refusal) => {
             log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);
             Response { inner: Box::new(refusal.into_response()) }
         }
         Stop::Answered(response) => response,
-        Stop::Gone => return,
+        Stop::Gone => return None,
     };
     respond(shared, stream, &response, head_only);
+    None
 }
 
 /// Writes the answer and ends the connection in a way that lets the client read it.

@@ -1,23 +1,37 @@
-//! A running server as the program around it sees it: rooms, users, everybody, and the end. From any thread.
+//! A running server as the program around it sees it: whom it reaches, what it counts, and its end. From any
+//! thread.
 
 use super::drain::{self, Drain, Report, Running};
-use super::hub_line::HubLine;
-use super::hub_thread::HubCommand;
 use super::quotas::Quotas;
+use super::recipients::{Room, User, Via, encode};
 use super::shared::Shared;
 use crate::client::Client;
 use crate::error::Result;
-use crate::hub::{Command, ConnectionId, Frames, Name};
-use crate::sender::{close_code, data_of};
-use crate::wire::frame;
+use crate::hub::Command;
+#[cfg(doc)]
+use crate::limits::Limits;
+use crate::wire::handshake::Origins;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
-use tungstenite::{Bytes, Message};
+use tungstenite::Message;
 
-/// A running server. Dropping it shuts it down, as [`Handle::shutdown`] does within the close deadline.
+/// A running server. It has threads of its own; dropping it shuts it down, as [`Handle::shutdown`] does
+/// within [`Limits::close_deadline`], and blocks for that long at most (and a second more if somebody must be
+/// cut).
 ///
-/// Everything else is [`Handle`]'s, which can be cloned and given to other threads.
+/// ```
+/// use switchboard::Server;
+///
+/// let server = Server::builder().route("/", |mut ws| ws.recv().map(drop)).bind("127.0.0.1:0")?.start()?;
+/// let client = server.connect("/")?;
+/// assert_eq!(server.connections(), 1);
+/// drop(client);
+/// drop(server); // whatever the program does besides, it must not do this too early
+/// # Ok::<(), switchboard::Error>(())
+/// ```
+///
+/// Everything it can do is [`Handle`]'s, which can be cloned and given to other threads.
 pub struct Server {
     handle: Handle,
 }
@@ -27,7 +41,8 @@ impl Server {
         Self { handle: Handle { shared, running: Arc::new(running), address } }
     }
 
-    /// A handle for another thread. It does not keep the server running.
+    /// A handle for another thread. It does not keep the server running: the server ends when this `Server`
+    /// is dropped.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
@@ -47,7 +62,23 @@ impl Drop for Server {
     }
 }
 
-/// The way to a running server, from any thread. Costs nothing to clone.
+/// The way to a running server, from any thread. Costs nothing to clone. Once the server has stopped, what is
+/// sent through it is lost, and it is told so by `false`.
+///
+/// ```
+/// use std::thread;
+/// use switchboard::Server;
+///
+/// let server = Server::builder().route("/", |mut ws| { ws.send("welcome")?; ws.recv().map(drop) });
+/// let server = server.bind("127.0.0.1:0")?.start()?;
+/// let mut client = server.connect("/")?;
+/// assert_eq!(client.recv()?, Some("welcome".into()));
+///
+/// let handle = server.handle();
+/// thread::spawn(move || handle.broadcast("it is noon"));
+/// assert_eq!(client.recv()?, Some("it is noon".into()));
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
@@ -61,28 +92,30 @@ impl Handle {
         self.address
     }
 
-    /// A room to send to. It need not exist.
+    /// A room to send to. It need not exist. Does not block.
     pub fn room(&self, room: &str) -> Room {
         Room::new(Via::Hub(self.shared.clone()), room)
     }
 
-    /// A user to send to. Nobody needs to be there.
+    /// A user to send to. Nobody needs to be there. Does not block.
     pub fn user(&self, user: &str) -> User {
         User::new(Via::Hub(self.shared.clone()), user)
     }
 
-    /// Sends a message to every open connection. Never blocks: `false` when the hub's queue is full, or the server has
-    /// stopped, and the message is lost.
+    /// Sends a text or binary message to every open WebSocket; to be sure of a new one, wait for a word of
+    /// its handler. Never blocks: `false` when the hub's queue is full ([`Limits::hub_queue`],
+    /// [`Limits::hub_commands`]) or the server has stopped, and the message is lost.
     pub fn broadcast(&self, message: impl Into<Message>) -> bool {
         encode(&self.shared, message)
             .is_ok_and(|frames| self.shared.hub.try_send(Command::Broadcast { frames }).is_ok())
     }
 
-    /// A client of this server, connected to `path` over the loopback interface: for tests of handlers, through the whole
-    /// server and no mock. Blocks until the connection is open; the certificate of a TLS server is not checked.
+    /// A client of this server, connected to `path` (and query) over the loopback interface: for tests of
+    /// handlers, through the whole server and no mock. Blocks until the connection is open, as
+    /// [`Client::connect`] does; its handler may not have begun then. The certificate of a TLS server is not
+    /// checked.
     ///
     /// ```
-    /// # fn main() -> switchboard::Result<()> {
     /// # use switchboard::Server;
     /// let server = Server::builder()
     ///     .route("/echo", |mut ws| { while let Some(message) = ws.recv()? { ws.send(message)?; } Ok(()) })
@@ -90,9 +123,8 @@ impl Handle {
     ///     .start()?;
     /// let mut client = server.connect("/echo")?;
     /// client.send("hello")?;
-    /// assert_eq!(client.recv()?.unwrap().to_text().unwrap(), "hello");
-    /// # Ok(())
-    /// # }
+    /// assert_eq!(client.recv()?, Some("hello".into()));
+    /// # Ok::<(), switchboard::Error>(())
     /// ```
     ///
     /// # Errors
@@ -126,153 +158,59 @@ impl Handle {
         self.shared.metrics.connections.get() as usize
     }
 
-    /// Connections that can be open at once: [`Limits::connections`](crate::Limits::connections), or what the machine
-    /// grants.
+    /// Connections that can be open at once: [`Limits::connections`], or what the machine grants
+    /// ([`Budget`](crate::Budget)) if that is less.
     pub fn max_connections(&self) -> usize {
         self.shared.max_connections
     }
 
-    /// All counters and gauges in the Prometheus text format.
+    /// Changes which pages may connect, as [`Builder::origins`](crate::Builder::origins) sets it: for handshakes
+    /// from now on, connections that are open stay. Never blocks.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) for an entry that no browser sends; everything stays as it was.
+    ///
+    /// ```
+    /// use switchboard::{Client, Origins, Server};
+    ///
+    /// let server = Server::builder().route("/", |mut ws| ws.recv().map(drop)).bind("127.0.0.1:0")?.start()?;
+    /// let page = Client::builder().header("Origin", "https://example.com");
+    /// let url = format!("ws://{}/", server.local_addr());
+    /// assert!(page.connect(&url).is_err());
+    /// server.set_origins(Origins::List(vec!["https://example.com".into()]))?;
+    /// assert!(page.connect(&url).is_ok());
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
+    pub fn set_origins(&self, origins: Origins) -> Result<()> {
+        origins.check()?;
+        Arc::make_mut(&mut self.shared.policy.write()).origins = origins;
+        Ok(())
+    }
+
+    /// All counters and gauges in the Prometheus text format, version 0.0.4: what
+    /// [`Builder::health`](crate::Builder::health) serves at `/metrics`.
+    ///
+    /// ```
+    /// # let server = switchboard::Server::builder().bind("127.0.0.1:0")?.start()?;
+    /// let metrics = server.metrics();
+    /// let rooms = metrics.lines().find_map(|line| line.strip_prefix("switchboard_rooms "));
+    /// assert_eq!(rooms, Some("0"));
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
     pub fn metrics(&self) -> String {
         self.shared.metrics.text()
     }
 
-    /// Ends the server: new requests are answered 503, every client gets what waits for it and then a Close frame, and
-    /// whoever has not ended by the deadline is cut. Blocks until then. A handler that is busy with something else than
-    /// its socket is not waited for any longer; its thread goes on.
+    /// Ends the server: new WebSockets are refused with 503 (plain requests are answered to the end), every
+    /// client gets what waits for it and then a Close frame, and whoever has not ended by the deadline is
+    /// cut. Blocks until all have ended, or the deadline and a second for the handlers to notice. A handler
+    /// that is busy with something else than its socket is not waited for any longer; its thread goes on.
+    /// [`Drain`] has an example.
     ///
-    /// Further calls wait for the first one's end and report the same.
+    /// Further calls wait for the first one's end and report the same. A handler may call it, but waits for
+    /// itself then, and its server with it until the deadline.
     #[expect(clippy::needless_pass_by_value, reason = "a drain is made for one call")]
     pub fn shutdown(&self, drain: Drain) -> Report {
         drain::shutdown(&self.shared, &self.running, &drain)
     }
-}
-
-/// How a room or user is reached: from a connection, which waits while the hub's queue is full, or from elsewhere.
-#[derive(Clone)]
-pub(crate) enum Via {
-    Line(Arc<HubLine>),
-    Hub(Arc<Shared>),
-}
-
-impl Via {
-    fn send(&self, command: HubCommand) -> bool {
-        match self {
-            Self::Line(line) => line.send(command).is_ok(),
-            Self::Hub(shared) => shared.hub.try_send(command).is_ok(),
-        }
-    }
-
-    fn shared(&self) -> &Shared {
-        match self {
-            Self::Line(line) => line.shared(),
-            Self::Hub(shared) => shared,
-        }
-    }
-
-    fn id(&self) -> Option<ConnectionId> {
-        match self {
-            Self::Line(line) => Some(line.id),
-            Self::Hub(_) => None,
-        }
-    }
-}
-
-/// A room to send to.
-#[derive(Clone)]
-pub struct Room {
-    via: Via,
-    name: Name,
-}
-
-impl Room {
-    pub(crate) fn new(via: Via, name: &str) -> Self {
-        Self { via, name: name.into() }
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Sends a message to all members of the room, the sender too if it is one. All members see a room's messages in the
-    /// same order; between two rooms there is none.
-    ///
-    /// From a handler ([`WebSocket::room`](crate::WebSocket::room)) it blocks while the hub's queue is full, so that the
-    /// client that sends too much waits. From elsewhere it never blocks. `false`: the queue was full or the server has
-    /// stopped, and the message is lost.
-    pub fn send(&self, message: impl Into<Message>) -> bool {
-        self.send_but(&message.into(), None)
-    }
-
-    /// [`Room::send`] to all members but the connection that sends.
-    pub fn send_others(&self, message: impl Into<Message>) -> bool {
-        self.send_but(&message.into(), self.via.id())
-    }
-
-    /// Closes the connections of all members with this code and reason, behind what was sent before; the same rules as for
-    /// [`WebSocket::close`](crate::WebSocket::close). Blocks and fails as [`Room::send`] does.
-    pub fn close(&self, code: u16, reason: &str) -> bool {
-        let frame = frame::encode_close(close_code(code), reason);
-        self.via.send(Command::CloseRoom { room: self.name.clone(), frame })
-    }
-
-    fn send_but(&self, message: &Message, except: Option<ConnectionId>) -> bool {
-        let Ok((opcode, payload)) = data_of(message) else { return false };
-        match &self.via {
-            Via::Line(line) => line.send_room(&self.name, except, opcode, payload).is_ok(),
-            Via::Hub(shared) => {
-                let frames = shared.encode(opcode, payload);
-                shared.hub.try_send(Command::SendRoom { room: self.name.clone(), frames, except }).is_ok()
-            }
-        }
-    }
-}
-
-/// A user to send to.
-#[derive(Clone)]
-pub struct User {
-    via: Via,
-    name: Name,
-}
-
-impl User {
-    pub(crate) fn new(via: Via, name: &str) -> Self {
-        Self { via, name: name.into() }
-    }
-
-    /// The user's name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Sends a message to every connection of the user; blocks and fails as [`Room::send`] does. When the user has no
-    /// connection, nothing happens.
-    pub fn send(&self, message: impl Into<Message>) -> bool {
-        self.send_with(message, None)
-    }
-
-    /// [`User::send`]; when the user has no connection, `otherwise` goes to the connection that sends.
-    pub fn send_or(&self, message: impl Into<Message>, otherwise: impl Into<Message>) -> bool {
-        let Ok(frames) = encode(self.via.shared(), otherwise) else { return false };
-        self.send_with(message, self.via.id().map(|from| (from, frames.plain)))
-    }
-
-    /// Closes all connections of the user with this code and reason; the same rules as for
-    /// [`WebSocket::close`](crate::WebSocket::close).
-    pub fn close(&self, code: u16, reason: &str) -> bool {
-        let frame = frame::encode_close(close_code(code), reason);
-        self.via.send(Command::CloseUser { user: self.name.clone(), frame })
-    }
-
-    fn send_with(&self, message: impl Into<Message>, otherwise: Option<(ConnectionId, Bytes)>) -> bool {
-        let Ok(frames) = encode(self.via.shared(), message) else { return false };
-        self.via.send(Command::SendUser { user: self.name.clone(), frames, otherwise })
-    }
-}
-
-fn encode(shared: &Shared, message: impl Into<Message>) -> Result<Frames> {
-    let message = message.into();
-    let (opcode, payload) = data_of(&message)?;
-    Ok(shared.encode(opcode, payload))
 }

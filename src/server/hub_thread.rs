@@ -4,14 +4,17 @@
 
 use super::byte_bound::ByteBound;
 use crate::error::{Error, Result};
-use crate::hub::{Command, Counts, Deliver, Hub};
+use crate::hub::{Command, Counts, Deliver, Frames, Hub, Now, Rules};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::net::codecs::Codecs;
 use crate::net::outbox::{Outbox, Pushed};
 use crate::net::writers::{READY, Writers};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crate::wire::frame;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use std::{io, thread};
 use tungstenite::Bytes;
 
@@ -62,13 +65,16 @@ impl HubQueue {
         limits: &Limits,
         writers: Writers,
         metrics: Arc<Metrics>,
+        codecs: Arc<Codecs>,
+        (node, rules): (&str, Rules),
     ) -> io::Result<(Self, JoinHandle<()>)> {
         let (commands, queue) = bounded(limits.hub_commands);
         let room = Arc::new(ByteBound::new(limits.hub_queue));
         let (turn, bound) = (limits.turn, room.clone());
+        let hub = Hub::new(node, rules);
         let run = move || {
-            let lines = Lines { ready: Vec::new(), writers, deliveries: 0, bytes: 0 };
-            work(&queue, turn, lines, &bound, &metrics);
+            let lines = Lines { ready: Vec::new(), writers, codecs, deliveries: 0, bytes: 0 };
+            work(hub, &queue, turn, lines, &bound, &metrics);
             bound.close();
         };
         let thread = thread::Builder::new().name("sb-hub".into()).stack_size(limits.stack).spawn(run)?;
@@ -77,20 +83,27 @@ impl HubQueue {
 }
 
 fn work(
+    mut hub: Hub<Arc<Outbox>>,
     queue: &Receiver<Option<HubCommand>>,
     turn: usize,
     mut lines: Lines,
     bound: &ByteBound,
     metrics: &Metrics,
 ) {
-    let mut hub = Hub::new();
     let mut counted = Counts::default();
-    while let Ok(Some(first)) = queue.recv() {
-        let (mut next, mut commands, mut bytes, mut stop) = (Some(first), 0, 0, false);
+    loop {
+        let first = match next_command(queue, hub.next_deadline()) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let now = now();
+        hub.tick(now, &mut lines);
+        let (mut next, mut commands, mut bytes, mut stop) = (first, 0, 0, false);
         while let Some(command) = next {
             commands += 1;
             bytes += command.size();
-            hub.apply(command, &mut lines);
+            hub.apply(now, command, &mut lines);
             if turn <= commands {
                 break;
             }
@@ -120,10 +133,28 @@ fn work(
     }
 }
 
+/// The next command; `Disconnected` also when the hub is to stop.
+fn next_command(
+    queue: &Receiver<Option<HubCommand>>,
+    deadline: Option<Instant>,
+) -> Result<Option<HubCommand>, RecvTimeoutError> {
+    let command = match deadline {
+        Some(deadline) => queue.recv_deadline(deadline)?,
+        None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected)?,
+    };
+    command.map(Some).ok_or(RecvTimeoutError::Disconnected)
+}
+
+fn now() -> Now {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { instant: Instant::now(), unix_ms: unix.as_millis() as u64 }
+}
+
 /// Puts what the hub sends into outboxes, and outboxes that need one before the writers.
 struct Lines {
     ready: Vec<Arc<Outbox>>,
     writers: Writers,
+    codecs: Arc<Codecs>,
     deliveries: usize,
     bytes: usize,
 }
@@ -154,5 +185,9 @@ impl Deliver<Arc<Outbox>> for Lines {
 
     fn close(&mut self, to: &Arc<Outbox>, frame: &Bytes) {
         self.pushed(to, to.close(frame));
+    }
+
+    fn encode(&mut self, text: &str) -> Frames {
+        self.codecs.encode(frame::TEXT, text.as_bytes())
     }
 }

@@ -64,7 +64,19 @@ fn matches(patterns: Option<&[String]>, room: &str) -> bool {
     })
 }
 
-/// Why an authenticator lets a client not in. The reason is told to the client: at most 123 bytes of it, and no secret.
+/// Why an authenticator does not let a client in. The reason is told to the client: at most 123 bytes of it, and no secret.
+///
+/// ```
+/// use switchboard::{Denied, Identity, Request};
+///
+/// fn authenticate(request: &Request) -> Result<Identity, Denied> {
+///     match request.token().as_deref() {
+///         Some("secret") => Ok(Identity::user("ann")),
+///         Some(_) => Err(Denied::forbidden("this token is not for this server")),
+///         None => Err(Denied::unauthorized("a token is needed")),
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
     pub(crate) status: StatusCode,
@@ -89,6 +101,19 @@ impl Denied {
 }
 
 /// How a client is told that it may not in.
+///
+/// ```
+/// use switchboard::{Denied, Error, Refuse, Server};
+///
+/// let server = Server::builder()
+///     .route("/", |mut ws| ws.recv().map(drop))
+///     .authenticate(|_| Err(Denied::unauthorized("a token is needed")))
+///     .refuse(Refuse::Http)
+///     .bind("127.0.0.1:0")?
+///     .start()?;
+/// assert!(matches!(server.connect("/"), Err(Error::Refused { status: 401, .. })));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Refuse {
     /// The WebSocket is opened and closed at once with 1008 and the reason. The default: a page in a browser is shown

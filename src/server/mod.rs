@@ -1,10 +1,13 @@
 //! The parts put together: who accepts, who answers, who runs the handlers, who ends it all.
 //!
-//! In reading order: `builder` and `handle` are what a program sees, `websocket`, `callbacks` and `events` what its handlers do; `accept`, `arrival`, `front`, `connection` are the way of one
-//! client; `hub_line` leads to the hub and `hub_thread` drives it; `drain` stops everything.
+//! In reading order: `builder`, `access`, `bound`, `handle` and `recipients` are what a program sees, `websocket`, `callbacks`
+//! and `events` what its handlers do; `accept`, `arrival`, `front`, `connection` are the way of one client; `hub_line`
+//! leads to the hub and `hub_thread` drives it; `drain` stops everything.
 
 mod accept;
+mod access;
 mod arrival;
+mod bound;
 mod builder;
 mod byte_bound;
 mod callbacks;
@@ -16,19 +19,26 @@ mod handle;
 mod hub_line;
 mod hub_thread;
 mod identity;
+mod messages;
+#[cfg(feature = "protocol")]
+mod protocol;
 mod quotas;
+mod recipients;
 mod request;
 mod router;
 mod shared;
 mod view;
 mod websocket;
 
-pub use builder::{Bound, Builder};
+pub use bound::Bound;
+pub use builder::Builder;
 pub use callbacks::Callbacks;
 pub use drain::{Drain, Report};
 pub use events::{Event, Events, Peer, events};
-pub use handle::{Handle, Room, Server, User};
+pub use handle::{Handle, Server};
 pub use identity::{Denied, Identity, Refuse};
+pub use messages::Messages;
 pub use quotas::Quotas;
+pub use recipients::{Room, User};
 pub use request::{Request, Response};
-pub use websocket::{Messages, WebSocket};
+pub use websocket::WebSocket;

@@ -7,7 +7,23 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::net::SocketAddr;
 use tungstenite::Bytes;
 
-/// An HTTP request: of a plain one, or the one that opened a WebSocket.
+/// An HTTP request: a plain one, or the one that opened a WebSocket
+/// ([`WebSocket::request`](crate::WebSocket::request)).
+///
+/// ```
+/// # let server = switchboard::Server::builder().route("/hello/{name}", |mut ws| {
+/// let request = ws.request();
+/// let name = request.param("name").to_string();
+/// match request.query("lang").as_deref() {
+///     Some("zh") => ws.send(format!("你好，{name}")),
+///     _ => ws.send(format!("hello, {name}")),
+/// }
+/// # });
+/// # let server = server.bind("127.0.0.1:0")?.start()?;
+/// assert_eq!(server.connect("/hello/ann")?.recv()?, Some("hello, ann".into()));
+/// assert_eq!(server.connect("/hello/王芳?lang=zh")?.recv()?, Some("你好，王芳".into()));
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Request {
     pub(super) head: http::Request<()>,
@@ -17,22 +33,24 @@ pub struct Request {
 }
 
 impl Request {
-    /// The method, as `GET`.
+    /// The method; can be compared with a text: `request.method() == "GET"`.
     pub fn method(&self) -> &Method {
         self.head.method()
     }
 
-    /// The path as it was sent, percent-encoded, without the query.
+    /// The path as it was sent, still percent-encoded, without the query.
     pub fn path(&self) -> &str {
         self.head.uri().path()
     }
 
-    /// The part of the path that stood for `{name}` in the route, percent-decoded; empty when the route has none such.
+    /// The part of the path that stood for `{name}` in the route, percent-decoded; empty when the route has
+    /// none such.
     pub fn param(&self, name: &str) -> &str {
         self.params.iter().find(|(param, _)| param == name).map_or("", |(_, value)| value)
     }
 
-    /// The first value of `name` in the query, percent-decoded (`+` is a blank).
+    /// The first value of `name` in the query, percent-decoded (`+` is a blank); empty for a name without a
+    /// value. `None` also for one whose decoding is not UTF-8.
     pub fn query(&self, name: &str) -> Option<String> {
         let query = self.head.uri().query()?;
         let decode = |text: &str| crate::wire::http::decode_segment(&text.replace('+', " ")).ok();
@@ -42,12 +60,13 @@ impl Request {
         })
     }
 
-    /// The first header field of that name, if it is visible ASCII. Names are compared without regard to case.
+    /// The first header field of that name, if it is visible ASCII. Names are compared without regard to
+    /// case. Who the client is, it can say here; whether that is true is for the program to find out.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.headers().get(name)?.to_str().ok()
     }
 
-    /// All header fields.
+    /// All header fields, at most [`Limits::headers`](crate::Limits::headers) of them.
     pub fn headers(&self) -> &HeaderMap {
         self.head.headers()
     }
@@ -67,32 +86,69 @@ impl Request {
         header().or_else(offered).or_else(|| self.query("token"))
     }
 
-    /// The body of a plain request; empty for a WebSocket's.
+    /// The body of a plain request, at most [`Limits::body`](crate::Limits::body) bytes; empty for a
+    /// WebSocket's.
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// The client's address, or that of the proxy before it.
+    /// The client's address and port, or those of the proxy before it.
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
 }
 
 impl Origins {
-    /// Whether the page that the request came from may connect; `true` for a request without `Origin`. For a rule of one
-    /// path ([`Builder::admit`](crate::Builder::admit)).
+    /// Whether the page that the request came from may connect; `true` for a request without `Origin`. For a
+    /// rule of one path ([`Builder::admit`](crate::Builder::admit)), beside the server's own, which is asked
+    /// first.
+    ///
+    /// ```
+    /// use switchboard::{Client, Origins, Response, Server};
+    ///
+    /// let ours = Origins::List(vec!["https://example.com".into()]);
+    /// let server = Server::builder()
+    ///     .origins(Origins::Any)
+    ///     .route("/public", |_| Ok(()))
+    ///     .route("/staff", |_| Ok(()))
+    ///     .admit("/staff", move |request| match ours.allow(request) {
+    ///         true => Ok(()),
+    ///         false => Err(Response::text("not from that page\n").with_status(403)),
+    ///     });
+    /// # let server = server.bind("127.0.0.1:0")?.start()?;
+    /// # let url = format!("ws://{}", server.local_addr());
+    /// # let connect = |path: &str, page| {
+    /// #     Client::builder().header("origin", page).connect(&format!("{url}{path}"))
+    /// # };
+    /// assert!(connect("/public", "https://elsewhere.example").is_ok());
+    /// assert!(connect("/staff", "https://elsewhere.example").is_err());
+    /// assert!(connect("/staff", "https://example.com").is_ok());
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
     pub fn allow(&self, request: &Request) -> bool {
         check_origin(request.headers(), self).is_ok()
     }
 }
 
-/// The answer to a plain HTTP request.
+/// The answer to a plain HTTP request. The connection ends with it: one request each.
 ///
 /// ```
-/// use switchboard::Response;
+/// use switchboard::{Response, Server};
 ///
-/// let answer = Response::text("Hello, HTTP").with_header("cache-control", "no-store");
-/// let missing = Response::text("no such thing").with_status(404);
+/// let server = Server::builder().get("/users/{name}", |request| match request.param("name") {
+///     "ann" => Response::json(r#"{"name":"ann"}"#).with_header("cache-control", "no-store"),
+///     _ => Response::text("no such user\n").with_status(404),
+/// });
+/// # let server = server.bind("127.0.0.1:0")?.start()?;
+/// # use std::io::Write;
+/// # let get = |path: &str| -> std::io::Result<String> {
+/// #     let mut socket = std::net::TcpStream::connect(server.local_addr())?;
+/// #     write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+/// #     std::io::read_to_string(socket)
+/// # };
+/// assert!(get("/users/ann")?.contains("\r\nCache-Control: no-store\r\n"));
+/// assert!(get("/users/bob")?.starts_with("HTTP/1.1 404 Not Found\r\n"));
+/// # Ok::<(), switchboard::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Response {
@@ -101,7 +157,10 @@ pub struct Response {
 }
 
 impl Response {
-    /// 200 with a body of this media type.
+    /// 200 with a body of this media type, as `image/svg+xml`.
+    ///
+    /// # Panics
+    /// When the media type is not visible ASCII.
     pub fn new(media_type: &'static str, body: impl Into<Bytes>) -> Self {
         let mut inner = Box::new(http::Response::new(body.into()));
         inner.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
@@ -113,12 +172,12 @@ impl Response {
         Self::new("text/plain; charset=utf-8", body)
     }
 
-    /// 200 with a page in UTF-8.
+    /// 200 with an HTML page in UTF-8.
     pub fn html(body: impl Into<Bytes>) -> Self {
         Self::new("text/html; charset=utf-8", body)
     }
 
-    /// 200 with JSON text.
+    /// 200 with JSON, which is text already: nothing is serialized.
     pub fn json(body: impl Into<Bytes>) -> Self {
         Self::new("application/json", body)
     }
@@ -130,7 +189,8 @@ impl Response {
         self
     }
 
-    /// The same with a header field set. A name or value that HTTP does not allow is left out, with an error in the log.
+    /// The same with a header field set, in place of one of that name. A name or value that HTTP does not
+    /// allow is left out, with an error in the log; `Content-Length` is always the body's.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         match (header::HeaderName::try_from(name), HeaderValue::try_from(value)) {

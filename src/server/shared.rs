@@ -6,15 +6,15 @@ use super::identity::Refuse;
 use super::quotas::{Quotas, Visitors};
 use super::router::Router;
 use crate::hub::Frames;
+#[cfg(feature = "protocol")]
+use crate::hub::RoomRules;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::net::codecs::Codecs;
 use crate::net::slow_lane::SlowLane;
 use crate::net::stream::Stream;
-use crate::wire::deflate::WINDOW_BITS;
-use crate::wire::frame::{self, Outgoing};
 use crate::wire::handshake::Policy;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 use std::collections::HashMap;
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -26,13 +26,19 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// `None` once the server has ended: handles may live on, what handlers hold shall not.
     pub(crate) router: Mutex<Option<Arc<Router>>>,
-    pub(crate) policy: Policy,
+    /// Each handshake takes the one of its moment.
+    pub(crate) policy: RwLock<Arc<Policy>>,
     pub(crate) hub: HubQueue,
     pub(crate) slow_lane: Arc<SlowLane>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) codecs: Arc<Codecs>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::net::acceptor::Acceptor>,
+    /// What tells this server, and this life of it, from all others.
+    #[cfg(feature = "protocol")]
+    pub(crate) node: String,
+    #[cfg(feature = "protocol")]
+    pub(crate) room: RoomRules,
     pub(crate) quotas: Mutex<Arc<Quotas>>,
     pub(crate) visitors: Arc<Visitors>,
     pub(crate) proxies: Proxies,
@@ -54,25 +60,24 @@ impl Shared {
         self.draining.load(Relaxed)
     }
 
-    pub(crate) fn speaks_tls(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return self.tls.is_some();
-        #[cfg(not(feature = "tls"))]
-        false
+    /// The first message of a connection that speaks `switchboard.v1`.
+    #[cfg(feature = "protocol")]
+    pub(crate) fn welcome(&self, line: &super::hub_line::HubLine, user: &str) -> tungstenite::Message {
+        let (message, rooms, history) = (self.limits.message, self.quotas().rooms, self.room.messages);
+        let grace = self.room.grace.as_millis();
+        let limits =
+            format!("{{\"message\":{message},\"rooms\":{rooms},\"history\":{history},\"grace\":{grace}}}");
+        super::protocol::welcome(line, user, &self.node, &limits)
     }
 
     /// One message's frames for any number of lines.
     pub(crate) fn encode(&self, opcode: OpCode, payload: &[u8]) -> Frames {
-        let compressed = self.compress(payload);
-        Frames {
-            plain: frame::encode(opcode, payload),
-            compressed: compressed.map(|payload| Outgoing::compressed(opcode, &payload).encode()),
-        }
+        self.codecs.encode(opcode, payload)
     }
 
     /// Compressed once for everybody; `None` when it is not worth it, or nobody would take it.
     pub(crate) fn compress(&self, payload: &[u8]) -> Option<Vec<u8>> {
-        if self.codecs.has_takers() { self.codecs.deflate(payload, WINDOW_BITS) } else { None }
+        self.codecs.deflate_for_all(payload)
     }
 
     /// Whether a client that comes now would be served.

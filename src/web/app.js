@@ -2,7 +2,7 @@
 // connection.js); all direct conversations share one. What arrives is never trusted: it only ever becomes text nodes.
 // In reading order: settings, conversations, receiving, sending, drawing, choosing, controls, start.
 
-import { Link, Outbox, bytesOf, hexByte } from './connection.js';
+import { Link, Outbox, bytesOf, hexByte, pass } from './connection.js';
 import { $, make, makeButton, stickToEnd, write } from './dom.js';
 import { inspect, refresh as refreshInspector, reset as resetInspector, startInspector } from './inspector.js';
 import { avatar, elementOf, hue, paintItem } from './messages.js';
@@ -35,6 +35,31 @@ function validName(name) {
 function complainUnless(valid) {
   $('problem').textContent = valid ? '' : t('badName');
   return valid;
+}
+
+/** A token may come with the address, as `#token=…` or `#lobby?token=…`. It stays in this tab, but not in the address. */
+function takeToken() {
+  const [whole, encoded] = location.hash.match(/[#?&]token=([^&]*)/) ?? [];
+  if (whole === undefined) return false;
+  try { setToken(decodeURIComponent(encoded)); } catch { /* no valid percent-encoding */ }
+  history.replaceState(null, '', location.pathname + location.search + location.hash.replace(whole, ''));
+  return true;
+}
+
+function setToken(token) {
+  pass.token = token.trim();
+  inTab('token', pass.token || null);
+}
+
+/** Whose token it is, if it says so (JWT). Read, not checked: that is the server's to do. */
+function userOfToken() {
+  try {
+    const claims = atob(pass.token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/'));
+    const { sub } = JSON.parse(new TextDecoder().decode(Uint8Array.from(claims, (c) => c.charCodeAt(0))));
+    return typeof sub === 'string' && validName(sub) ? sub : null;
+  } catch {
+    return null;
+  }
 }
 
 const randomId = () => [...crypto.getRandomValues(new Uint8Array(9))].map(hexByte).join('');
@@ -78,8 +103,14 @@ function converse(kind, name) {
 /** A link with its outbox. */
 function line(path, { echoes, encode, message }) {
   const link = new Link(path, {
-    open: () => outbox.resume(),
-    close: (last) => outbox.interrupted(last),
+    open: () => {
+      if (link === direct.link) $('problem').textContent = '';
+      outbox.resume();
+    },
+    close: (last) => {
+      outbox.interrupted(last);
+      if (link === direct.link && link.refused && !asksForToken(link)) $('problem').textContent = link.refused;
+    },
     change: soon,
     message,
   });
@@ -139,6 +170,9 @@ function parse(data) {
 function receive(conversation, data) {
   const own = typeof data === 'string' && conversation.outbox().confirm(data);
   const parsed = parse(data);
+  // Only a server that knows who we are says so.
+  if (pass.token && parsed?.type === 'error' && parsed.code === 'forbidden' && parsed.from === undefined
+    && conversation.outbox().refuse({ code: 'forbidden', why: String(parsed.message) })) return;
   const ours = parsed && typeof parsed.from === 'string' && parsed.from !== '' && typeof parsed.text === 'string';
   if ((ours && repeated(conversation, parsed.id, parsed.from, parsed.text)) || own) return;
   arrived(conversation, ours ? { from: parsed.from, text: parsed.text } : { from: null, text: verbatim(data) });
@@ -302,11 +336,24 @@ function paintTitle() {
 
 const stateText = { connecting: 'connecting', open: 'stateOpen', waiting: 'waiting', closed: 'closed' };
 
+const ASKS = 'authentication failed: ';
+const asksForToken = (link) => link.refused?.startsWith(ASKS) ?? false;
+
+/** The field for a token, as long as the server asks for one. */
+function paintTokenForm() {
+  const refused = [...everyLink()].find(asksForToken);
+  const appears = $('token-form').hidden && refused;
+  $('token-form').hidden = !refused;
+  if (refused) write($('token-reason'), pass.token ? refused.refused.slice(ASKS.length) : '');
+  if (appears) $('token').focus();
+}
+
 function paintState() {
+  paintTokenForm();
   const link = currentLink();
   const seconds = Math.max(1, Math.ceil((link.retryAt - Date.now()) / 1000));
   const el = $('state');
-  const text = t(stateText[link.state], { n: seconds });
+  const text = link.refused && !asksForToken(link) ? link.refused : t(stateText[link.state], { n: seconds });
   write(el, text);
   if (el.dataset.state !== link.state) {
     el.dataset.state = link.state;
@@ -360,6 +407,7 @@ function go(conversation) {
 }
 
 function follow() {
+  if (takeToken()) enter();
   if (location.hash === '#echo') return show(null);
   const [, kind, encoded] = location.hash.match(/^#(room|user)\/(.+)$/) ?? [];
   let name = '';
@@ -467,6 +515,18 @@ function toggleTheme() {
   stored('theme', next === system ? null : next);
 }
 
+/** Tries the token everywhere. */
+function enter() {
+  const user = userOfToken();
+  if (user !== null && user !== nick) {
+    nick = user;
+    nickIsOurs = false;
+    paintNick();
+    openDirectLine();
+  }
+  for (const link of everyLink()) if (link.refused) link.connect();
+}
+
 /** Wires a form with one name in it to what is to be done with the name. */
 function onName(form, input, act) {
   $(form).addEventListener('submit', (event) => {
@@ -487,6 +547,13 @@ function startControls() {
     $('nick').blur();
   });
   $('nick').addEventListener('blur', rename);
+  $('token-form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    setToken($('token').value);
+    $('token').value = '';
+    enter();
+    focusInput();
+  });
   $('compose-form').addEventListener('submit', (event) => {
     event.preventDefault();
     const text = $('composer').value;
@@ -503,7 +570,7 @@ function startControls() {
     $('compose-form').requestSubmit();
   });
   $('echo-tab').addEventListener('click', () => go(null));
-  $('second').addEventListener('click', () => open(`/?nick=${encodeURIComponent(guestName())}#lobby`, '_blank', 'noopener,width=900,height=700'));
+  $('second').addEventListener('click', () => open(`/?nick=${encodeURIComponent(guestName())}#lobby${pass.token && `?token=${encodeURIComponent(pass.token)}`}`, '_blank', 'noopener,width=900,height=700'));
   $('rename').addEventListener('click', () => ask('nick'));
   $('try-room').addEventListener('click', () => ask('room-name'));
   $('try-direct').addEventListener('click', () => ask('dm-name'));
@@ -558,7 +625,8 @@ function startEvents() {
 // ---- Start ----
 
 speak(stored('language') ?? (navigator.language.startsWith('zh') ? 'zh' : 'en'));
-const given = new URLSearchParams(location.search).get('nick')?.trim();
+if (!takeToken()) pass.token = inTab('token') ?? '';
+const given = userOfToken() ?? new URLSearchParams(location.search).get('nick')?.trim();
 nickIsOurs = !given || !validName(given);
 nick = nickIsOurs ? stored('nick') ?? guestName() : given;
 if (!validName(nick)) nick = guestName();

@@ -17,10 +17,26 @@ export const TEXT = 0x1;
 export const BINARY = 0x2;
 export const CLOSE = 0x8;
 
+/** What proves who we are to a server that asks. Every link brings it. */
+export const pass = { token: '' };
+
 const utf8 = new TextEncoder();
 
 /** `data` (string or ArrayBuffer) as the bytes that travel. */
 export const bytesOf = (data) => (typeof data === 'string' ? utf8.encode(data) : new Uint8Array(data));
+
+/**
+ * A new socket, with the token if there is one: as a subprotocol, the only header that a script can set. What no
+ * subprotocol can be called (RFC 6455 §4.1) goes into the query.
+ */
+function openSocket(url) {
+  if (!pass.token) return new WebSocket(url);
+  if (/^[\w!#$%&'*+.^`|~-]+$/.test(pass.token)) return new WebSocket(url, `bearer.${pass.token}`);
+  return new WebSocket(`${url}?token=${encodeURIComponent(pass.token)}`);
+}
+
+/** Whether a close means that the same try again would come to nothing. */
+const isRefusal = (code, reason) => code === 1008 && /^(authentication failed|forbidden)\b/.test(reason);
 
 /** Full jitter: the wait is anywhere between the shortest and this bound, which grows with every failure. */
 const retryBound = (attempt) => Math.min(RETRY_MAX, RETRY_MIN * 2 * RETRY_GROWTH ** (attempt - 1));
@@ -36,6 +52,7 @@ export class Link {
     this.attempt = 1;
     this.rtt = null; // ms, of the latest echo
     this.handshake = null; // ms the latest opening took
+    this.refused = null; // why the server does not let us in
     this.retryAt = 0;
     this.patience = 0;
     this.socket = null;
@@ -55,10 +72,11 @@ export class Link {
     if (this.socket) return;
     clearTimeout(this.timer);
     const started = performance.now();
-    const socket = new WebSocket(this.url);
+    const socket = openSocket(this.url);
     socket.binaryType = 'arraybuffer';
     this.socket = socket;
     this.farewell = null;
+    this.refused = null;
     this.timer = setTimeout(() => this.drop(), CONNECT_LIMIT);
     const mine = (handler) => (event) => { if (this.socket === socket) handler(event); };
 
@@ -121,7 +139,8 @@ export class Link {
       this.logClose(this.farewell ? 'out' : 'in', this.farewell ?? last);
       this.logClose(this.farewell ? 'in' : 'out', { code, reason: '' });
     }
-    if (this.farewell) this.become('closed');
+    if (!this.farewell && isRefusal(code, reason)) this.refused = reason;
+    if (this.farewell || this.refused) this.become('closed');
     else {
       const bound = retryBound(this.attempt++);
       const delay = RETRY_MIN + Math.random() * (bound - RETRY_MIN);

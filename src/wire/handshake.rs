@@ -12,6 +12,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::deflate::{Agreement, accept_offer};
 use super::http::{Refusal, list_elements, push_field, split_authority, status_line};
+use super::origins::stands_for;
 
 /// The version of the protocol, the only one since 2011 (RFC 6455 §4.1).
 const VERSION: &str = "13";
@@ -25,6 +26,18 @@ pub(crate) const BEARER: &str = "bearer.";
 /// server: without one, any page that a user visits could speak in the user's name (RFC 6455 §10.2). Clients
 /// that are no browsers send no `Origin` and are always let in: they could send any. Refused pages are
 /// answered 403.
+///
+/// ```
+/// use switchboard::{Client, Error, Origins, Server};
+///
+/// let origins = Origins::List(vec!["https://example.com".into()]);
+/// let server = Server::builder().origins(origins).route("/", |_| Ok(())).bind("127.0.0.1:0")?.start()?;
+/// # let url = format!("ws://{}/", server.local_addr());
+/// let from = |page: &str| Client::builder().header("origin", page).connect(&url);
+/// assert!(from("https://example.com").is_ok());
+/// assert!(matches!(from("https://elsewhere.example"), Err(Error::Refused { status: 403, .. })));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub enum Origins {
     /// Pages of the same host and port as the server's (as in the `Host` header), and clients that send no
@@ -32,7 +45,10 @@ pub enum Origins {
     #[default]
     SameHost,
     /// Besides the above these pages, as browsers write them: `scheme://host`, with `:port` unless it is the
-    /// scheme's own, and no slash at the end. `null` stands for pages without an origin, such as local files.
+    /// scheme's own, and no slash at the end. `null` stands for pages without an origin, such as local files;
+    /// `https://*.example.com` for all names below `example.com`, but not for that itself, and
+    /// `*.example.com` for both `http` and `https`. [`Builder::bind`](crate::Builder::bind) fails with an entry
+    /// that no browser could send.
     List(Vec<String>),
     /// Every page. For public data only, or where a token that no browser sends by itself proves who
     /// connects.
@@ -45,6 +61,8 @@ pub(crate) struct Policy {
     pub(crate) origins: Origins,
     /// Ours, most wanted first. The client's order decides all the same, as it does in other servers.
     pub(crate) subprotocols: Vec<String>,
+    /// Whether clients must be pages.
+    pub(crate) require_origin: bool,
     /// Whether to agree to permessage-deflate.
     pub(crate) compression: bool,
     /// Clients may carry a token in an offer `bearer.TOKEN`, as a browser's script can set no header.
@@ -56,6 +74,7 @@ impl Default for Policy {
         Self {
             origins: Origins::SameHost,
             subprotocols: Vec::new(),
+            require_origin: false,
             compression: cfg!(feature = "deflate"),
             bearer: false,
         }
@@ -118,6 +137,10 @@ pub(crate) fn accept<T>(request: &Request<T>, policy: &Policy) -> Result<Accepte
             "the Sec-WebSocket-Key is missing, repeated or malformed: send one, 16 random bytes as base64",
         ));
     };
+    if policy.require_origin && !headers.contains_key(ORIGIN) {
+        let reason = "only web pages may connect here, and the request has no Origin header: add one";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, reason));
+    }
     check_origin(headers, &policy.origins)?;
     let subprotocol = choose_subprotocol(headers, policy)?;
     let deflate = if policy.compression { accept_offer(headers) } else { None };
@@ -201,7 +224,9 @@ pub(crate) fn check_origin(headers: &HeaderMap, policy: &Origins) -> Result<(), 
         let reason = "the request has more than one Origin header: let proxies in between add none";
         return Err(Refusal::new(StatusCode::FORBIDDEN, reason));
     };
-    let is_listed = |list: &[String]| list.iter().any(|entry| entry.as_bytes().eq_ignore_ascii_case(origin));
+    let is_listed = |list: &[String]| {
+        str::from_utf8(origin).is_ok_and(|origin| list.iter().any(|entry| stands_for(entry, origin)))
+    };
     let is_allowed = match policy {
         Origins::SameHost => is_same_host(headers, origin),
         Origins::List(list) => is_listed(list) || is_same_host(headers, origin),
@@ -246,9 +271,15 @@ fn choose_subprotocol<'a>(headers: &'a HeaderMap, policy: &Policy) -> Result<Opt
     let (mut chosen, mut bearer) = (None, None);
     for offer in list_elements(headers, &SEC_WEBSOCKET_PROTOCOL) {
         let Some(offer) = str::from_utf8(offer).ok().filter(|offer| is_token(offer)) else {
-            let offer = offer.escape_ascii();
+            // It may be a part of a token.
+            let what = match list_elements(headers, &SEC_WEBSOCKET_PROTOCOL)
+                .any(|o| o.starts_with(BEARER.as_bytes()))
+            {
+                true => "a subprotocol".to_string(),
+                false => format!("the subprotocol \"{}\"", offer.escape_ascii()),
+            };
             return Err(bad_request(format!(
-                "the subprotocol \"{offer}\" is malformed: use letters, digits, and !#$%&'*+-.^_`|~"
+                "{what} is malformed: use letters, digits, and !#$%&'*+-.^_`|~"
             )));
         };
         // Names are compared exactly: browsers fail a connection whose answer differs in case.
@@ -321,6 +352,7 @@ mod tests {
         Policy {
             origins,
             subprotocols: vec!["switchboard.v1".into(), "chat".into()],
+            require_origin: false,
             compression: false,
             bearer: false,
         }
@@ -481,7 +513,13 @@ mod tests {
 
     #[test]
     fn listed_pages_and_clients_without_origin_may_connect() {
-        let list = || Origins::List(vec!["https://app.example:8443".into(), "null".into()]);
+        let list = || {
+            Origins::List(vec![
+                "https://app.example:8443".into(),
+                "null".into(),
+                "https://*.wild.example".into(),
+            ])
+        };
         let table: &[(&[&str], u16)] = &[
             (&[], 101),
             (&["https://app.example:8443"], 101),
@@ -492,6 +530,9 @@ mod tests {
             (&["http://example.com"], 101),
             (&["https://evil.example"], 403),
             (&["null", "null"], 403),
+            (&["https://a.wild.example"], 101),
+            (&["https://wild.example"], 403),
+            (&["https://a.wild.example\u{e9}"], 403),
         ];
         for (origin, status) in table {
             assert_eq!(status_of(&request_with(&[("origin", origin)]), list()), *status, "{origin:?}");
@@ -531,6 +572,30 @@ mod tests {
         for offers in ["chat two", "chat, a=b", "chat;q=1", "\"chat\"", "chat, caf\u{e9}", "chat\t two"] {
             let request = request_with(&[("sec-websocket-protocol", &[offers])]);
             assert_eq!(status_of(&request, Origins::SameHost), 400, "{offers}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_token_is_not_told_to_anybody() {
+        for offers in ["bearer.hush/hush", "bearer.a\"b, hush hush", "hush hush, bearer.a"] {
+            let request = request_with(&[("sec-websocket-protocol", &[offers])]);
+            let refusal = accept(&request, &Policy::default()).expect_err("malformed");
+            assert!(!refusal.reason.contains("hush"), "{}", refusal.reason);
+        }
+    }
+
+    #[test]
+    fn clients_without_origin_may_be_kept_out() {
+        let policy = Policy { require_origin: true, ..policy(Origins::SameHost) };
+        for (origin, may) in
+            [(&[][..], false), (&["http://example.com"], true), (&["https://a.example"], false)]
+        {
+            let refusal = accept(&request_with(&[("origin", origin)]), &policy).err();
+            assert_eq!(
+                refusal.map(|refusal| refusal.status),
+                (!may).then_some(StatusCode::FORBIDDEN),
+                "{origin:?}"
+            );
         }
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod handshake;
 pub(crate) mod http;
 pub(crate) mod message;
 pub(crate) mod opening;
+mod origins;
 pub(crate) mod session;
 
 #[cfg(test)]

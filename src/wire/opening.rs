@@ -38,7 +38,9 @@ pub(crate) enum Declined {
 
 impl Target {
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
-        let wrong = |what: &str| format!("`{url}` {what}; write ws://HOST[:PORT]/PATH or wss://…");
+        // The query stays out: it may hold a token.
+        let shown = url.split_once('?').map_or(url, |(shown, _)| shown);
+        let wrong = |what: &str| format!("`{shown}` {what}; write ws://HOST[:PORT]/PATH or wss://…");
         let uri: Uri = url.parse().map_err(|error| wrong(&format!("is no URL ({error})")))?;
         let tls = match uri.scheme_str() {
             Some("ws" | "http") => false,

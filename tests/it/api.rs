@@ -10,7 +10,7 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
-use switchboard::{Drain, Error, Incoming, Limits, Message, Response, Result, Server, WebSocket};
+use switchboard::{Drain, Error, Incoming, Limits, Message, Origins, Response, Result, Server, WebSocket};
 
 /// A server with this handler at `/`, and what the handler gives back.
 fn serve_one<T: Debug + Send + 'static>(
@@ -292,6 +292,39 @@ fn subprotocols_are_agreed_on_in_the_client_s_order() {
 }
 
 /// `/as/{user}` makes the connection the user's and then obeys: each message is `method argument…`.
+#[test]
+fn origins_change_for_handshakes_to_come() {
+    let server = serve(Limits::default(), |builder| {
+        builder.subprotocols(["chat"]).route("/", |mut ws| {
+            while let Some(message) = ws.recv()? {
+                ws.send(message)?;
+            }
+            Ok(())
+        })
+    });
+    let url = format!("ws://{}/", server.local_addr());
+    let connect = || {
+        switchboard::Client::builder().header("Origin", "https://a.example").subprotocol("chat").connect(&url)
+    };
+    let is_refused = || matches!(connect(), Err(Error::Refused { status: 403, .. }));
+    assert!(is_refused());
+    let listed = |origin: &str| Origins::List(vec![origin.into()]);
+    server.set_origins(listed("https://a.example")).unwrap();
+    let mut open = connect().unwrap();
+    // The rest of the policy stays.
+    assert_eq!(open.subprotocol(), Some("chat"));
+    server.handle().set_origins(listed("https://b.example")).unwrap();
+    assert!(is_refused());
+    open.send("still here").unwrap();
+    assert_eq!(text(open.recv().unwrap()).as_deref(), Some("still here"));
+    assert!(server.set_origins(listed("https://a.example/")).is_err());
+    assert!(is_refused());
+    server.set_origins(Origins::Any).unwrap();
+    assert!(connect().is_ok());
+    server.set_origins(Origins::SameHost).unwrap();
+    assert!(is_refused());
+}
+
 fn serve_obedient() -> Server {
     serve(Limits::default(), |builder| {
         builder.route("/as/{user}", |mut ws| {

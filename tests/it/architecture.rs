@@ -75,6 +75,7 @@ fn layer(module: &str) -> (u8, &str) {
         "net" => (2, "net"),
         "sender" | "client" | "reconnect" | "sansio" => (3, "client"),
         "server" => (4, "server"),
+        "auth" => (5, "auth"),
         "schema" => (5, "schema"),
         // `lib.rs` itself and what it re-exports.
         _ => (6, "lib"),
@@ -213,6 +214,69 @@ fn no_file_is_longer_than_one_can_take_in() {
         let lines = without_tests(&source.text).lines().count();
         assert!(lines <= 400, "{} has {lines} lines without its tests; 400 is the most", source.name);
     }
+}
+
+/// What `src/lib.rs` exports of this crate, by name.
+fn exports() -> Vec<String> {
+    let text = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let code: String = text.lines().map(without_comment).collect();
+    let mut names = Vec::new();
+    for (path, _) in code.split("pub use ").skip(1).filter_map(|rest| rest.split_once(';')) {
+        // Documented where they come from.
+        if path.starts_with("tungstenite::") {
+            continue;
+        }
+        let last = path.split_once('{').map_or(path.rsplit("::").next(), |(_, group)| Some(group));
+        let group = last.unwrap_or_default().trim_end_matches('}');
+        names.extend(group.split(',').map(|name| name.trim().to_string()).filter(|name| !name.is_empty()));
+    }
+    names
+}
+
+/// The name of a public type, trait or function that this line declares outside any block.
+fn declared(line: &str) -> Option<&str> {
+    let (kind, rest) = line.strip_prefix("pub ")?.split_once(' ')?;
+    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    ["struct", "enum", "trait", "fn", "type", "union"].contains(&kind).then_some(&rest[..end])
+}
+
+#[test]
+fn everything_exported_has_an_example() {
+    let mut shown = Vec::new();
+    for source in sources().iter().filter(|source| !is_program(&source.name)) {
+        let mut has_example = false;
+        for line in without_tests(&source.text).lines() {
+            if let Some(name) = declared(line) {
+                assert!(has_example, "{}: `{name}` has no example in its documentation", source.name);
+                shown.push(name.to_string());
+            }
+            // The example is in the lines right above; attributes stand between.
+            let is_above = line.starts_with("///") || line.starts_with("#[");
+            has_example = is_above && (has_example || line == "/// ```");
+        }
+    }
+    let exports = exports();
+    assert!(25 < exports.len(), "src/lib.rs exports only {exports:?}");
+    for name in &exports {
+        assert!(shown.contains(name), "`{name}` is exported, but declared nowhere");
+    }
+}
+
+#[test]
+fn every_example_in_the_source_runs() {
+    let mut fences = 0;
+    for source in sources() {
+        let docs = source.text.lines().filter_map(|line| {
+            let line = line.trim_start();
+            line.strip_prefix("///").or_else(|| line.strip_prefix("//!"))
+        });
+        for fence in docs.filter_map(|line| line.trim_start().strip_prefix("```")) {
+            let is_run = !["no_run", "ignore", "compile_fail"].iter().any(|mark| fence.contains(mark));
+            assert!(is_run, "{}: an example is marked `{fence}`", source.name);
+            fences += 1;
+        }
+    }
+    assert!(100 < fences, "only {fences} were found");
 }
 
 /// The list is in `deny.toml`, for `cargo deny`. The lock file holds the dependencies of all features.

@@ -336,6 +336,7 @@ fn the_close_code_tells_how_the_handler_ended() {
         echo_and_rooms(builder)
             .route("/return", |_| Ok(()))
             .route("/fail", |_| Err(Error::other("on purpose")))
+            .route("/no-file", |_| Ok(std::fs::read("/no/such/file").map(drop)?))
             .route("/panic", |_| resume_unwind(Box::new("on purpose, and without a message on the screen")))
             .route("/panic-later", |mut ws| {
                 ws.join("room")?;
@@ -344,9 +345,14 @@ fn the_close_code_tells_how_the_handler_ended() {
             })
             .route("/question", |ws| ws.join("\0").map(drop))
     });
-    for (path, code) in
-        [("/return", 1000), ("/fail", 1011), ("/panic", 1011), ("/panic-later", 1011), ("/question", 1011)]
-    {
+    for (path, code) in [
+        ("/return", 1000),
+        ("/fail", 1011),
+        ("/no-file", 1011),
+        ("/panic", 1011),
+        ("/panic-later", 1011),
+        ("/question", 1011),
+    ] {
         let mut client = Client::connect(server.local_addr(), path);
         if path == "/panic-later" {
             client.send("now");

@@ -214,6 +214,67 @@ fn the_inspector_shows_frames_and_the_echo_tab_compares_bytes() {
 
 #[test]
 #[ignore = "needs chromium: run tests/run"]
+fn a_page_is_asked_for_a_token_and_brings_it() {
+    let secret = "a secret of more than thirty-two bytes";
+    let args = ["--token", "bobs-token=bob", "--token", "odd/token==", "--jwt-secret", secret];
+    let (program, browser) = (serve_binary(&args), Browser::start());
+    let shown = "!document.querySelector('#token-form').hidden";
+    let reason = "document.querySelector('#token-reason').textContent";
+    let mut tabs = Vec::new();
+    for token in ["bobs-token", "odd/token=="] {
+        let tab = browser.open(&format!("{}/?nick=bob", program.url()));
+        tab.wait(&format!("{shown} && {reason} === ''"));
+        wait_state(&tab, "closed");
+        tab.fill("#token", "wrong");
+        tab.press_enter();
+        tab.wait(&format!("{shown} && {reason} === 'the token is not known'"));
+        tab.fill("#token", token);
+        tab.press_enter();
+        wait_state(&tab, "open");
+        tab.wait(&format!("!({shown})"));
+        assert_eq!(tab.eval("sessionStorage['switchboard.token']"), token);
+        say(&tab, token);
+        wait_status(&tab, "delivered", 1);
+        tabs.push(tab);
+    }
+
+    // A token in the address: it is taken away from there, and says who it is.
+    let jwt = |claims: &str| switchboard::auth::Signer::secret(secret).unwrap().sign(claims).unwrap();
+    let ann = jwt(r#"{"sub":"ann","exp":4102444800,"rooms":{"read":["*"],"write":["tea"]}}"#);
+    let page = browser.open(&format!("{}/#room/tea?token={ann}", program.url()));
+    wait_state(&page, "open");
+    assert_eq!(
+        page.eval("document.querySelector('#nick').value + location.href"),
+        format!("ann{}/#room/tea", program.url())
+    );
+    say(&page, "hello");
+    wait_status(&page, "delivered", 1);
+    page.eval("location.hash = '#room/coffee'");
+    wait_state(&page, "open");
+    say(&page, "hello");
+    page.wait("document.querySelector('#messages .own[data-status=failed]')?.textContent.includes('you may not write in coffee')");
+
+    // Who is somebody else by name is told so, and not asked again.
+    page.fill("#nick", "eve");
+    page.press_enter();
+    page.wait("document.querySelector('#problem').textContent.includes('you are ann here')");
+    let single = browser.open(&format!("{}/single_chat#token=bobs-token", program.url()));
+    single.fill("#nick", "bob");
+    single.press_enter();
+    single.wait("document.querySelector('#chat_list').textContent.includes('[logged in as bob]')");
+    single.fill("#to_user", "bob");
+    single.fill("#send_str", "to myself");
+    single.press_enter();
+    single.wait("document.querySelector('#chat_list').textContent.includes('bob:to myself')");
+
+    tabs.extend([page, single]);
+    tabs.iter().for_each(|tab| check_reports(tab, &program));
+    let log = program.all_said();
+    assert!(!log.contains(&ann) && !log.contains("bobs-token"), "{log}");
+}
+
+#[test]
+#[ignore = "needs chromium: run tests/run"]
 fn single_chat() {
     let (program, browser) = (serve_binary(&[]), Browser::start());
     let [ann, bob] = ["ann", "bob"].map(|nick| {

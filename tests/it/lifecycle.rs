@@ -211,6 +211,17 @@ fn a_shutdown_says_what_it_was_told_to_say() {
 }
 
 #[test]
+fn a_shutdown_with_a_code_that_no_frame_may_have_says_1011() {
+    let server = serve(Limits::default(), echo_and_rooms);
+    let mut client = Client::settled(server.local_addr(), "/echo");
+    let handle = server.handle();
+    let ending = thread::spawn(move || handle.shutdown(Drain::within(PATIENCE).with_code(1006)));
+    client.expect_close(1011);
+    client.send_close(1011);
+    assert_eq!(ending.join().unwrap().cut, 0);
+}
+
+#[test]
 fn a_shutdown_in_the_middle_of_everything_ends_in_time() {
     let limits = Limits {
         message: 64 * KIB,

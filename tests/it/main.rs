@@ -1,5 +1,7 @@
 //! Switchboard from outside: over sockets, through the public interface, or by reading its source.
 
+/// Who may in, how it is told, and how much one may do.
+mod access;
 /// Every method of a handler and of a server does what it says.
 mod api;
 /// The walls between the layers.
@@ -10,8 +12,12 @@ mod attacks;
 mod browser;
 /// What `switchboard serve` does with messages, path by path.
 mod chat;
+/// Flags, environment and file as one; what SIGHUP changes.
+mod config;
 /// `switchboard connect` as a pipe.
 mod connect;
+/// `switchboard doctor`: its report and its exit codes.
+mod doctor;
 /// Callbacks, views, the event loop, the in-process client.
 mod embed;
 /// The examples that are programs of their own, and all of them as a collection.
@@ -24,6 +30,8 @@ mod http;
 mod lifecycle;
 /// Clients that others wrote.
 mod programs;
+/// `switchboard.v1` on `/ws`.
+mod protocol;
 /// Messages that are checked against a schema.
 #[cfg(feature = "schema")]
 mod schema;

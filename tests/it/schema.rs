@@ -201,6 +201,22 @@ fn a_schema_that_cannot_be_used_is_told_at_the_start() {
     }
 }
 
+#[test]
+fn the_doctor_reads_the_schemas_that_the_configuration_names() {
+    let files = Files::new("doctor", &[("note.json", NOTE), ("type.json", r#"{"type": 5}"#)]);
+    for (file, code, expected) in
+        [("note.json", 0, "1 can be used"), ("type.json", 1, "type.json: at /type: ")]
+    {
+        let config = files.0.join("switchboard.toml");
+        let rule = files.rule("/room/*", file);
+        fs::write(&config, format!("bind = \"127.0.0.1:0\"\nschema = ['{rule}']\n")).unwrap();
+        let mut doctor = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        let output = doctor.arg("doctor").arg("--config").arg(&config).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.code() == Some(code) && said.contains(expected), "{said}");
+    }
+}
+
 /// A regular expression that takes ages in an engine that tries one way after the other, and a schema whose branches double
 /// with each level: who sends what takes longest is answered, and others go on meanwhile.
 #[test]

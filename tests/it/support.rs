@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use std::{collections::VecDeque, env, fmt, fs, io, thread};
@@ -50,6 +51,8 @@ pub(crate) struct Program {
     pub(crate) scheme: String,
     /// What it says on stderr, line by line.
     said: Receiver<String>,
+    /// What somebody has waited for, and what came before it.
+    passed: Mutex<Vec<String>>,
 }
 
 pub(crate) fn serve_binary(args: &[&str]) -> Program {
@@ -57,12 +60,17 @@ pub(crate) fn serve_binary(args: &[&str]) -> Program {
 }
 
 pub(crate) fn serve_binary_at(bind: &str, args: &[&str]) -> Program {
+    Program::start(switchboard(&["serve", "--bind", bind]).args(args))
+}
+
+/// The program, with nothing in its environment that it would take for an option.
+pub(crate) fn switchboard(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
-    command.args(["serve", "--bind", bind]).args(args);
+    command.args(args);
     for (name, _) in env::vars().filter(|(name, _)| name.starts_with("SWITCHBOARD_")) {
         command.env_remove(name);
     }
-    Program::start(&mut command)
+    command
 }
 
 /// A program of `examples/`, as `cargo test` has built it.
@@ -94,7 +102,7 @@ impl Program {
         let Some((scheme, Ok(address))) = url.map(|(scheme, address)| (scheme, address.parse())) else {
             panic!("the first line is {line:?}, and then {:?}", said.iter().collect::<Vec<_>>())
         };
-        Self { child, address, scheme: scheme.into(), said }
+        Self { child, address, scheme: scheme.into(), said, passed: Mutex::default() }
     }
 
     /// Where its pages are, without a slash at the end.
@@ -117,10 +125,13 @@ impl Program {
         let (deadline, mut other) = (Instant::now() + PATIENCE, Vec::new());
         loop {
             match self.said.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => match line.strip_prefix(beginning) {
-                    Some(rest) => return rest.into(),
-                    None => other.push(line),
-                },
+                Ok(line) => {
+                    self.passed.lock().unwrap().push(line.clone());
+                    match line.strip_prefix(beginning) {
+                        Some(rest) => return rest.into(),
+                        None => other.push(line),
+                    }
+                }
                 Err(error) => panic!("it never said {beginning:?} ({error}), but {other:?}"),
             }
         }
@@ -132,6 +143,15 @@ impl Program {
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
         let kib: Option<usize> = peak.and_then(|peak| peak.trim().parse().ok());
         1024 * kib.unwrap_or_else(|| panic!("no VmHWM in {status}"))
+    }
+
+    /// Ends it, and gives all that it ever said on stderr.
+    pub(crate) fn all_said(mut self) -> String {
+        self.signal(rustix::process::Signal::TERM);
+        self.child.wait().unwrap();
+        let mut lines = std::mem::take(&mut *self.passed.lock().unwrap());
+        lines.extend(self.said.iter());
+        lines.join("\n")
     }
 
     /// The exit code; `None` when a signal ended it.

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{env, fs, process, thread};
 use switchboard::{
     Builder, Client, ClientBuilder, Drain, Error, Limits, Message, Result, Server, TlsFiles, WebSocket,
@@ -501,6 +501,29 @@ fn a_new_certificate_is_for_new_connections() {
     check_echo(&mut open, "after");
     assert!(matches!(secure.trusting().connect(&secure.url("/echo")), Err(Error::Handshake(_))));
     check_echo(&mut trusting(&successor).connect(&secure.url("/echo")).unwrap(), "new");
+}
+
+#[test]
+fn other_files_take_the_place_of_the_first_ones() {
+    let secure = serve_tls(Limits::default());
+    let successor = Authority::new();
+    let files = Files::new(&successor.issue_until(2998));
+    // 31 December 2999 and 2998, as seconds since 1970.
+    let expires = || secure.tls.expires().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    assert_eq!(expires(), 32_503_593_600);
+    assert!(secure.tls.replace(files.path("cert.pem"), secure.files.path("key.pem")).is_err());
+    secure.check_alive();
+    assert_eq!(expires(), 32_503_593_600);
+    secure.tls.replace(files.path("cert.pem"), files.path("key.pem")).unwrap();
+    assert_eq!(expires(), 32_472_057_600);
+    check_echo(&mut trusting(&successor).connect(&secure.url("/echo")).unwrap(), "new");
+    assert!(matches!(secure.trusting().connect(&secure.url("/echo")), Err(Error::Handshake(_))));
+    // They are the ones that are read again, for clones too.
+    files.write(&("nonsense".into(), "nonsense".into()));
+    assert!(secure.tls.clone().reload().is_err());
+    files.write(&successor.issue());
+    secure.tls.clone().reload().unwrap();
+    assert_eq!(expires(), 32_503_593_600);
 }
 
 #[test]

@@ -168,12 +168,16 @@ fn advice(error: &Error) -> String {
 fn describe(options: &Connect, client: &Client) -> String {
     let mut agreed = Vec::new();
     if let Some(name) = client.subprotocol() {
+        // A token is nobody else's business.
+        let name = if name.starts_with("bearer.") { "bearer" } else { name };
         agreed.push(format!("subprotocol {}", escape(name)));
     } else if !options.subprotocol.is_empty() {
         agreed.push("no subprotocol".into());
     }
     agreed.push(if client.is_compressed() { "compressed".into() } else { "not compressed".into() });
-    format!("{} ({})", options.url, agreed.join(", "))
+    // Nor is the query.
+    let url = options.url.split_once('?').map_or(options.url.as_str(), |(url, _)| url);
+    format!("{url} ({})", agreed.join(", "))
 }
 
 /// When there is nothing more to wait for.

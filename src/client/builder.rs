@@ -1,7 +1,8 @@
-//! The blocking client: connects, sends, receives, closes. The same protocol code as the server's, in the other role.
+//! How a client connects: what it asks for, TCP, TLS, and the opening handshake. RFC 6455 §4.1.
 
+use super::Client;
 use crate::error::{Error, Result};
-use crate::limits::{Limits, from_now};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::net::codecs::{Codecs, SharedInflate};
 use crate::net::link::Link;
@@ -9,7 +10,6 @@ use crate::net::masks::random;
 use crate::net::outbox::Outbox;
 use crate::net::slow_lane::SlowLane;
 use crate::net::stream::Stream;
-use crate::sender::{Sender, close_code, send_message};
 use crate::wire::deflate::Inflate;
 use crate::wire::frame::Role;
 use crate::wire::handshake::{Agreed, is_token};
@@ -20,37 +20,29 @@ use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tungstenite::Message;
-use tungstenite::protocol::frame::coding::CloseCode;
 
-/// A WebSocket connection to a server, for programs that block.
+/// How to connect: what [`Client::builder`] gives. Can be used many times.
 ///
 /// ```
-/// use switchboard::{Client, Server};
+/// use switchboard::{Client, Limits};
 ///
-/// # fn main() -> switchboard::Result<()> {
-/// # let server = Server::builder()
-/// #     .route("/echo", |mut ws| { while let Some(m) = ws.recv()? { ws.send(m)?; } Ok(()) })
-/// #     .bind("127.0.0.1:0")?.start()?;
-/// # let url = format!("ws://{}/echo", server.local_addr());
-/// let mut client = Client::connect(&url)?;
-/// client.send("hello")?;
-/// assert_eq!(client.recv()?.unwrap().to_text().unwrap(), "hello");
-/// client.close(1000, "bye");
-/// assert!(client.recv()?.is_none());
-/// # Ok(())
-/// # }
+/// # let server = switchboard::Server::builder().subprotocols(["chat.v1"]).route("/", |mut ws| {
+/// #     let token = ws.request().header("authorization").unwrap_or_default().to_string();
+/// #     ws.send(token)
+/// # });
+/// # let server = server.bind("127.0.0.1:0")?.start()?;
+/// # let url = format!("ws://{}/", server.local_addr());
+/// let builder = Client::builder()
+///     .header("authorization", "Bearer secret-token")
+///     .subprotocol("chat.v2")
+///     .subprotocol("chat.v1")
+///     .limits(Limits { message: 64 * 1024, ..Limits::default() })
+///     .compression(false);
+/// let mut client = builder.connect(&url)?;
+/// assert_eq!((client.subprotocol(), client.is_compressed()), (Some("chat.v1"), false));
+/// # assert_eq!(client.recv()?, Some("Bearer secret-token".into()));
+/// # Ok::<(), switchboard::Error>(())
 /// ```
-///
-/// Pings are answered, and sent, while the program is inside one of the receiving methods. Dropping it closes with 1000 and
-/// waits for the server's answer, for the close deadline at most.
-pub struct Client {
-    link: Link,
-    subprotocol: Option<String>,
-    compressed: bool,
-}
-
-/// How to connect: see [`Client::builder`].
 #[derive(Clone)]
 pub struct ClientBuilder {
     wish: Wish,
@@ -62,15 +54,8 @@ pub struct ClientBuilder {
 }
 
 impl Client {
-    /// Connects to a `ws://` or `wss://` URL with the defaults of [`Client::builder`]. Blocks, for 10 s at most.
-    ///
-    /// # Errors
-    /// As [`ClientBuilder::connect`].
-    pub fn connect(url: &str) -> Result<Self> {
-        Self::builder().connect(url)
-    }
-
-    /// A client with the default limits, compression offered, and for `wss://` the usual certificate authorities.
+    /// A client with the default limits, compression offered if the crate has it, and for `wss://` the usual
+    /// certificate authorities (those that Mozilla trusts, as of this build).
     pub fn builder() -> ClientBuilder {
         ClientBuilder {
             wish: Wish {
@@ -84,96 +69,11 @@ impl Client {
             mistake: None,
         }
     }
-
-    /// The next text or binary message; blocks until there is one. `None`: the connection has ended
-    /// ([`Client::closed`] tells how).
-    ///
-    /// # Errors
-    /// [`Error::Violation`] when the server broke the protocol, [`Error::Silent`] when it answered no ping.
-    pub fn recv(&mut self) -> Result<Option<Message>> {
-        self.link.receive(None, || Ok(()))
-    }
-
-    /// [`Client::recv`] that blocks for `timeout` at most. `Ok(None)` also when the time is up: the connection has ended
-    /// only if [`Client::is_closed`].
-    ///
-    /// # Errors
-    /// As [`Client::recv`].
-    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Message>> {
-        self.link.receive(Some(from_now(timeout)), || Ok(()))
-    }
-
-    /// [`Client::recv`] that never blocks: `Ok(None)` also when no complete message is there.
-    ///
-    /// # Errors
-    /// As [`Client::recv`].
-    pub fn try_recv(&mut self) -> Result<Option<Message>> {
-        self.recv_timeout(Duration::ZERO)
-    }
-
-    /// How many complete messages can be received without blocking. Never blocks.
-    pub fn pending(&mut self) -> usize {
-        self.link.pending()
-    }
-
-    /// Sends a message. Blocks while so much waits to be sent that it has no room ([`Limits::outbox`]).
-    ///
-    /// # Errors
-    /// [`Error::Closed`] when the connection has ended, or a Close frame is on its way.
-    pub fn send(&mut self, message: impl Into<Message>) -> Result<()> {
-        send_message(&self.link.outbox, &message.into(), self.link.has_more())
-    }
-
-    /// A sender that any thread may use, while this one receives.
-    pub fn sender(&self) -> Sender {
-        Sender::new(self.link.outbox.clone())
-    }
-
-    /// Starts the closing handshake; the same rules as for [`WebSocket::close`](crate::WebSocket::close). Does not block:
-    /// receive until `None` to see it through.
-    pub fn close(&mut self, code: u16, reason: &str) {
-        self.link.close(close_code(code), reason);
-    }
-
-    /// Whether nothing more will be received.
-    pub fn is_closed(&self) -> bool {
-        self.link.closed().is_some() && !self.link.has_more()
-    }
-
-    /// Code and reason of the server's Close frame once the connection has ended; 1005 when it had none, 1006 when there
-    /// was no Close frame. RFC 6455 §7.1.5
-    pub fn closed(&self) -> Option<(u16, &str)> {
-        self.link.closed()
-    }
-
-    /// The subprotocol that the server chose.
-    pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
-    }
-
-    /// Whether the server agreed to compression.
-    pub fn is_compressed(&self) -> bool {
-        self.compressed
-    }
-}
-
-/// The messages until the connection ends, however it ends. Blocks for each.
-impl Iterator for Client {
-    type Item = Message;
-
-    fn next(&mut self) -> Option<Message> {
-        self.recv().ok().flatten()
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.link.finish(CloseCode::Normal, "");
-    }
 }
 
 impl ClientBuilder {
-    /// Sends a header field with the request, as `Authorization` or `Cookie`.
+    /// Sends a header field with the request, as `Authorization` or `Cookie`. One that HTTP does not allow is
+    /// told by [`ClientBuilder::connect`].
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
@@ -185,7 +85,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Offers a subprotocol; the first one offered is wanted most.
+    /// Offers a subprotocol; the first one offered is wanted most. [`Client::subprotocol`] tells what the
+    /// server chose. RFC 6455 §1.9
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
@@ -199,22 +100,51 @@ impl ClientBuilder {
         self
     }
 
-    /// Whether to offer permessage-deflate. Default: yes, if the crate was built with the feature `deflate`.
+    /// Whether to offer permessage-deflate (RFC 7692). Default: yes, if the crate was built with the feature
+    /// `deflate`; without it this does nothing.
     #[must_use]
     pub fn compression(mut self, on: bool) -> Self {
         self.wish.compression = on && cfg!(feature = "deflate");
         self
     }
 
-    /// Bounds and timers: `message`, `fragments`, `outbox`, `head`, `headers`, `head_deadline` (for connecting altogether),
-    /// `ping_interval`, `ping_timeout`, `close_deadline` and `compress_from` are those that count for a client.
+    /// Bounds and timers. `message`, `fragments`, `outbox`, `head`, `headers`, `head_deadline` (for
+    /// connecting altogether), `ping_interval`, `ping_timeout`, `close_deadline` and `compress_from` count
+    /// for a client; the others must be valid all the same.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Trusts the certificates in this PEM text, in place of the usual authorities.
+    /// Trusts the certificates in this PEM text, in place of the usual authorities: for a server with a
+    /// certificate of its own making, or of a company's authority.
+    ///
+    /// ```
+    /// # #[cfg(not(feature = "cli"))]
+    /// # fn main() {}
+    /// # #[cfg(feature = "cli")] // for rcgen
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use switchboard::{Client, Error};
+    ///
+    /// # use switchboard::{Server, TlsFiles};
+    /// # let folder = std::env::temp_dir().join(format!("switchboard-roots-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    /// # let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_string()])?;
+    /// # let certificate_pem = made.cert.pem();
+    /// # std::fs::write(&certificate, &certificate_pem)?;
+    /// # std::fs::write(&key, made.signing_key.serialize_pem())?;
+    /// # let server = Server::builder().tls(&TlsFiles::read(certificate, key)?).route("/", |_| Ok(()));
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # let server = server.bind("127.0.0.1:0")?.start()?;
+    /// # let url = format!("wss://{}/", server.local_addr());
+    /// assert!(matches!(Client::connect(&url), Err(Error::Handshake(_)))); // nobody vouches for it
+    /// assert!(Client::builder().roots(certificate_pem).connect(&url).is_ok());
+    /// assert!(Client::builder().danger_accept_any_certificate().connect(&url).is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn roots(mut self, pem: impl Into<Vec<u8>>) -> Self {
@@ -230,12 +160,29 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects. Blocks for [`Limits::head_deadline`] at most, from the first packet to the server's 101.
+    /// Connects to a `ws://` or `wss://` URL. Blocks for [`Limits::head_deadline`] at most, from the first
+    /// packet to the server's 101; before that, for as long as the system takes to resolve the host's name.
+    /// RFC 6455 §4.1
+    ///
+    /// ```
+    /// use switchboard::{Client, Error};
+    ///
+    /// # let server = switchboard::Server::builder().bind("127.0.0.1:0")?.start()?;
+    /// # let url = format!("ws://{}/nothing-here", server.local_addr());
+    /// match Client::builder().connect(&url) {
+    ///     Ok(mut client) => client.send("hello")?,
+    ///     Err(Error::Refused { status, .. }) => assert_eq!(status, 404), // an answer, but not 101
+    ///     Err(Error::Connect(host, error)) => println!("{host} cannot be reached: {error}"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Config`] for a URL, limit or header that cannot be; [`Error::Refused`] when the server answers with another
-    /// status than 101; [`Error::Handshake`] when it is no WebSocket server or its certificate is not trusted;
-    /// [`Error::Connect`] when it cannot be reached.
+    /// [`Error::Config`] for a URL, limit, root or header that cannot be; [`Error::Connect`] when the server
+    /// cannot be reached; [`Error::Refused`] when it answers with another status than 101;
+    /// [`Error::Handshake`] when it is no WebSocket server, does not answer in time, or has a certificate
+    /// that is not trusted; [`Error::Io`] when it breaks the connection off.
     pub fn connect(&self, url: &str) -> Result<Client> {
         if let Some(mistake) = &self.mistake {
             return Err(Error::Config(mistake.clone()));

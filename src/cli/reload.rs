@@ -1,0 +1,176 @@
+//! SIGHUP: what is read again while the server runs, and what it changes.
+
+use super::access::Guard;
+use super::config::{Failure, Setting};
+use super::serve::{Serve, origins};
+use super::{Configured, Said};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use switchboard::{Handle, Result, TlsFiles};
+
+/// What can change without a restart. A key that no row has needs one.
+const ROWS: &[Row] = &[
+    Row { keys: &["allow-origin"], files: None, apply: set_origins },
+    Row {
+        keys: &["per-address", "per-user", "connect-rate", "rate", "byte-rate", "rooms"],
+        files: None,
+        apply: set_quotas,
+    },
+    Row {
+        keys: &["tls-cert", "tls-key"],
+        files: Some(Files {
+            read: "the certificate was read again; new connections get it",
+            stay: "the old certificate stays",
+        }),
+        apply: read_certificate,
+    },
+    Row {
+        keys: &["token", "token-file", "jwt-secret", "jwt-key", "jwt-audience", "jwt-issuer"],
+        files: Some(Files {
+            read: "tokens and keys were read again; new connections are checked by them",
+            stay: "the old tokens and keys stay",
+        }),
+        apply: read_tokens,
+    },
+];
+
+struct Row {
+    keys: &'static [&'static str],
+    /// When the keys name files: those may have changed though the keys have not.
+    files: Option<Files>,
+    /// Is told whether one of the keys has changed.
+    apply: fn(&Live, &Serve, bool) -> Result<Applied>,
+}
+
+/// What is said when they were read, and when they could not be.
+struct Files {
+    read: &'static str,
+    stay: &'static str,
+}
+
+enum Applied {
+    /// For whoever comes from now on.
+    Now,
+    /// It cannot change from what it is to that.
+    AfterRestart,
+    /// There is nothing of the kind.
+    Nothing,
+}
+
+fn set_origins(live: &Live, options: &Serve, _: bool) -> Result<Applied> {
+    live.server.set_origins(origins(&options.allow_origin)).map(|()| Applied::Now)
+}
+
+fn set_quotas(live: &Live, options: &Serve, _: bool) -> Result<Applied> {
+    live.server.set_quotas(options.shares.quotas());
+    Ok(Applied::Now)
+}
+
+fn read_certificate(live: &Live, options: &Serve, _: bool) -> Result<Applied> {
+    match (&live.tls, &options.tls_cert, &options.tls_key) {
+        (Some(files), Some(certificate), Some(key)) => files.replace(certificate, key).map(|()| Applied::Now),
+        (None, None, _) => Ok(Applied::Nothing),
+        _ => Ok(Applied::AfterRestart),
+    }
+}
+
+fn read_tokens(live: &Live, options: &Serve, has_changed: bool) -> Result<Applied> {
+    let access = &options.access;
+    match &live.guard {
+        Some(_) if !has_changed && !access.has_files() => Ok(Applied::Nothing),
+        Some(guard) if access.asks() => guard.reload(access).map(|()| Applied::Now),
+        // Who may in without a token reaches other paths.
+        None if !has_changed => Ok(Applied::Nothing),
+        _ => Ok(Applied::AfterRestart),
+    }
+}
+
+/// The running server, and the configuration that it runs with.
+pub(crate) struct Live {
+    pub(crate) server: Handle,
+    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) guard: Option<Guard>,
+    pub(crate) settings: Vec<Setting>,
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) args: Vec<OsString>,
+}
+
+impl Live {
+    /// Reads everything again and tells on stderr what has become of it.
+    pub(crate) fn reload(&mut self) {
+        match super::read(&self.args) {
+            Ok(Said { cli, settings }) => self.apply(&cli.into_configured(), &settings),
+            Err(failure) => {
+                match failure {
+                    Failure::Usage(error) => eprint!("{}", error.render()),
+                    Failure::Rule(text) => eprintln!("{text}"),
+                    Failure::File(faulty) => eprintln!("{faulty}"),
+                }
+                eprintln!("everything stays as it was: mend the configuration and send SIGHUP again");
+            }
+        }
+    }
+
+    fn apply(&mut self, configured: &Configured, settings: &[Setting]) {
+        let mut restart = self.changed(settings);
+        let mut is_read = self.file.is_some();
+        for row in ROWS {
+            let (of_row, others): (Vec<_>, Vec<_>) =
+                restart.into_iter().partition(|setting| row.keys.contains(&setting.key.as_str()));
+            restart = others;
+            if of_row.is_empty() && row.files.is_none() {
+                continue;
+            }
+            let applied = (row.apply)(self, &configured.options, !of_row.is_empty());
+            is_read |= !matches!(applied, Ok(Applied::Nothing));
+            match (applied, &row.files) {
+                (Ok(Applied::Now), files) => {
+                    self.adopt(&of_row);
+                    files.iter().for_each(|files| eprintln!("{}", files.read));
+                }
+                (Ok(Applied::AfterRestart), _) => restart.extend(of_row),
+                (Ok(Applied::Nothing), _) => {}
+                (Err(error), Some(files)) => eprintln!("{}: {error}", files.stay),
+                (Err(error), None) => eprintln!("{} stays as it was: {error}", row.keys.join(", ")),
+            }
+        }
+        if !is_read {
+            eprintln!(
+                "nothing to read again: there is no configuration file (--config), no certificate, and no file of tokens or keys"
+            );
+        }
+        for setting in &restart {
+            eprintln!("needs a restart: {}", self.change(setting));
+        }
+    }
+
+    fn holds(&self, key: &str) -> Option<&Setting> {
+        self.settings.iter().find(|setting| setting.key == key)
+    }
+
+    fn changed(&self, settings: &[Setting]) -> Vec<Setting> {
+        let changed = |new: &&Setting| self.holds(&new.key).is_some_and(|old| old.differs(new));
+        let changed: Vec<Setting> = settings.iter().filter(changed).cloned().collect();
+        if let Some(file) = &self.file {
+            let what = if changed.is_empty() { ": nothing has changed" } else { "" };
+            eprintln!("{} was read again{what}", file.display());
+        }
+        changed
+    }
+
+    /// These hold now.
+    fn adopt(&mut self, new: &[Setting]) {
+        for setting in new {
+            eprintln!("changed: {}", self.change(setting));
+            if let Some(old) = self.settings.iter_mut().find(|old| old.key == setting.key) {
+                *old = setting.clone();
+            }
+        }
+    }
+
+    /// From what to what.
+    fn change(&self, new: &Setting) -> String {
+        let old = self.holds(&new.key).map(Setting::value).unwrap_or_default();
+        format!("{} = {}, was {old}", new.key, new.value())
+    }
+}

@@ -1,0 +1,107 @@
+//! A server that listens, and how its threads are started.
+
+use super::accept::Door;
+use super::builder::Builder;
+use super::drain::{Parts, Running};
+use super::handle::Server;
+use super::hub_thread::HubQueue;
+use super::shared::{Shared, Sockets};
+#[cfg(doc)]
+use crate::error::Error;
+use crate::error::Result;
+use crate::hub::Rules;
+use crate::metrics::Metrics;
+#[cfg(feature = "tls")]
+use crate::net::acceptor::Acceptor;
+use crate::net::budget::Budget;
+use crate::net::codecs::Codecs;
+use crate::net::listener::Listener;
+use crate::net::masks::random;
+use crate::net::slow_lane::SlowLane;
+use crate::net::writers::Writers;
+use parking_lot::{Mutex, RwLock};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::available_parallelism;
+
+/// A server that listens but does not serve yet: what [`Builder::bind`] gives. Dropping it lets go of the
+/// address.
+///
+/// ```
+/// use switchboard::Server;
+///
+/// let bound = Server::builder().route("/", |mut ws| ws.send("served")).bind("127.0.0.1:0")?;
+/// let address = bound.local_addr(); // for a log, a file, a child process
+/// let server = bound.start()?;
+/// assert_eq!(server.local_addr(), address);
+/// assert_eq!(server.connect("/")?.recv()?, Some("served".into()));
+/// # Ok::<(), switchboard::Error>(())
+/// ```
+pub struct Bound {
+    pub(super) builder: Builder,
+    pub(super) listener: Listener,
+    pub(super) address: SocketAddr,
+}
+
+impl Bound {
+    /// Where it listens: with the real port when it was bound to port 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Starts the server's threads and returns at once. The server runs until the [`Server`] is dropped or
+    /// [`shutdown`](super::Handle::shutdown) is called.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the machine refuses a thread or a descriptor.
+    pub fn start(self) -> Result<Server> {
+        let Self { builder, listener, address } = self;
+        let Builder { rules, limits, quotas, policy, proxies, authenticate, refuse, router, state, .. } =
+            builder;
+        let node: String = random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let rules = Rules { rooms: quotas.rooms, bytes: limits.history, ..rules };
+        #[cfg(feature = "protocol")]
+        let room = rules.room.clone();
+        #[cfg(feature = "tls")]
+        let granted = Budget::new(builder.tls.is_some()).connections;
+        #[cfg(not(feature = "tls"))]
+        let granted = Budget::of_this_machine().connections;
+        let max_connections = limits.connections.map_or(granted, |wanted| wanted.min(granted));
+        let metrics = Arc::new(Metrics::default());
+        let (slow_lane, slow_lane_thread) = SlowLane::start(&limits, metrics.clone(), limits.stack)?;
+        let cores = available_parallelism().map_or(2, usize::from);
+        let (writers, writer_threads) = Writers::start(cores, &slow_lane, limits.stack)?;
+        let codecs = Arc::new(Codecs::new(limits.compress_from, cores));
+        let (hub, hub_thread) =
+            HubQueue::start(&limits, writers, metrics.clone(), codecs.clone(), (&node, rules))?;
+        let (draining, sockets) = (AtomicBool::new(false), Sockets::default());
+        let shared = Arc::new(Shared {
+            #[cfg(feature = "tls")]
+            tls: builder.tls.map(|config| Acceptor::new(config, &limits)),
+            limits,
+            router: Mutex::new(Some(Arc::new(router))),
+            policy: RwLock::new(Arc::new(policy)),
+            #[cfg(feature = "protocol")]
+            node,
+            #[cfg(feature = "protocol")]
+            room,
+            quotas: Mutex::new(Arc::new(quotas)),
+            visitors: Arc::default(),
+            proxies,
+            authenticate,
+            refuse,
+            hub,
+            slow_lane,
+            metrics,
+            codecs,
+            max_connections,
+            draining,
+            sockets,
+        });
+        *state.write() = Arc::downgrade(&shared);
+        let door = Door::open(&shared, listener)?;
+        let parts = Parts { door, hub: hub_thread, writers: writer_threads, slow_lane: slow_lane_thread };
+        Ok(Server::new(shared, Running::new(parts), address))
+    }
+}

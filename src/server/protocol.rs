@@ -1,0 +1,209 @@
+//! `switchboard.v1`: JSON requests from a client, read here on its own thread and carried out by the hub.
+//!
+//! Every reply goes through the hub, errors too, so that replies come in the order of their requests.
+
+use super::builder::Builder;
+use super::hub_line::HubLine;
+use super::request::{Request, Response, check_name};
+use super::websocket::WebSocket;
+use crate::error::Result;
+use crate::hub::protocol::{Ask, Fault, Json, Since, Text, error};
+use crate::hub::{Command, Name, RoomRules};
+use crate::limits::Limits;
+use crate::net::masks::random;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use tungstenite::Message;
+
+/// As it is offered and answered in the handshake.
+const NAME: &str = "switchboard.v1";
+/// Longest `id` and longest key, in bytes.
+const TAG_MAX: usize = 64;
+
+type Wrong = (Fault, String);
+type Fields<'a> = HashMap<String, &'a RawValue>;
+
+impl Builder {
+    /// A WebSocket at this path that speaks `switchboard.v1`: rooms with presence and history, direct messages, and resuming
+    /// after a reconnect, all as JSON. A client says who it is by `?user=NAME`, unless [`Builder::authenticate`] finds out;
+    /// who says nothing is a guest.
+    ///
+    /// ```
+    /// # let server = switchboard::Server::builder().protocol("/ws").bind("127.0.0.1:0")?.start()?;
+    /// let mut ann = server.connect("/ws?user=ann")?;
+    /// assert!(ann.recv()?.unwrap().to_text().unwrap().starts_with(r#"{"type":"welcome""#));
+    /// ann.send(r#"{"type":"join","room":"tea","id":1}"#)?;
+    /// assert!(ann.recv()?.unwrap().to_text().unwrap().starts_with(r#"{"type":"joined","id":1,"room":"tea""#));
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
+    #[must_use]
+    pub fn protocol(mut self, path: &str) -> Self {
+        self.policy.subprotocols.push(NAME.into());
+        let state = self.state.clone();
+        self.route(path, handle).admit(path, move |request| match state.read().upgrade() {
+            Some(shared) => admit(request, &shared.limits),
+            None => Ok(()),
+        })
+    }
+
+    /// What is kept of a room of `switchboard.v1`.
+    #[must_use]
+    pub fn rooms(mut self, rules: RoomRules) -> Self {
+        self.rules.room = rules;
+        self
+    }
+
+    /// The same for rooms of a name, or, with a `*` at the end, of a beginning of names; the first pattern that fits counts.
+    #[must_use]
+    pub fn rooms_like(mut self, pattern: &str, rules: RoomRules) -> Self {
+        self.rules.patterns.push((pattern.into(), rules));
+        self
+    }
+}
+
+/// Refuses a name in the query that nobody can have, before the upgrade.
+fn admit(request: &Request, limits: &Limits) -> Result<(), Response> {
+    let user = request.query("user").map_or(Ok(()), |user| check_name(&user, limits.name));
+    user.map_err(|error| Response::text(format!("user: {error}\n")).with_status(400))
+}
+
+fn handle(mut ws: WebSocket) -> Result<()> {
+    let line = ws.hub_line();
+    let user: Name = match ws.identity().name() {
+        Some(name) => name.into(),
+        None => ws.request().query("user").map_or_else(guest, Name::from),
+    };
+    ws.send(line.shared().welcome(&line, &user))?;
+    line.send(Command::Enter { id: line.id, user })?;
+    while let Some(message) = ws.recv()? {
+        let (tag, asked) = read(&message, line.shared().limits.name);
+        let asked = asked.and_then(|ask| permit(&ws, ask));
+        line.send(match asked {
+            Ok(ask) => Command::Ask { id: line.id, tag, ask },
+            Err((fault, message)) => Command::Say { id: line.id, text: error(tag.as_ref(), fault, &message) },
+        })?;
+    }
+    Ok(())
+}
+
+/// A name for somebody who has none.
+fn guest() -> Name {
+    let digits: String = random().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("guest-{digits}").into()
+}
+
+/// The first message of a connection.
+pub(crate) fn welcome(line: &HubLine, user: &str, node: &str, limits: &str) -> Message {
+    let text = Text::new("welcome", None).string("connection", &line.id.0.to_string()).string("user", user);
+    Message::text(text.string("node", node).number("version", 1).raw("limits", limits).end())
+}
+
+/// Whether the client's token lets it do that.
+fn permit(ws: &WebSocket, ask: Ask) -> Result<Ask, Wrong> {
+    let identity = ws.identity();
+    let forbidden = |what: &str, room: &str| {
+        Err((Fault::Forbidden, format!("your token does not allow you to {what} the room `{room}`")))
+    };
+    match &ask {
+        Ask::Join { room, .. } if !identity.reads(room) => forbidden("join", room),
+        Ask::Publish { room, .. } if !identity.writes(room) => forbidden("publish in", room),
+        _ => Ok(ask),
+    }
+}
+
+/// A request and its `id`, which is told as far as there is a good one.
+fn read(message: &Message, name_max: usize) -> (Option<Json>, Result<Ask, Wrong>) {
+    let Message::Text(text) = message else {
+        return (None, Err(bad("send JSON as a text message, not a binary one")));
+    };
+    let fields = match serde_json::from_str::<Fields<'_>>(text) {
+        Ok(fields) => fields,
+        Err(why) if why.is_data() => return (None, Err(bad("send a JSON object with a field `type`"))),
+        Err(why) => return (None, Err((Fault::BadJson, format!("this is not JSON: {why}")))),
+    };
+    match tag(&fields) {
+        Ok(tag) => (tag, request(&fields, name_max)),
+        Err(wrong) => (None, Err(wrong)),
+    }
+}
+
+fn tag(fields: &Fields<'_>) -> Result<Option<Json>, Wrong> {
+    let Some(raw) = fields.get("id") else { return Ok(None) };
+    let is_integer =
+        || serde_json::from_str::<serde_json::Number>(raw.get()).is_ok_and(|n| n.is_i64() || n.is_u64());
+    let is_string = || serde_json::from_str::<String>(raw.get()).is_ok_and(|text| text.len() <= TAG_MAX);
+    if is_integer() || is_string() {
+        return Ok(Some(raw.get().into()));
+    }
+    Err(bad("`id` must be an integer, or a string of at most 64 bytes"))
+}
+
+fn request(fields: &Fields<'_>, name_max: usize) -> Result<Ask, Wrong> {
+    let kind: String = field(fields, "type", "a string")?;
+    let name = |field_name: &str| -> Result<Name, Wrong> {
+        let name: String = field(fields, field_name, "a string")?;
+        check_name(&name, name_max).map_err(|error| bad(&format!("`{field_name}`: {error}")))?;
+        Ok(name.into())
+    };
+    let data = || fields.get("data").map(|raw| Json::from(raw.get())).ok_or_else(|| bad("`data` is missing"));
+    Ok(match kind.as_str() {
+        "join" => {
+            Ask::Join { room: name("room")?, since: since(fields)?, history: count(fields, "history")? }
+        }
+        "leave" => Ask::Leave { room: name("room")? },
+        "publish" => Ask::Publish { room: name("room")?, data: data()?, key: key(fields)? },
+        "direct" => Ask::Direct { to: name("to")?, data: data()? },
+        "members" => Ask::Members { room: name("room")? },
+        "history" => Ask::History {
+            room: name("room")?,
+            before: optional(fields, "before", OFFSET)?,
+            after: optional(fields, "after", OFFSET)?,
+            limit: count(fields, "limit")?,
+        },
+        "ping" => Ask::Ping,
+        _ => {
+            let kinds = "join, leave, publish, direct, members, history or ping";
+            return Err((Fault::UnknownType, format!("this `type` is not known; send {kinds}")));
+        }
+    })
+}
+
+const OFFSET: &str = "a whole number, 0 or more";
+
+fn since(fields: &Fields<'_>) -> Result<Option<Since>, Wrong> {
+    let Some(raw) = fields.get("since") else { return Ok(None) };
+    let wrong = |_| bad("`since` must be {\"epoch\":…,\"offset\":…}");
+    let since: Fields<'_> = serde_json::from_str(raw.get()).map_err(wrong)?;
+    Ok(Some(Since { epoch: field(&since, "epoch", "a string")?, offset: field(&since, "offset", OFFSET)? }))
+}
+
+fn key(fields: &Fields<'_>) -> Result<Option<String>, Wrong> {
+    let key: Option<String> = optional(fields, "key", "a string")?;
+    match key {
+        Some(key) if !(1..=TAG_MAX).contains(&key.len()) => Err(bad("`key` must have 1 to 64 bytes")),
+        key => Ok(key),
+    }
+}
+
+fn count(fields: &Fields<'_>, name: &str) -> Result<Option<usize>, Wrong> {
+    let count: Option<u64> = optional(fields, name, OFFSET)?;
+    Ok(count.map(|count| usize::try_from(count).unwrap_or(usize::MAX)))
+}
+
+fn field<'a, T: serde::Deserialize<'a>>(fields: &Fields<'a>, name: &str, kind: &str) -> Result<T, Wrong> {
+    let value = optional(fields, name, kind)?;
+    value.ok_or_else(|| bad(&format!("`{name}` is missing; it must be {kind}")))
+}
+
+fn optional<'a, T: serde::Deserialize<'a>>(
+    fields: &Fields<'a>,
+    name: &str,
+    kind: &str,
+) -> Result<Option<T>, Wrong> {
+    let Some(raw) = fields.get(name) else { return Ok(None) };
+    serde_json::from_str(raw.get()).map(Some).map_err(|_| bad(&format!("`{name}` must be {kind}")))
+}
+
+fn bad(message: &str) -> Wrong {
+    (Fault::BadRequest, message.into())
+}
