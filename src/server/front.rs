@@ -94,7 +94,7 @@ pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
         let opening =
             Opening { stream, registered, request, agreed, identity, places, check, leftover: input };
         return match denied {
-            Some(denied) => connection::turn_away(shared, opening, denied.reason),
+            Some(denied) => connection::turn_away(shared, opening, &denied.reason),
             None => connection::run(shared, opening, handler),
         };
     }
