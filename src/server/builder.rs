@@ -8,6 +8,7 @@ use super::handle::Server;
 use super::hub_thread::HubQueue;
 use super::identity::{Denied, Identity, Refuse};
 use super::quotas::Quotas;
+use super::refusals::Refusals;
 use super::request::{Request, Response};
 use super::router::{Route, Router};
 use super::shared::{Shared, Sockets};
@@ -341,6 +342,7 @@ impl Bound {
         let (slow_lane, slow_lane_thread) = SlowLane::start(&limits, metrics.clone(), limits.stack)?;
         let cores = available_parallelism().map_or(2, usize::from);
         let (writers, writer_threads) = Writers::start(cores, &slow_lane, limits.stack)?;
+        let (refusals, refusals_thread) = Refusals::start(limits.stack)?;
         let (hub, hub_thread) = HubQueue::start(&limits, writers, metrics.clone())?;
         let codecs = Arc::new(Codecs::new(limits.compress_from, cores));
         let (draining, sockets) = (AtomicBool::new(false), Sockets::default());
@@ -355,6 +357,7 @@ impl Bound {
             proxies,
             authenticate,
             refuse,
+            refusals,
             hub,
             slow_lane,
             metrics,
@@ -365,7 +368,13 @@ impl Bound {
         });
         *state.write() = Arc::downgrade(&shared);
         let door = Door::open(&shared, listener)?;
-        let parts = Parts { door, hub: hub_thread, writers: writer_threads, slow_lane: slow_lane_thread };
+        let parts = Parts {
+            door,
+            hub: hub_thread,
+            writers: writer_threads,
+            slow_lane: slow_lane_thread,
+            refusals: refusals_thread,
+        };
         Ok(Server::new(shared, Running::new(parts), address))
     }
 }

@@ -52,11 +52,10 @@ pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
     // Whoever comes while the server is going away gets its answer, but cannot hold up the end by asking nothing.
     let patience = if shared.is_draining() { patience.min(LAST_REQUESTS) } else { patience };
     let deadline = Instant::now() + patience;
-    let arrival = Arrival::new(shared, &stream, deadline);
-    // What TLS costs is not spent on whoever is refused.
-    if let (Err(_), true) = (&arrival, shared.speaks_tls()) {
-        return;
-    }
+    let mut arrival = match Arrival::new(shared, &stream, deadline) {
+        Ok(arrival) => arrival,
+        Err(stop) => return dismiss(shared, stream, stop),
+    };
     #[cfg(feature = "tls")]
     if let Some(acceptor) = &shared.tls
         && !secure(&stream, acceptor, deadline)
@@ -64,13 +63,10 @@ pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
         return;
     }
     let mut input = Vec::new();
-    let read = arrival.and_then(|mut arrival| {
-        let head = read_head(shared, &stream, &mut input, deadline)?;
-        arrival.learn(shared, &head)?;
-        Ok((head, arrival))
-    });
-    let (head, arrival) = match read {
-        Ok(read) => read,
+    let read = read_head(shared, &stream, &mut input, deadline)
+        .and_then(|head| arrival.learn(shared, &head).map(|()| head));
+    let head = match read {
+        Ok(head) => head,
         Err(stop) => return refuse(shared, &stream, stop, false),
     };
     registered.served();
@@ -255,6 +251,18 @@ fn failed(shared: &Shared, request: &Request) -> Response {
     Response::text("the handler failed\n").with_status(500)
 }
 
+/// Hangs up on whoever is refused before it has said anything.
+#[inline(never)]
+fn dismiss(shared: &Shared, stream: Arc<Stream>, stop: Stop) {
+    let Stop::Refused(refusal) = stop else { return };
+    shared.metrics.refused.add(1);
+    log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);
+    // What TLS costs is not spent on it.
+    if !shared.speaks_tls() {
+        shared.refusals.refuse(stream, &encode_response(&refusal.into_response(), false));
+    }
+}
+
 #[inline(never)]
 fn refuse(shared: &Shared, stream: &Stream, stop: Stop, head_only: bool) {
     let response = match stop {
@@ -273,8 +281,9 @@ fn respond(shared: &Shared, stream: &Stream, response: &Response, head_only: boo
     if response.inner.status().is_client_error() || response.inner.status().is_server_error() {
         shared.metrics.refused.add(1);
     }
-    let bytes = encode_response(&response.inner, head_only);
-    if stream.write_all(&bytes, Instant::now() + shared.limits.write_deadline).is_err() {
+    let deadline = Instant::now() + shared.limits.write_deadline;
+    // What was written is not kept for whoever stays.
+    if stream.write_all(&encode_response(&response.inner, head_only), deadline).is_err() {
         return;
     }
     // A client that goes on sending gets a part of a large body taken, not all of it.

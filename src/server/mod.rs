@@ -1,7 +1,7 @@
 //! The parts put together: who accepts, who answers, who runs the handlers, who ends it all.
 //!
 //! In reading order: `builder` and `handle` are what a program sees, `websocket`, `callbacks` and `events` what its handlers do; `accept`, `arrival`, `front`, `connection` are the way of one
-//! client; `hub_line` leads to the hub and `hub_thread` drives it; `drain` stops everything.
+//! client, `refusals` its end at the door; `hub_line` leads to the hub and `hub_thread` drives it; `drain` stops everything.
 
 mod accept;
 mod arrival;
@@ -17,6 +17,7 @@ mod hub_line;
 mod hub_thread;
 mod identity;
 mod quotas;
+mod refusals;
 mod request;
 mod router;
 mod shared;

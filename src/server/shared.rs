@@ -4,6 +4,7 @@ use super::arrival::{Authenticator, Proxies};
 use super::hub_thread::HubQueue;
 use super::identity::Refuse;
 use super::quotas::{Quotas, Visitors};
+use super::refusals::Refusals;
 use super::router::Router;
 use crate::hub::Frames;
 use crate::limits::Limits;
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     /// Who finds out who a client is; without one nobody is asked.
     pub(crate) authenticate: Option<Authenticator>,
     pub(crate) refuse: Refuse,
+    pub(crate) refusals: Refusals,
     /// Connections that can be open at once.
     pub(crate) max_connections: usize,
     pub(crate) draining: AtomicBool,
