@@ -53,8 +53,12 @@ impl Request {
     }
 
     /// A token that the client brought: by `Authorization: Bearer TOKEN`, by an offered subprotocol `bearer.TOKEN`, or in the
-    /// query as `token=TOKEN`; the first of these.
+    /// query as `token=TOKEN`; the first of these. None with several `Authorization`: whoever came before may have looked at
+    /// another of them.
     pub fn token(&self) -> Option<String> {
+        if 1 < self.headers().get_all(header::AUTHORIZATION).iter().count() {
+            return None;
+        }
         let header = || {
             let (scheme, token) = self.header("authorization")?.trim().split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_string())
