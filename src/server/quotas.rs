@@ -34,9 +34,10 @@ pub struct Quotas {
     /// New connections from one address. Default `None`. More: 429 with `Retry-After`; with TLS the connection is closed
     /// instead, before the handshake costs anything.
     pub connects: Option<Rate>,
-    /// Messages and pings of one connection. Default `None`. More: close code 1008.
+    /// Messages, pings and pongs of one connection. Default `None`. More: close code 1008.
     pub messages: Option<Rate>,
-    /// Bytes of one connection, as they come. Default `None`. More: close code 1008.
+    /// Bytes of one connection, as they come: what also bounds the fragments of a message. Default `None`. More: close
+    /// code 1008.
     pub bytes: Option<Rate>,
     /// Rooms that one connection is in at once. Default 1000. Joining one more is an [`Error::Quota`](crate::Error::Quota).
     pub rooms: usize,
@@ -69,7 +70,8 @@ struct Counts {
 #[derive(Default)]
 struct Visit {
     open: usize,
-    connects: Option<Bucket>,
+    /// Of that rate: another may hold by now.
+    connects: Option<(Rate, Bucket)>,
 }
 
 /// One connection's place in the counts; given back when dropped.
@@ -100,9 +102,11 @@ impl Visitors {
         let mut counts = self.0.lock();
         counts.sweep(now);
         let visit = counts.visits.entry(key.clone()).or_default();
-        match rate {
-            Some(rate) => visit.connects.get_or_insert_with(|| Bucket::new(rate, now)).take(1, now)?,
-            None => visit.connects = None,
+        if visit.connects.as_ref().map(|(rate, _)| *rate) != rate {
+            visit.connects = rate.map(|rate| (rate, Bucket::new(rate, now)));
+        }
+        if let Some((_, bucket)) = &mut visit.connects {
+            bucket.take(1, now)?;
         }
         visit.open += 1;
         Ok(Place { visitors: self.clone(), key, open: visit.open })
@@ -116,7 +120,7 @@ impl Counts {
             return;
         }
         self.visits.retain(|_, visit| {
-            0 < visit.open || visit.connects.as_ref().is_some_and(|bucket| !bucket.is_full(now))
+            0 < visit.open || visit.connects.as_ref().is_some_and(|(_, bucket)| !bucket.is_full(now))
         });
         self.sweep_at = 2 * self.visits.len();
     }
@@ -174,6 +178,18 @@ mod tests {
         assert_eq!(enter("10.0.0.1", start), Err(Duration::from_millis(500)));
         assert!(enter("10.0.0.2", start).is_ok());
         assert!(enter("10.0.0.1", start + Duration::from_millis(500)).is_ok());
+    }
+
+    #[test]
+    fn another_rate_holds_for_whoever_comes_then() {
+        let (visitors, now) = (Arc::new(Visitors::default()), Instant::now());
+        let enter = |rate: &str| {
+            visitors.from_address(address("10.0.0.1"), Some(rate.parse().unwrap()), now).map(drop)
+        };
+        assert!((0..50).all(|_| enter("100/s").is_ok()));
+        // An attack is under way, and somebody turns the rate down.
+        assert!(enter("1/h").is_ok() && enter("1/h").is_err());
+        assert!(enter("100/s").is_ok());
     }
 
     #[test]
