@@ -126,7 +126,7 @@ impl Client {
 
     /// A sender that any thread may use, while this one receives.
     pub fn sender(&self) -> Sender {
-        Sender::new(self.link.outbox.clone())
+        Sender::new(&self.link.outbox)
     }
 
     /// Starts the closing handshake; the same rules as for [`WebSocket::close`](crate::WebSocket::close). Does not block:

@@ -3,19 +3,24 @@
 use crate::error::{Error, Result};
 use crate::net::outbox::Outbox;
 use crate::wire::frame;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::{CloseCode, OpCode};
 
 /// Sends to one peer from any thread. Clones are for the same peer; it holds nothing open.
 #[derive(Clone)]
 pub struct Sender {
-    outbox: Arc<Outbox>,
+    /// Whoever holds senders of connections that have ended would hold their sockets, too.
+    outbox: Weak<Outbox>,
 }
 
 impl Sender {
-    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
-        Self { outbox }
+    pub(crate) fn new(outbox: &Arc<Outbox>) -> Self {
+        Self { outbox: Arc::downgrade(outbox) }
+    }
+
+    fn outbox(&self) -> Result<Arc<Outbox>> {
+        self.outbox.upgrade().ok_or(Error::Closed)
     }
 
     /// Sends a message; blocks while the peer's outbox is full.
@@ -23,7 +28,7 @@ impl Sender {
     /// # Errors
     /// [`Error::Closed`] when the connection has ended, or a Close frame is on its way.
     pub fn send(&self, message: impl Into<Message>) -> Result<()> {
-        send_message(&self.outbox, &message.into(), false)
+        send_message(&self.outbox()?, &message.into(), false)
     }
 
     /// Sends a message, or gives up at once.
@@ -33,14 +38,16 @@ impl Sender {
     pub fn try_send(&self, message: impl Into<Message>) -> Result<()> {
         let message = message.into();
         let (opcode, payload) = data_of(&message)?;
-        self.outbox.try_send(opcode, payload)
+        self.outbox()?.try_send(opcode, payload)
     }
 
     /// Starts the closing handshake behind what waits to be sent; the same rules as for
     /// [`WebSocket::close`](crate::WebSocket::close). Does not block;
     /// whoever receives gets `None` once the peer has answered, or at the close deadline.
     pub fn close(&self, code: u16, reason: &str) {
-        self.outbox.close_aside(&frame::close_payload(close_code(code), reason));
+        if let Ok(outbox) = self.outbox() {
+            outbox.close_aside(&frame::close_payload(close_code(code), reason));
+        }
     }
 }
 

@@ -84,8 +84,9 @@ impl WebSocket {
         self.recv_timeout(Duration::ZERO)
     }
 
-    /// How many complete messages can be received without blocking. Never blocks. Takes in 16
-    /// buffers' worth at most; what lies beyond is left to TCP.
+    /// How many complete messages can be received without blocking. Never blocks. Takes in some 1 MiB at most; what lies
+    /// beyond is left to TCP. Those that will not pass a check ([`Builder::check`](crate::Builder::check)) count too: take
+    /// them with [`WebSocket::try_recv`] then.
     pub fn pending(&mut self) -> usize {
         self.line_mut().link.pending()
     }
@@ -119,7 +120,7 @@ impl WebSocket {
 
     /// A sender for this client that any thread may use, while this one receives. Costs nothing to clone.
     pub fn sender(&self) -> Sender {
-        Sender::new(self.line().link.outbox.clone())
+        Sender::new(&self.line().link.outbox)
     }
 
     /// This connection as other threads may hold it.
