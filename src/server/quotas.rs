@@ -8,6 +8,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Addresses and users whose counts are kept at once, but for those that are here: whoever has a whole network of addresses
+/// can make up more than any memory holds.
+const REMEMBERED: usize = 64 * KIB;
+
 /// How much one client may do. What a server as a whole may use is in [`Limits`](crate::Limits).
 ///
 /// These can change while the server runs ([`Handle::set_quotas`](crate::Handle::set_quotas)): they hold for connections
@@ -122,7 +126,11 @@ impl Counts {
         self.visits.retain(|_, visit| {
             0 < visit.open || visit.connects.as_ref().is_some_and(|(_, bucket)| !bucket.is_full(now))
         });
+        if REMEMBERED <= self.visits.len() {
+            self.visits.retain(|_, visit| 0 < visit.open);
+        }
         self.sweep_at = 2 * self.visits.len();
+        self.visits.shrink_to(self.sweep_at);
     }
 }
 
@@ -203,6 +211,19 @@ mod tests {
         }
         assert!(visitors.0.lock().visits.len() < 4 * KIB);
         assert_eq!(visitors.from_address(address("10.0.0.1"), None, start).unwrap().open, 2);
+        drop(here);
+    }
+
+    #[test]
+    fn not_every_address_there_is_can_be_remembered() {
+        let (visitors, now) = (Arc::new(Visitors::default()), Instant::now());
+        let rate = Some("1/h".parse().unwrap());
+        let here = visitors.from_address(address("10.0.0.1"), rate, now).unwrap();
+        for n in 0..300_000_u128 {
+            drop(visitors.from_address(IpAddr::V6((n << 64).into()), rate, now));
+            assert!(visitors.0.lock().visits.len() <= REMEMBERED);
+        }
+        assert!(visitors.from_address(address("10.0.0.1"), rate, now).is_err(), "whoever is here is");
         drop(here);
     }
 }

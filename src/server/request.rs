@@ -4,11 +4,11 @@ use crate::error::{Error, Result};
 use crate::wire::handshake::{BEARER, Origins, check_origin};
 use crate::wire::http::list_elements;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use std::fmt;
 use std::net::SocketAddr;
 use tungstenite::Bytes;
 
 /// An HTTP request: of a plain one, or the one that opened a WebSocket.
-#[derive(Debug)]
 pub struct Request {
     pub(super) head: http::Request<()>,
     pub(super) body: Bytes,
@@ -87,6 +87,15 @@ impl Origins {
     /// path ([`Builder::admit`](crate::Builder::admit)).
     pub fn allow(&self, request: &Request) -> bool {
         check_origin(request.headers(), self).is_ok()
+    }
+}
+
+/// Without headers and query, which may hold tokens, and without the body.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Request");
+        shown.field("method", self.method()).field("path", &self.path()).field("peer", &self.peer);
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -192,6 +201,7 @@ mod tests {
         assert_eq!(query("é").as_deref(), Some("中"));
         assert_eq!(query("flag").as_deref(), Some(""));
         assert_eq!((query("bad"), query("none")), (None, None));
+        assert_eq!(format!("{request:?}"), r#"Request { method: GET, path: "/p", peer: 127.0.0.1:1, .. }"#);
         assert_eq!((request.param("room"), request.param("none")), ("r", ""));
     }
 }
