@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::net::outbox::Outbox;
 use crate::wire::frame;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::{CloseCode, OpCode};
 
@@ -29,12 +29,17 @@ use tungstenite::protocol::frame::coding::{CloseCode, OpCode};
 /// ```
 #[derive(Clone)]
 pub struct Sender {
-    outbox: Arc<Outbox>,
+    /// Whoever holds senders of connections that have ended would hold their sockets, too.
+    outbox: Weak<Outbox>,
 }
 
 impl Sender {
-    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
-        Self { outbox }
+    pub(crate) fn new(outbox: &Arc<Outbox>) -> Self {
+        Self { outbox: Arc::downgrade(outbox) }
+    }
+
+    fn outbox(&self) -> Result<Arc<Outbox>> {
+        self.outbox.upgrade().ok_or(Error::Closed)
     }
 
     /// Sends a message; blocks while the peer's outbox is full ([`Limits::outbox`](crate::Limits::outbox)).
@@ -45,7 +50,7 @@ impl Sender {
     /// [`Error::Closed`] when the connection has ended, or a Close frame is on its way; [`Error::Config`] for
     /// a message other than text, binary, or a ping of at most 125 bytes.
     pub fn send(&self, message: impl Into<Message>) -> Result<()> {
-        send_message(&self.outbox, &message.into(), false)
+        send_message(&self.outbox()?, &message.into(), false)
     }
 
     /// Sends a text or binary message, or gives up at once.
@@ -72,7 +77,7 @@ impl Sender {
     pub fn try_send(&self, message: impl Into<Message>) -> Result<()> {
         let message = message.into();
         let (opcode, payload) = data_of(&message)?;
-        self.outbox.try_send(opcode, payload)
+        self.outbox()?.try_send(opcode, payload)
     }
 
     /// Starts the closing handshake behind what waits to be sent, with the codes and reasons of
@@ -80,7 +85,9 @@ impl Sender {
     /// peer has answered, or when [`Limits::close_deadline`](crate::Limits::close_deadline) has passed (for a
     /// [`Client`](crate::Client) its default, 5 s). RFC 6455 §7.1.2
     pub fn close(&self, code: u16, reason: &str) {
-        self.outbox.close_aside(&frame::close_payload(close_code(code), reason));
+        if let Ok(outbox) = self.outbox() {
+            outbox.close_aside(&frame::close_payload(close_code(code), reason));
+        }
     }
 }
 

@@ -155,7 +155,7 @@ impl Client {
     /// # Ok::<(), switchboard::Error>(())
     /// ```
     pub fn sender(&self) -> Sender {
-        Sender::new(self.link.outbox.clone())
+        Sender::new(&self.link.outbox)
     }
 
     /// Starts the closing handshake, with the codes and reasons of

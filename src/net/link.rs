@@ -22,8 +22,14 @@ use tungstenite::{Bytes, Message};
 const READ_BUFFER: usize = KIB;
 /// The read buffer for a peer that sends much.
 const READ_BUFFER_MAX: usize = 64 * KIB;
-/// Reads of [`Link::pending`].
+/// Reads of [`Link::pending`], and what its messages may have waiting: one more buffer's worth at most.
 const PENDING_READS: usize = 16;
+const PENDING_BYTES: usize = PENDING_READS * READ_BUFFER_MAX;
+/// So many events of one read are enough: tiny frames make lists that are larger than the bytes they came in, and larger
+/// reads would make them longer.
+const EVENTS_MAX: usize = 256;
+/// Lists longer than this are given back to the allocator once they are empty: a burst of tiny frames makes long ones.
+const KEEP_LISTED: usize = 64;
 /// After so many reads that needed less, a large read buffer is given back.
 const SMALL_READS: u32 = 16;
 
@@ -39,6 +45,8 @@ pub(crate) struct Link {
     events: Vec<Event>,
     /// Messages that are complete and not yet taken.
     inbox: VecDeque<Message>,
+    /// Bytes that were read since the inbox was empty.
+    taken_in: usize,
     /// The payload of the Close frame that answers what came behind the messages of the inbox: their replies go first.
     last_word: Option<Bytes>,
     end: Option<End>,
@@ -74,6 +82,7 @@ impl Link {
             small_reads: 0,
             events: Vec::new(),
             inbox: VecDeque::new(),
+            taken_in: 0,
             last_word: None,
             end: None,
         };
@@ -96,6 +105,7 @@ impl Link {
             if let Some(message) = self.inbox.pop_front() {
                 return Ok(Some(message));
             }
+            self.empty_inbox();
             if let Some(ended) = self.ended() {
                 return ended.map(|()| None);
             }
@@ -144,7 +154,8 @@ impl Link {
     pub(crate) fn pending(&mut self) -> usize {
         // So many reads at most: what a peer sends without end must not keep the caller.
         for _ in 0..PENDING_READS {
-            if self.end.is_some() || !self.wait_readable(Duration::ZERO) {
+            let enough = !self.inbox.is_empty() && PENDING_BYTES <= self.taken_in;
+            if enough || self.end.is_some() || !self.wait_readable(Duration::ZERO) {
                 break;
             }
             self.read_waiting();
@@ -184,10 +195,10 @@ impl Link {
         self.close(code, reason);
         let deadline = Instant::now() + self.close_deadline;
         while self.end.is_none() {
-            self.inbox.clear();
+            self.empty_inbox();
             self.read(self.until_deadline());
         }
-        self.inbox.clear();
+        self.empty_inbox();
         self.say_last_word();
         match self.end {
             Some(End::Eof | End::Io(_)) | None => {}
@@ -221,6 +232,15 @@ impl Link {
         }
     }
 
+    /// Drops what was not taken, and the room for it.
+    fn empty_inbox(&mut self) {
+        self.inbox.clear();
+        self.taken_in = 0;
+        if KEEP_LISTED < self.inbox.capacity() {
+            self.inbox = VecDeque::new();
+        }
+    }
+
     fn say_last_word(&mut self) {
         if let Some(payload) = self.last_word.take() {
             self.outbox.close_own(&payload);
@@ -248,6 +268,8 @@ impl Link {
         let result = self.outbox.stream().read(&mut self.buffer, timeout);
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             self.session.tick(Instant::now(), &mut self.events);
+            // Silent for as long as a ping interval.
+            self.shrink_buffer();
         }
         if self.take_in(result) {
             self.read_waiting();
@@ -268,7 +290,6 @@ impl Link {
 
     /// What a read came to. `true`: there may be more.
     fn take_in(&mut self, result: io::Result<usize>) -> bool {
-        let size = self.buffer.len();
         match result {
             Ok(0) => self.end = Some(End::Eof),
             Ok(read) => {
@@ -279,8 +300,7 @@ impl Link {
                 self.feed(read, now);
                 // A peer that sends and sends would otherwise never meet the close deadline.
                 self.session.tick(now, &mut self.events);
-                self.fit_buffer(read);
-                return read == size && size < READ_BUFFER_MAX;
+                return self.fit_buffer(read) && !self.session.is_over();
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => self.end = Some(End::Io(error)),
@@ -290,24 +310,34 @@ impl Link {
 
     /// Gives the session what was read. Of what is more than the peer may send nothing is passed on.
     fn feed(&mut self, read: usize, now: Instant) {
-        let before = self.events.len();
+        self.taken_in += read;
+        let (before, was_open) = (self.events.len(), self.session.is_open());
         self.session.receive(&mut self.buffer[..read], now, &mut self.events);
         if let Some(meter) = &mut self.meter
             && let Err((allowed, violation)) = meter.count(read, &self.events[before..], now)
         {
+            // A Close that answers the peer's may be among what is dropped.
             self.events.truncate(before + allowed);
-            self.session.violate(violation, &mut self.events);
+            self.session.violate(violation, was_open, &mut self.events);
         }
     }
 
-    /// Grows the buffer for a client that fills it, shrinks it for one that no longer does.
-    fn fit_buffer(&mut self, read: usize) {
+    /// Grows the buffer for a client that fills it (`true`), shrinks it for one that no longer does.
+    fn fit_buffer(&mut self, read: usize) -> bool {
         let size = self.buffer.len();
-        if read == size && size < READ_BUFFER_MAX {
+        let grow = read == size && size < READ_BUFFER_MAX && self.events.len() < EVENTS_MAX;
+        if grow {
             self.buffer.resize(size * 4, 0);
         }
         self.small_reads = if read <= READ_BUFFER { self.small_reads + 1 } else { 0 };
-        if SMALL_READS < self.small_reads && READ_BUFFER < size {
+        if SMALL_READS < self.small_reads {
+            self.shrink_buffer();
+        }
+        grow
+    }
+
+    fn shrink_buffer(&mut self) {
+        if READ_BUFFER < self.buffer.len() {
             self.buffer = vec![0; READ_BUFFER];
         }
     }
@@ -315,24 +345,30 @@ impl Link {
     fn handle_events(&mut self) {
         let mut events = std::mem::take(&mut self.events);
         let before = self.inbox.len();
-        for event in events.drain(..) {
+        let mut waiting = events.drain(..);
+        while let Some(event) = waiting.next() {
             match event {
                 Event::Message(message) => self.inbox.push_back(message),
                 Event::Send(OpCode::Control(Control::Close), payload) => {
                     self.last_word = Some(payload);
                 }
                 Event::Send(opcode, payload) => {
-                    self.outbox.send_control(opcode, &payload, !self.inbox.is_empty());
+                    // Not a write for each of a flood of pings.
+                    let more = !self.inbox.is_empty() || 0 < waiting.len();
+                    self.outbox.send_control(opcode, &payload, more);
                 }
                 Event::Pong(_) => {}
                 Event::Ended(ending) => self.end_session(ending),
             }
         }
+        drop(waiting);
         if self.inbox.is_empty() {
             self.say_last_word();
         }
         self.metrics.messages_in.add(self.inbox.len() - before);
-        self.events = events;
+        if events.capacity() <= KEEP_LISTED {
+            self.events = events;
+        }
     }
 
     fn end_session(&mut self, ending: Ending) {

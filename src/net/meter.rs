@@ -33,8 +33,8 @@ impl Meter {
             return Err((0, TOO_MUCH));
         }
         for (at, event) in events.iter().enumerate() {
-            // A ping shows by the pong that answers it.
-            let counts = matches!(event, Event::Message(_) | Event::Send(frame::PONG, _));
+            // A ping shows by the pong that answers it. Nobody needs pongs that answer nothing, but they may be sent.
+            let counts = matches!(event, Event::Message(_) | Event::Send(frame::PONG, _) | Event::Pong(_));
             if counts && take(&mut self.messages, 1, now).is_none() {
                 return Err((at, TOO_MANY));
             }

@@ -7,24 +7,18 @@ use crate::net::listener::{Accepted, Listener};
 use crate::net::pool::Pool;
 use crate::net::stream::Stream;
 use crate::wire::http::{Refusal, encode_response};
-use crossbeam_channel::{Receiver, Sender, bounded};
 use http::{StatusCode, header};
 use parking_lot::Mutex;
+use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
-use std::{io, mem};
-
-/// How long a refused client has to take its refusal.
-const REFUSAL: Duration = Duration::from_secs(1);
-/// Refused clients that are waited for; more are dropped at once.
-const REFUSALS: usize = 256;
+use std::time::Instant;
 
 pub(crate) struct Door {
     listener: Arc<Listener>,
     pool: Arc<Pool<Arc<Stream>>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Door {
@@ -35,16 +29,13 @@ impl Door {
         let pool =
             Pool::new("sb-connection", shared.max_connections, limits.stack, limits.thread_idle, serve);
         let pool = Arc::new(pool);
-        let (refused, refusals) = bounded(REFUSALS);
-        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            thread::Builder::new().name(name.into()).stack_size(limits.stack).spawn(run)
-        };
         let accept = {
             let (shared, listener, pool) = (shared.clone(), listener.clone(), pool.clone());
-            spawn("sb-accept", Box::new(move || accept_all(&shared, &listener, &pool, &refused)))?
+            move || accept_all(&shared, &listener, &pool)
         };
-        let refuse = spawn("sb-refusals", Box::new(move || see_off(&refusals)))?;
-        Ok(Self { listener, pool, threads: Mutex::new(vec![accept, refuse]) })
+        let thread =
+            thread::Builder::new().name("sb-accept".into()).stack_size(limits.stack).spawn(accept)?;
+        Ok(Self { listener, pool, thread: Mutex::new(Some(thread)) })
     }
 
     /// Waits until no connection is open, or `deadline`; how many are.
@@ -55,18 +46,13 @@ impl Door {
     /// Accepts nobody any more.
     pub(crate) fn close(&self) {
         self.listener.close();
-        for thread in mem::take(&mut *self.threads.lock()) {
+        if let Some(thread) = self.thread.lock().take() {
             let _ = thread.join();
         }
     }
 }
 
-fn accept_all(
-    shared: &Arc<Shared>,
-    listener: &Listener,
-    pool: &Pool<Arc<Stream>>,
-    refused: &Sender<(Instant, Arc<Stream>)>,
-) {
+fn accept_all(shared: &Shared, listener: &Listener, pool: &Pool<Arc<Stream>>) {
     loop {
         match listener.accept() {
             Accepted::Closed => return,
@@ -87,23 +73,8 @@ fn accept_all(
                 if let Err(stream) = if is_full { Err(stream) } else { pool.run(stream) } {
                     shared.metrics.over_budget.add(1);
                     log::debug!("{peer}: refused, all {} connections are in use", shared.max_connections);
-                    let _ = stream.try_write(&busy());
-                    stream.shutdown(Shutdown::Write);
-                    let _ = refused.try_send((Instant::now() + REFUSAL, stream));
+                    shared.refusals.refuse(stream, &busy());
                 }
-            }
-        }
-    }
-}
-
-/// Reads what refused clients still send, or the kernel would answer it with a reset and they might never see why.
-fn see_off(refused: &Receiver<(Instant, Arc<Stream>)>) {
-    for (deadline, stream) in refused {
-        let mut buffer = [0; 1024];
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || !matches!(stream.read(&mut buffer, left), Ok(1..)) {
-                break;
             }
         }
     }

@@ -5,6 +5,7 @@ use super::builder::Builder;
 use super::drain::{Parts, Running};
 use super::handle::Server;
 use super::hub_thread::HubQueue;
+use super::refusals::Refusals;
 use super::shared::{Shared, Sockets};
 #[cfg(doc)]
 use crate::error::Error;
@@ -73,6 +74,7 @@ impl Bound {
         let cores = available_parallelism().map_or(2, usize::from);
         let (writers, writer_threads) = Writers::start(cores, &slow_lane, limits.stack)?;
         let codecs = Arc::new(Codecs::new(limits.compress_from, cores));
+        let (refusals, refusals_thread) = Refusals::start(limits.stack)?;
         let (hub, hub_thread) =
             HubQueue::start(&limits, writers, metrics.clone(), codecs.clone(), (&node, rules))?;
         let (draining, sockets) = (AtomicBool::new(false), Sockets::default());
@@ -91,6 +93,7 @@ impl Bound {
             proxies,
             authenticate,
             refuse,
+            refusals,
             hub,
             slow_lane,
             metrics,
@@ -101,7 +104,13 @@ impl Bound {
         });
         *state.write() = Arc::downgrade(&shared);
         let door = Door::open(&shared, listener)?;
-        let parts = Parts { door, hub: hub_thread, writers: writer_threads, slow_lane: slow_lane_thread };
+        let parts = Parts {
+            door,
+            hub: hub_thread,
+            writers: writer_threads,
+            slow_lane: slow_lane_thread,
+            refusals: refusals_thread,
+        };
         Ok(Server::new(shared, Running::new(parts), address))
     }
 }

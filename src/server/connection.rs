@@ -15,7 +15,7 @@ use crate::net::link::Link;
 use crate::net::meter::Meter;
 use crate::net::outbox::Outbox;
 use crate::net::stream::Stream;
-use crate::sender::send_message;
+use crate::sender::{data_of, send_message};
 use crate::wire::deflate::Inflate;
 use crate::wire::frame::Role;
 use crate::wire::handshake::Agreed;
@@ -66,17 +66,18 @@ pub(crate) enum Slot {
 /// How a connection is closed whose handler failed.
 pub(crate) const FAILED: (CloseCode, &str) = (CloseCode::Error, "handler failed");
 
-/// The handler of whoever may not in: closes with 1008 and the reason.
-pub(crate) fn turned_away(reason: String) -> Handler {
-    Arc::new(move |mut ws| {
-        ws.close(1008, &reason);
-        Ok(())
-    })
+/// Opens the connection to close it with 1008 and the reason at once. The hub does not hear of it: what is sent to
+/// everybody is not for whoever was not let in.
+#[inline(never)]
+pub(crate) fn turn_away(shared: &Arc<Shared>, opening: Opening, reason: &str) {
+    log::debug!("{}: turned away from {}", opening.request.peer(), opening.request.path());
+    Connection::open(shared, opening).finish(CloseCode::Policy, reason);
 }
 
 /// Runs the handler for a connection that has just been upgraded, and then ends the connection.
 pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
-    let connection = Box::new(Connection::open(shared, opening));
+    let mut connection = Box::new(Connection::open(shared, opening));
+    connection.enter_hub();
     let (peer, path) = (connection.link.outbox.stream().peer(), connection.request.path().to_string());
     log::debug!("{peer}: open {path}");
     let slot = Arc::new(Mutex::new(Slot::Lent));
@@ -122,11 +123,6 @@ impl Connection {
             agreed.deflate.map(|_| Box::new(SharedInflate(shared.codecs.clone())) as Box<dyn Inflate>);
         let outbox = Arc::new(outbox);
         let hub = Arc::new(HubLine::new(shared.clone(), ConnectionId(registered.id)));
-        let compressed = outbox.takes_compressed();
-        let in_hub = hub.send(Command::Connect { id: hub.id, line: outbox.clone(), compressed }).is_ok();
-        if let Some(name) = identity.name() {
-            let _ = hub.send(Command::Identify { id: hub.id, user: name.into() });
-        }
         let (quotas, now) = (shared.quotas(), Instant::now());
         let meter = Meter::new(quotas.messages, quotas.bytes, now);
         let session = Session::new(Role::Server, &shared.limits, inflate, now);
@@ -139,9 +135,18 @@ impl Connection {
             identity,
             link: Link::new(outbox, session, meter, metrics, close_deadline, leftover),
             check,
-            in_hub,
+            in_hub: false,
             _places: places,
             _registered: registered,
+        }
+    }
+
+    fn enter_hub(&mut self) {
+        let (hub, line) = (&self.hub, self.link.outbox.clone());
+        let compressed = line.takes_compressed();
+        self.in_hub = hub.send(Command::Connect { id: hub.id, line, compressed }).is_ok();
+        if let Some(name) = self.identity.name() {
+            let _ = hub.send(Command::Identify { id: hub.id, user: name.into() });
         }
     }
 
@@ -153,7 +158,25 @@ impl Connection {
             let Some(check) = &self.check else { return Ok(Some(message)) };
             let Err(answer) = check(&self.request, &message) else { return Ok(Some(message)) };
             self.shared.metrics.invalid.add(1);
-            send_message(&self.link.outbox, &answer, self.link.has_more())?;
+            self.refuse(&answer, until.is_some())?;
+            // A client that sends nothing right must not hold up who waits for something right.
+            if !self.link.has_more() && until.is_some_and(|until| until <= Instant::now()) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Answers a message that did not pass. Whoever waits for a time only does not wait for a client that does not read: the
+    /// answer is lost then.
+    fn refuse(&self, answer: &Message, at_once: bool) -> Result<()> {
+        let sent = match at_once {
+            true => data_of(answer).and_then(|(opcode, payload)| self.link.outbox.try_send(opcode, payload)),
+            false => send_message(&self.link.outbox, answer, self.link.has_more()),
+        };
+        match sent {
+            // What the client sent before its own Close can still be received.
+            Err(Error::Closed | Error::Full) => Ok(()),
+            sent => sent,
         }
     }
 

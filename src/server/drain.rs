@@ -105,6 +105,7 @@ pub(crate) struct Parts {
     pub(crate) hub: JoinHandle<()>,
     pub(crate) writers: Vec<JoinHandle<()>>,
     pub(crate) slow_lane: JoinHandle<()>,
+    pub(crate) refusals: JoinHandle<()>,
 }
 
 impl Running {
@@ -138,6 +139,8 @@ fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
         busy = wait_all(shared, &parts.door, Instant::now() + UNWIND);
     }
     parts.door.close();
+    shared.refusals.stop();
+    let _ = parts.refusals.join();
     shared.hub.stop();
     let _ = parts.hub.join();
     parts.writers.into_iter().for_each(|thread| drop(thread.join()));

@@ -157,7 +157,9 @@ pub struct Peer {
 impl Queue {
     fn run(&self, mut ws: WebSocket) -> Result<()> {
         let peer = ws.peer();
-        let mut result = self.put(Event::Connected(peer.clone()), EVENT);
+        // It keeps the request's head, and the loop may not have seen it when the client has long gone.
+        let head = peer.line.shared().limits.head.min(MIB);
+        let mut result = self.put(Event::Connected(peer.clone()), EVENT + head);
         while result.is_ok() {
             let message = match ws.recv() {
                 Ok(Some(message)) => message,

@@ -60,8 +60,12 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>) -> Option<(Opening, Handler)>
     // Whoever comes while the server is going away gets its answer, but cannot hold up the end by asking nothing.
     let patience = if shared.is_draining() { patience.min(LAST_REQUESTS) } else { patience };
     let deadline = Instant::now() + patience;
+    let arrival = match Arrival::new(shared, &stream, deadline) {
+        Ok(arrival) => arrival,
+        Err(stop) => return dismiss(shared, stream, stop),
+    };
     let mut input = Vec::new();
-    let (head, arrival) = match begin(shared, &stream, &mut input, deadline) {
+    let (head, arrival) = match begin(shared, &stream, arrival, &mut input, deadline) {
         Ok(begun) => begun,
         Err(stop) => return refuse(shared, &stream, stop, false),
     };
@@ -78,14 +82,20 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>) -> Option<(Opening, Handler)>
             Ok(upgraded) => upgraded,
             Err(stop) => return refuse(shared, &stream, stop, false),
         };
-        let (handler, (identity, place)) = match welcome {
-            Ok(welcome) => (handler.clone(), welcome),
-            Err(denied) => (connection::turned_away(denied.reason), Default::default()),
+        let (denied, (identity, place)) = match welcome {
+            Ok(welcome) => (None, welcome),
+            Err(denied) => (Some(denied), Default::default()),
         };
         let (places, check) = ([arrival.place, place], route.check.clone());
         let opening =
             Opening { stream, registered, request, agreed, identity, places, check, leftover: input };
-        return Some((opening, handler));
+        return match denied {
+            None => Some((opening, handler.clone())),
+            Some(denied) => {
+                connection::turn_away(shared, opening, &denied.reason);
+                None
+            }
+        };
     }
     let plain = arrival.check(&shared.quotas()).or_else(|denied| denied.http(Refuse::Http));
     match plain.and_then(|()| answer(shared, &stream, route, &mut request, input, deadline)) {
@@ -95,23 +105,21 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>) -> Option<(Opening, Handler)>
     None
 }
 
-/// Where the client comes from, TLS, and the request's head.
+/// TLS, and the request's head, by which a proxy's client is known.
 #[inline(never)]
 fn begin(
     shared: &Shared,
     stream: &Arc<Stream>,
+    mut arrival: Arrival,
     input: &mut Vec<u8>,
     deadline: Instant,
 ) -> Result<(http::Request<()>, Arrival), Stop> {
-    let arrival = Arrival::new(shared, stream, deadline);
     #[cfg(feature = "tls")]
     if let Some(acceptor) = &shared.tls
-        // What TLS costs is not spent on whoever is refused.
-        && (arrival.is_err() || !secure(stream, acceptor, deadline))
+        && !secure(stream, acceptor, deadline)
     {
         return Err(Stop::Gone);
     }
-    let mut arrival = arrival?;
     let head = read_head(shared, stream, input, deadline)?;
     arrival.learn(shared, &head)?;
     Ok((head, arrival))
@@ -264,6 +272,19 @@ fn failed(shared: &Shared, request: &Request) -> Response {
     Response::text("the handler failed\n").with_status(500)
 }
 
+/// Hangs up on whoever is refused before it has said anything.
+#[inline(never)]
+fn dismiss<T>(shared: &Shared, stream: Arc<Stream>, stop: Stop) -> Option<T> {
+    let Stop::Refused(refusal) = stop else { return None };
+    shared.metrics.refused.add(1);
+    log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);
+    // What TLS costs is not spent on it.
+    if !shared.speaks_tls() {
+        shared.refusals.refuse(stream, &encode_response(&refusal.into_response(), false));
+    }
+    None
+}
+
 #[inline(never)]
 fn refuse<T>(shared: &Shared, stream: &Stream, stop: Stop, head_only: bool) -> Option<T> {
     let response = match stop {
@@ -283,8 +304,9 @@ fn respond(shared: &Shared, stream: &Stream, response: &Response, head_only: boo
     if response.inner.status().is_client_error() || response.inner.status().is_server_error() {
         shared.metrics.refused.add(1);
     }
-    let bytes = encode_response(&response.inner, head_only);
-    if stream.write_all(&bytes, Instant::now() + shared.limits.write_deadline).is_err() {
+    let deadline = Instant::now() + shared.limits.write_deadline;
+    // What was written is not kept for whoever stays.
+    if stream.write_all(&encode_response(&response.inner, head_only), deadline).is_err() {
         return;
     }
     // A client that goes on sending gets a part of a large body taken, not all of it.

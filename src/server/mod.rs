@@ -1,7 +1,8 @@
 //! The parts put together: who accepts, who answers, who runs the handlers, who ends it all.
 //!
 //! In reading order: `builder`, `access`, `bound`, `handle` and `recipients` are what a program sees, `websocket`, `callbacks`
-//! and `events` what its handlers do; `accept`, `arrival`, `front`, `connection` are the way of one client; `hub_line`
+//! and `events` what its handlers do; `accept`, `arrival`, `front`, `connection` are the way of one client, `refusals` its end at the
+//! door; `hub_line`
 //! leads to the hub and `hub_thread` drives it; `drain` stops everything.
 
 mod accept;
@@ -24,6 +25,7 @@ mod messages;
 mod protocol;
 mod quotas;
 mod recipients;
+mod refusals;
 mod request;
 mod router;
 mod shared;

@@ -8,6 +8,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Addresses and users whose counts are kept at once, but for those that are here: whoever has a whole network of addresses
+/// can make up more than any memory holds.
+const REMEMBERED: usize = 64 * KIB;
+
 /// How much one client may do. What a server as a whole may use is in [`Limits`](crate::Limits).
 ///
 /// These can change while the server runs ([`Handle::set_quotas`](crate::Handle::set_quotas)): they hold for connections
@@ -34,9 +38,10 @@ pub struct Quotas {
     /// New connections from one address. Default `None`. More: 429 with `Retry-After`; with TLS the connection is closed
     /// instead, before the handshake costs anything.
     pub connects: Option<Rate>,
-    /// Messages and pings of one connection. Default `None`. More: close code 1008.
+    /// Messages, pings and pongs of one connection. Default `None`. More: close code 1008.
     pub messages: Option<Rate>,
-    /// Bytes of one connection, as they come. Default `None`. More: close code 1008.
+    /// Bytes of one connection, as they come: what also bounds the fragments of a message. Default `None`. More: close
+    /// code 1008.
     pub bytes: Option<Rate>,
     /// Rooms that one connection is in at once. Default 1000. Joining one more is an [`Error::Quota`](crate::Error::Quota).
     pub rooms: usize,
@@ -69,7 +74,8 @@ struct Counts {
 #[derive(Default)]
 struct Visit {
     open: usize,
-    connects: Option<Bucket>,
+    /// Of that rate: another may hold by now.
+    connects: Option<(Rate, Bucket)>,
 }
 
 /// One connection's place in the counts; given back when dropped.
@@ -100,9 +106,11 @@ impl Visitors {
         let mut counts = self.0.lock();
         counts.sweep(now);
         let visit = counts.visits.entry(key.clone()).or_default();
-        match rate {
-            Some(rate) => visit.connects.get_or_insert_with(|| Bucket::new(rate, now)).take(1, now)?,
-            None => visit.connects = None,
+        if visit.connects.as_ref().map(|(rate, _)| *rate) != rate {
+            visit.connects = rate.map(|rate| (rate, Bucket::new(rate, now)));
+        }
+        if let Some((_, bucket)) = &mut visit.connects {
+            bucket.take(1, now)?;
         }
         visit.open += 1;
         Ok(Place { visitors: self.clone(), key, open: visit.open })
@@ -116,9 +124,13 @@ impl Counts {
             return;
         }
         self.visits.retain(|_, visit| {
-            0 < visit.open || visit.connects.as_ref().is_some_and(|bucket| !bucket.is_full(now))
+            0 < visit.open || visit.connects.as_ref().is_some_and(|(_, bucket)| !bucket.is_full(now))
         });
+        if REMEMBERED <= self.visits.len() {
+            self.visits.retain(|_, visit| 0 < visit.open);
+        }
         self.sweep_at = 2 * self.visits.len();
+        self.visits.shrink_to(self.sweep_at);
     }
 }
 
@@ -177,6 +189,18 @@ mod tests {
     }
 
     #[test]
+    fn another_rate_holds_for_whoever_comes_then() {
+        let (visitors, now) = (Arc::new(Visitors::default()), Instant::now());
+        let enter = |rate: &str| {
+            visitors.from_address(address("10.0.0.1"), Some(rate.parse().unwrap()), now).map(drop)
+        };
+        assert!((0..50).all(|_| enter("100/s").is_ok()));
+        // An attack is under way, and somebody turns the rate down.
+        assert!(enter("1/h").is_ok() && enter("1/h").is_err());
+        assert!(enter("100/s").is_ok());
+    }
+
+    #[test]
     fn addresses_that_came_once_are_forgotten() {
         let (visitors, start) = (Arc::new(Visitors::default()), Instant::now());
         let rate = Some("2/s".parse().unwrap());
@@ -187,6 +211,19 @@ mod tests {
         }
         assert!(visitors.0.lock().visits.len() < 4 * KIB);
         assert_eq!(visitors.from_address(address("10.0.0.1"), None, start).unwrap().open, 2);
+        drop(here);
+    }
+
+    #[test]
+    fn not_every_address_there_is_can_be_remembered() {
+        let (visitors, now) = (Arc::new(Visitors::default()), Instant::now());
+        let rate = Some("1/h".parse().unwrap());
+        let here = visitors.from_address(address("10.0.0.1"), rate, now).unwrap();
+        for n in 0..300_000_u128 {
+            drop(visitors.from_address(IpAddr::V6((n << 64).into()), rate, now));
+            assert!(visitors.0.lock().visits.len() <= REMEMBERED);
+        }
+        assert!(visitors.from_address(address("10.0.0.1"), rate, now).is_err(), "whoever is here is");
         drop(here);
     }
 }

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::wire::handshake::{BEARER, Origins, check_origin};
 use crate::wire::http::list_elements;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use std::fmt;
 use std::net::SocketAddr;
 use tungstenite::Bytes;
 
@@ -24,7 +25,6 @@ use tungstenite::Bytes;
 /// assert_eq!(server.connect("/hello/王芳?lang=zh")?.recv()?, Some("你好，王芳".into()));
 /// # Ok::<(), switchboard::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Request {
     pub(super) head: http::Request<()>,
     pub(super) body: Bytes,
@@ -72,8 +72,12 @@ impl Request {
     }
 
     /// A token that the client brought: by `Authorization: Bearer TOKEN`, by an offered subprotocol `bearer.TOKEN`, or in the
-    /// query as `token=TOKEN`; the first of these.
+    /// query as `token=TOKEN`; the first of these. None with several `Authorization`: whoever came before may have looked at
+    /// another of them.
     pub fn token(&self) -> Option<String> {
+        if 1 < self.headers().get_all(header::AUTHORIZATION).iter().count() {
+            return None;
+        }
         let header = || {
             let (scheme, token) = self.header("authorization")?.trim().split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_string())
@@ -127,6 +131,15 @@ impl Origins {
     /// ```
     pub fn allow(&self, request: &Request) -> bool {
         check_origin(request.headers(), self).is_ok()
+    }
+}
+
+/// Without headers and query, which may hold tokens, and without the body.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Request");
+        shown.field("method", self.method()).field("path", &self.path()).field("peer", &self.peer);
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -248,6 +261,7 @@ mod tests {
         assert_eq!(query("é").as_deref(), Some("中"));
         assert_eq!(query("flag").as_deref(), Some(""));
         assert_eq!((query("bad"), query("none")), (None, None));
+        assert_eq!(format!("{request:?}"), r#"Request { method: GET, path: "/p", peer: 127.0.0.1:1, .. }"#);
         assert_eq!((request.param("room"), request.param("none")), ("r", ""));
     }
 }

@@ -4,6 +4,7 @@ use super::arrival::{Authenticator, Proxies};
 use super::hub_thread::HubQueue;
 use super::identity::Refuse;
 use super::quotas::{Quotas, Visitors};
+use super::refusals::Refusals;
 use super::router::Router;
 use crate::hub::Frames;
 #[cfg(feature = "protocol")]
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     /// Who finds out who a client is; without one nobody is asked.
     pub(crate) authenticate: Option<Authenticator>,
     pub(crate) refuse: Refuse,
+    pub(crate) refusals: Refusals,
     /// Connections that can be open at once.
     pub(crate) max_connections: usize,
     pub(crate) draining: AtomicBool,
@@ -68,6 +70,13 @@ impl Shared {
         let limits =
             format!("{{\"message\":{message},\"rooms\":{rooms},\"history\":{history},\"grace\":{grace}}}");
         super::protocol::welcome(line, user, &self.node, &limits)
+    }
+
+    pub(crate) fn speaks_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
     }
 
     /// One message's frames for any number of lines.

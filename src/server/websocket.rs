@@ -130,7 +130,8 @@ impl WebSocket {
     }
 
     /// How many complete messages can be received without blocking; [`Client::pending`] has an example. Never
-    /// blocks; takes in what has arrived, 16 buffers' worth at most, and leaves the rest to TCP.
+    /// blocks; takes in some 1 MiB at most, and leaves the rest to TCP. Those that will not pass a check
+    /// ([`Builder::check`](crate::Builder::check)) count too: take them with [`WebSocket::try_recv`] then.
     pub fn pending(&mut self) -> usize {
         self.line_mut().link.pending()
     }
@@ -160,7 +161,7 @@ impl WebSocket {
 
     /// A sender for this client that any thread may use, while this one receives. [`Sender`] has an example.
     pub fn sender(&self) -> Sender {
-        Sender::new(self.line().link.outbox.clone())
+        Sender::new(&self.line().link.outbox)
     }
 
     #[cfg(feature = "protocol")]

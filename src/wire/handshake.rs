@@ -4,8 +4,8 @@
 //! users, or how bytes come and go; extensions are negotiated elsewhere, and none is ever echoed from here.
 
 use http::header::{
-    ALLOW, CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    ALLOW, CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use tungstenite::handshake::derive_accept_key;
@@ -108,6 +108,13 @@ pub(crate) fn accept<T>(request: &Request<T>, policy: &Policy) -> Result<Accepte
         let reason = "a WebSocket is opened with GET: use a WebSocket client";
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, reason).with(ALLOW, "GET"));
     }
+    // Behind a handshake frames begin; a proxy that counts a body would see them begin elsewhere. RFC 9110 §7.8
+    let announces_body = headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0");
+    if announces_body || headers.contains_key(TRANSFER_ENCODING) {
+        return Err(bad_request(
+            "a WebSocket is opened without a body: leave Content-Length and Transfer-Encoding out",
+        ));
+    }
     if request.version() < Version::HTTP_11 {
         return Err(bad_request(
             "a WebSocket needs HTTP/1.1: let the client or the proxy use it (nginx: proxy_http_version 1.1)",
@@ -170,12 +177,10 @@ pub(crate) fn encode_switch(response: &Response<()>) -> Vec<u8> {
 /// The answer to a plain GET on a WebSocket path (RFC 9110 §15.5.22). Its body is for people: most of them
 /// opened the path in a browser.
 pub(crate) fn upgrade_required<T>(request: &Request<T>) -> Refusal {
-    // The body offers a command to copy, and a link can bring anyone here: it shows nothing that a shell
-    // would read. The query stays out as well, for it may hold a token.
-    let is_plain = |text: &&str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%/:[]".contains(&b));
-    let host = only(request.headers(), &HOST).and_then(|host| str::from_utf8(host).ok());
-    let host = host.filter(|host| split_authority(host).is_some()).filter(is_plain).unwrap_or("HOST");
-    let path = Some(request.uri().path()).filter(is_plain).unwrap_or("/PATH");
+    // The query stays out, for it may hold a token.
+    let host = only(request.headers(), &HOST).and_then(plain);
+    let host = host.filter(|host| split_authority(host).is_some()).unwrap_or("HOST");
+    let path = plain(request.uri().path().as_bytes()).unwrap_or("/PATH");
     let reason = format!(
         "this path speaks WebSocket, and the request does not ask for one: connect with a WebSocket client\n\
          \n  in a web page:  new WebSocket(\"ws://{host}{path}\")\
@@ -186,6 +191,12 @@ pub(crate) fn upgrade_required<T>(request: &Request<T>) -> Refusal {
     Refusal::new(StatusCode::UPGRADE_REQUIRED, reason)
         .with(UPGRADE, "websocket")
         .with(SEC_WEBSOCKET_VERSION, VERSION)
+}
+
+/// What can be shown in a command to copy: nothing that a shell would read. A link can bring anyone here.
+fn plain(text: &[u8]) -> Option<&str> {
+    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~%/:[]".contains(b);
+    if text.iter().all(is_plain) { str::from_utf8(text).ok() } else { None }
 }
 
 fn switching_protocols(key: &[u8], subprotocol: Option<&str>, extensions: Option<&str>) -> Response<()> {
@@ -235,7 +246,7 @@ pub(crate) fn check_origin(headers: &HeaderMap, policy: &Origins) -> Result<(), 
     if is_allowed {
         return Ok(());
     }
-    let origin = origin.escape_ascii();
+    let origin = plain(origin).unwrap_or("ORIGIN");
     let reason = format!(
         "pages of the origin {origin} may not connect here: \
          start the server with --allow-origin {origin}, or open the page from the server's own address"
@@ -270,17 +281,12 @@ fn is_same_host(headers: &HeaderMap, origin: &[u8]) -> bool {
 fn choose_subprotocol<'a>(headers: &'a HeaderMap, policy: &Policy) -> Result<Option<&'a str>, Refusal> {
     let (mut chosen, mut bearer) = (None, None);
     for offer in list_elements(headers, &SEC_WEBSOCKET_PROTOCOL) {
+        // It is not repeated, for it may be a token.
         let Some(offer) = str::from_utf8(offer).ok().filter(|offer| is_token(offer)) else {
-            // It may be a part of a token.
-            let what = match list_elements(headers, &SEC_WEBSOCKET_PROTOCOL)
-                .any(|o| o.starts_with(BEARER.as_bytes()))
-            {
-                true => "a subprotocol".to_string(),
-                false => format!("the subprotocol \"{}\"", offer.escape_ascii()),
-            };
-            return Err(bad_request(format!(
-                "{what} is malformed: use letters, digits, and !#$%&'*+-.^_`|~"
-            )));
+            return Err(bad_request(
+                "an offered subprotocol is malformed: use letters, digits, and !#$%&'*+-.^_`|~ \
+                 (a token in one: base64url without padding)",
+            ));
         };
         // Names are compared exactly: browsers fail a connection whose answer differs in case.
         if chosen.is_none() && policy.subprotocols.iter().any(|name| name == offer) {
@@ -436,6 +442,23 @@ mod tests {
     }
 
     #[test]
+    fn a_handshake_has_no_body_that_could_be_taken_for_frames() {
+        let table: &[(&str, &[&str], u16)] = &[
+            ("content-length", &["0"], 101),
+            ("content-length", &["5"], 400),
+            ("content-length", &["0", "5"], 400),
+            ("content-length", &["0, 5"], 400),
+            ("content-length", &["x"], 400),
+            ("transfer-encoding", &["chunked"], 400),
+            ("transfer-encoding", &["identity"], 400),
+        ];
+        for (name, values, status) in table {
+            let request = request_with(&[(name, values)]);
+            assert_eq!(status_of(&request, Origins::SameHost), *status, "{name}: {values:?}");
+        }
+    }
+
+    #[test]
     fn other_methods_are_told_the_right_one() {
         for method in [Method::POST, Method::HEAD, Method::CONNECT] {
             let mut request = request_with(&[]);
@@ -544,6 +567,21 @@ mod tests {
         let request = request_with(&[("origin", &["https://evil.example"])]);
         let refusal = accept(&request, &Policy::default()).expect_err("another host");
         assert!(refusal.reason.contains("--allow-origin https://evil.example"), "{}", refusal.reason);
+        for trap in ["https://a.example;reboot", "https://$(reboot)", "https://a.example' reboot", "a b"] {
+            let request = request_with(&[("origin", &[trap])]);
+            let refusal = accept(&request, &Policy::default()).expect_err("another host");
+            assert!(refusal.reason.contains("--allow-origin ORIGIN"), "{}", refusal.reason);
+            assert!(!refusal.reason.contains(trap), "{}", refusal.reason);
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_no_subprotocol_is_not_repeated() {
+        // Base64 has `/` and `=`, which no subprotocol may have; and a refusal goes into the log.
+        let request = request_with(&[("sec-websocket-protocol", &["chat, bearer.c2Vj/cmV0=="])]);
+        let refusal = accept(&request, &Policy { bearer: true, ..Policy::default() }).expect_err("malformed");
+        assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
+        assert!(!refusal.reason.contains("c2Vj"), "{}", refusal.reason);
     }
 
     #[test]

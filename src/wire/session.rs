@@ -150,6 +150,11 @@ impl Session {
         self.phase == Phase::Open
     }
 
+    /// Whether nothing more will come of what is received.
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
     pub(crate) fn role(&self) -> Role {
         self.role
     }
@@ -290,14 +295,19 @@ impl Session {
         Ok(())
     }
 
-    /// The peer did what its bytes alone do not show: the connection fails.
-    pub(crate) fn violate(&mut self, violation: Violation, out: &mut Vec<Event>) {
-        self.fail(violation, out);
+    /// The peer did what its bytes alone do not show: the connection fails. `was_open`: no Close frame has gone out, whatever
+    /// came of those bytes.
+    pub(crate) fn violate(&mut self, violation: Violation, was_open: bool, out: &mut Vec<Event>) {
+        self.fail_as(violation, was_open, out);
     }
 
     /// "Fail the WebSocket Connection": a Close that says why, then nothing more is read. RFC 6455 §7.1.7.
     fn fail(&mut self, violation: Violation, out: &mut Vec<Event>) {
-        if self.phase == Phase::Open {
+        self.fail_as(violation, self.is_open(), out);
+    }
+
+    fn fail_as(&mut self, violation: Violation, is_open: bool, out: &mut Vec<Event>) {
+        if is_open {
             out.push(close_event(violation.code, violation.reason));
         }
         self.end(Ending::Violated(violation), out);

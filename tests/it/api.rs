@@ -76,6 +76,23 @@ fn try_recv_and_pending_never_block() {
 }
 
 #[test]
+fn a_message_larger_than_what_may_be_pending_is_pending_when_it_is_complete() {
+    let limits = Limits { message: 4 << 20, outbox: 4 << 20, ..Limits::default() };
+    let server = serve(limits, |builder| {
+        builder.route("/", |mut ws| {
+            while ws.pending() == 0 {
+                thread::yield_now();
+            }
+            let size = ws.try_recv()?.map_or(0, |message| message.len());
+            ws.send(size.to_string())
+        })
+    });
+    let mut client = Client::connect(server.local_addr(), "/");
+    client.send(&"x".repeat(3 << 20));
+    client.expect(&(3 << 20).to_string());
+}
+
+#[test]
 fn iteration_ends_with_the_connection() {
     let (server, report) = serve_one(|mut ws| {
         let messages: Vec<String> = ws.iter().map(|message| message.to_string()).take(1).collect();

@@ -13,7 +13,7 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
-use switchboard::{Builder, Drain, Error, Limits, Report, Result, Server, WebSocket};
+use switchboard::{Builder, Drain, Error, Event, Limits, Report, Result, Server, WebSocket, events};
 
 const KIB: usize = 1024;
 /// A deadline that no test waits for.
@@ -546,6 +546,29 @@ fn ten_thousand_short_connections_leave_nothing_behind() {
 }
 
 #[test]
+fn what_a_program_keeps_of_ended_connections_keeps_no_socket() {
+    if !is_alone("lifecycle::what_a_program_keeps_of_ended_connections_keeps_no_socket") {
+        return;
+    }
+    let (handler, events) = events();
+    let limits = Limits { thread_idle: Duration::from_millis(50), ..Limits::default() };
+    let server = serve(limits, |builder| builder.route("/", handler));
+    let before = entries("/proc/self/fd");
+    let (mut peers, mut senders) = (Vec::new(), Vec::new());
+    for _ in 0..50 {
+        Client::connect(server.local_addr(), "/").leave();
+        // Nobody has taken these while the connection was open.
+        let Some(Event::Connected(peer)) = events.recv() else { panic!("no Connected") };
+        assert!(matches!(events.recv(), Some(Event::Disconnected(gone, 1000, _)) if gone == peer));
+        senders.push(peer.sender());
+        peers.push(peer);
+    }
+    eventually("no socket is left", || entries("/proc/self/fd") == before);
+    assert!(senders.iter().all(|sender| matches!(sender.try_send("gone"), Err(Error::Closed))));
+    assert!(peers.iter().all(|peer| !peer.send("gone")));
+}
+
+#[test]
 #[ignore = "takes 10 000 connections and as many threads; run it with --ignored"]
 fn ten_thousand_connections_at_once_hear_a_room_message() {
     const CLIENTS: usize = 10_000;
@@ -559,9 +582,7 @@ fn ten_thousand_connections_at_once_hear_a_room_message() {
     assert_eq!(metric(metrics.text(), "websocket_connections"), CLIENTS as u64);
     clients[CLIENTS / 2].send("to everybody");
     clients.iter_mut().for_each(|client| client.expect("to everybody"));
-    let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
-    let threads = status.lines().find_map(|line| line.strip_prefix("Threads:\t")?.parse().ok());
-    assert!(CLIENTS <= threads.unwrap(), "a thread for each: {status}");
+    assert!(CLIENTS <= program.threads(), "a thread for each");
     program.signal(Signal::TERM);
     thread::scope(|scope| {
         let (half, rest) = clients.split_at_mut(CLIENTS / 2);

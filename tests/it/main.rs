@@ -24,6 +24,10 @@ mod embed;
 mod examples;
 /// What each path of the gallery does.
 mod gallery;
+/// What a client may send, hold or forge that is meant to do harm, and what it gets.
+mod hostile;
+/// Clients that take more than their share or come without a proof of who they are.
+mod hostile_quotas;
 /// Requests that do and do not become WebSockets.
 mod http;
 /// Beginning, budget and end of a server; what its handlers may do with a connection.

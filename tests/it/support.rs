@@ -1,6 +1,7 @@
 //! A raw client that knows the protocol byte by byte and nothing else, so that it can also break it; and the program
 //! under test as a child process.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
@@ -139,10 +140,24 @@ impl Program {
 
     /// The most memory that it has had in use so far, in bytes.
     pub(crate) fn peak_memory(&self) -> usize {
+        1024 * self.status_of("VmHWM:")
+    }
+
+    /// The memory that it has in use, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        1024 * self.status_of("VmRSS:")
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.status_of("Threads:")
+    }
+
+    /// A number of `/proc/PID/status`.
+    fn status_of(&self, field: &str) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
-        let kib: Option<usize> = peak.and_then(|peak| peak.trim().parse().ok());
-        1024 * kib.unwrap_or_else(|| panic!("no VmHWM in {status}"))
+        let value = status.lines().find_map(|line| line.strip_prefix(field));
+        let number = value.and_then(|value| value.trim_end_matches("kB").trim().parse().ok());
+        number.unwrap_or_else(|| panic!("no {field} in {status}"))
     }
 
     /// Ends it, and gives all that it ever said on stderr.
@@ -210,6 +225,18 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
+/// A connection from another address of this machine: all of 127.0.0.0/8 are.
+pub(crate) fn connect_from(ip: [u8; 4], address: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((ip, 0)).into()).unwrap();
+    socket.connect_timeout(&address.into(), PATIENCE).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
 /// A connection that buffers little of what it does not read.
 pub(crate) fn connect_narrow(address: SocketAddr) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -220,6 +247,12 @@ pub(crate) fn connect_narrow(address: SocketAddr) -> TcpStream {
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
+}
+
+/// Lets this process have as many descriptors as it may: it is client and server at once.
+pub(crate) fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
 }
 
 /// Ends a connection by a TCP reset.

@@ -204,7 +204,8 @@ impl Outbox {
         let frame = self.encode(Outgoing::new(opcode, payload));
         state.charged += cost(&frame);
         state.control.push_back(frame);
-        if more { self.watch_cork(state) } else { self.drain_if_free(state) }
+        let wait = more && state.control.len() < PONGS;
+        if wait { self.watch_cork(state) } else { self.drain_if_free(state) }
     }
 
     /// Lets TLS say what it has to say of its own.

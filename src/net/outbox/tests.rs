@@ -124,12 +124,28 @@ fn only_the_frame_that_has_begun_is_finished() {
 }
 
 #[test]
-fn a_pong_flood_keeps_the_latest() {
+fn a_pong_flood_leaves_in_few_writes() {
     let (outbox, client) = pair(KIB);
+    for n in 0..200u8 {
+        outbox.send_control(frame::PONG, &[n], true);
+        assert_eq!(outbox.state.lock().control.len(), (usize::from(n) + 1) % PONGS);
+    }
+    outbox.flush();
+    let got = read_all(&outbox, client);
+    let expected: Vec<u8> = (0..200u8).flat_map(|n| [0x8a, 1, n]).collect();
+    assert_eq!(got, expected);
+}
+
+#[test]
+fn of_pongs_that_cannot_leave_the_latest_are_kept() {
+    let (outbox, client) = pair(KIB);
+    // Somebody else is at it.
+    outbox.state.lock().taken = true;
     for n in 0..200u8 {
         outbox.send_control(frame::PONG, &[n], true);
     }
     assert_eq!(outbox.state.lock().control.len(), PONGS);
+    outbox.state.lock().taken = false;
     outbox.flush();
     let got = read_all(&outbox, client);
     assert_eq!((got.len(), &got[got.len() - 3..]), (PONGS * 3, &[0x8a, 1, 199][..]));
