@@ -73,7 +73,7 @@ fn accept_all(shared: &Shared, listener: &Listener, pool: &Pool<Arc<Stream>>) {
                 if let Err(stream) = if is_full { Err(stream) } else { pool.run(stream) } {
                     shared.metrics.over_budget.add(1);
                     log::debug!("{peer}: refused, all {} connections are in use", shared.max_connections);
-                    shared.refusals.refuse(stream, &busy());
+                    shared.refusals.refuse(stream, busy());
                 }
             }
         }

@@ -280,7 +280,7 @@ fn dismiss<T>(shared: &Shared, stream: Arc<Stream>, stop: Stop) -> Option<T> {
     log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);
     // What TLS costs is not spent on it.
     if !shared.speaks_tls() {
-        shared.refusals.refuse(stream, &encode_response(&refusal.into_response(), false));
+        shared.refusals.refuse(stream, encode_response(&refusal.into_response(), false));
     }
     None
 }
