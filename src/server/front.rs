@@ -27,6 +27,9 @@ const HEAD_READ: usize = KIB;
 /// For a request to arrive while the server is going away.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
+/// For a request to arrive that is refused whatever it is.
+const REFUSED_REQUEST: Duration = Duration::from_secs(1);
+
 /// Why a request got no further.
 pub(crate) enum Stop {
     Refused(Refusal),
@@ -111,7 +114,14 @@ fn begin(
     {
         return Err(Stop::Gone);
     }
-    let mut arrival = arrival?;
+    let mut arrival = match arrival {
+        // Some clients take no answer before they have asked, such as Python's `websockets`.
+        Err(stop @ Stop::Refused(_)) => {
+            let _ = read_more(stream, input, deadline.min(Instant::now() + REFUSED_REQUEST));
+            return Err(stop);
+        }
+        arrival => arrival?,
+    };
     let head = read_head(shared, stream, input, deadline)?;
     arrival.learn(shared, &head)?;
     Ok((head, arrival))
