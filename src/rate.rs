@@ -29,6 +29,12 @@ impl Rate {
         Self { count, per: per.max(Duration::from_millis(1)), burst: count }
     }
 
+    /// The same with twice the burst: for a limit that is warned of first.
+    #[cfg(feature = "protocol")]
+    pub(crate) fn lenient(self) -> Self {
+        Self { burst: self.burst.saturating_mul(2), ..self }
+    }
+
     /// So many at once after a pause, instead of `count`; at least 1.
     #[must_use]
     pub fn with_burst(self, burst: u32) -> Self {

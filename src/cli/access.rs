@@ -71,6 +71,21 @@ impl Access {
         }
     }
 
+    /// What can be known without the files: whether the values can be used, and go together.
+    pub(crate) fn check(&self) -> Result<()> {
+        given_tokens(self)?;
+        given_secret(self)?;
+        let has_jwt = self.jwt_secret.is_some() || !self.jwt_key.is_empty();
+        // One by one, for each is a mistake of its own in a file.
+        let given = [("audience", !self.jwt_audience.is_empty()), ("issuer", self.jwt_issuer.is_some())];
+        match given.iter().find(|(_, is_given)| *is_given && !has_jwt) {
+            Some((name, _)) => {
+                Err(Error::Config(format!("--jwt-{name}: this is about JWTs: add --jwt-secret or --jwt-key")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Whether anybody is asked who they are.
     pub(crate) fn asks(&self) -> bool {
         !self.token.is_empty() || self.jwt_secret.is_some() || self.has_files()
@@ -124,11 +139,8 @@ impl Guard {
 
 impl Checks {
     fn read(options: &Access) -> Result<Option<Self>> {
+        options.check()?;
         let (tokens, jwt) = (tokens(options)?, jwt(options)?);
-        if jwt.is_none() && (!options.jwt_audience.is_empty() || options.jwt_issuer.is_some()) {
-            let what = "--jwt-audience and --jwt-issuer are about JWTs: add --jwt-secret or --jwt-key";
-            return Err(Error::Config(what.into()));
-        }
         Ok((tokens.is_some() || jwt.is_some()).then_some(Self { tokens, jwt }))
     }
 }
@@ -137,16 +149,20 @@ fn tokens(options: &Access) -> Result<Option<Tokens>> {
     if options.token.is_empty() && options.token_file.is_none() {
         return Ok(None);
     }
-    let mut tokens = Tokens::new();
-    for token in &options.token {
-        let (token, identity) = token_and_user(token);
-        let named = |error| Error::Config(format!("--token: {error}"));
-        tokens = tokens.with(token, identity).map_err(named)?;
-    }
+    let tokens = given_tokens(options)?;
     match &options.token_file {
         Some(path) => tokens.with_file(path).map(Some),
         None => Ok(Some(tokens)),
     }
+}
+
+/// Those that are no file's.
+fn given_tokens(options: &Access) -> Result<Tokens> {
+    let named = |error| Error::Config(format!("--token: {error}"));
+    options.token.iter().try_fold(Tokens::new(), |tokens, token| {
+        let (token, identity) = token_and_user(token);
+        tokens.with(token, identity).map_err(named)
+    })
 }
 
 /// A user is behind the last `=`; but base64 ends with some.
@@ -162,9 +178,8 @@ fn jwt(options: &Access) -> Result<Option<Jwt>> {
         return Ok(None);
     }
     let mut jwt = Jwt::new();
-    if let Some(secret) = &options.jwt_secret {
-        let named = |error| Error::Config(format!("--jwt-secret: {error}"));
-        jwt = jwt.with_key(Key::secret(secret).map_err(named)?);
+    if let Some(key) = given_secret(options)? {
+        jwt = jwt.with_key(key);
     }
     for key in &options.jwt_key {
         let (id, file) = id_and_file(key);
@@ -175,6 +190,11 @@ fn jwt(options: &Access) -> Result<Option<Jwt>> {
         Some(issuer) => jwt.issuer(issuer),
         None => jwt,
     }))
+}
+
+fn given_secret(options: &Access) -> Result<Option<Key>> {
+    let named = |error| Error::Config(format!("--jwt-secret: {error}"));
+    options.jwt_secret.as_ref().map(Key::secret).transpose().map_err(named)
 }
 
 /// `2026-11=keys/new.pem`; a path with a `=` in it can have a `./` before it.

@@ -63,7 +63,7 @@ pub(crate) struct Serve {
 /// What clap cannot know: values that are no values of the library.
 pub(crate) fn check(matches: &ArgMatches) -> Result<(), String> {
     let options = Serve::from_arg_matches(matches).map_err(|error| error.to_string())?;
-    limits(&options).check().map_err(|error| error.to_string())
+    limits(&options).check().and_then(|()| options.access.check()).map_err(|error| error.to_string())
 }
 
 /// Serves until SIGINT or SIGTERM, then drains. A second signal ends the process at once.

@@ -76,12 +76,22 @@ impl ClientBuilder {
     /// told by [`ClientBuilder::connect`].
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            (Ok(name), Ok(value)) => self.wish.headers.push((name, value)),
-            _ => {
-                self.mistake = self.mistake.or(Some(format!("`{name}: {value}` is no header field of HTTP")));
+        // The value is not told: it may be a secret, read from a file with the end of its line.
+        let wrong = match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            (Ok(name), Ok(value)) => {
+                self.wish.headers.push((name, value));
+                return self;
             }
-        }
+            (Err(_), _) => {
+                format!("`{name}` is no name of a header field: letters, digits, and !#$%&'*+-.^_`|~")
+            }
+            (Ok(_), Err(_)) => {
+                format!(
+                    "the value for `{name}` holds a control character, such as the end of a line: take it away"
+                )
+            }
+        };
+        self.mistake = self.mistake.or(Some(wrong));
         self
     }
 

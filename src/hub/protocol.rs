@@ -38,6 +38,7 @@ pub(crate) enum Fault {
     NoSuchUser,
     TooManyRooms,
     TooLarge,
+    RateLimited,
     Forbidden,
 }
 
@@ -51,6 +52,7 @@ impl Fault {
             Self::NoSuchUser => "no_such_user",
             Self::TooManyRooms => "too_many_rooms",
             Self::TooLarge => "too_large",
+            Self::RateLimited => "rate_limited",
             Self::Forbidden => "forbidden",
         }
     }

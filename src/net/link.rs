@@ -168,6 +168,11 @@ impl Link {
         !self.inbox.is_empty()
     }
 
+    #[cfg(feature = "protocol")]
+    pub(crate) fn set_meter(&mut self, meter: Option<Box<Meter>>) {
+        self.meter = meter;
+    }
+
     pub(crate) fn set_keepalive(&mut self, interval: Duration, timeout: Duration) {
         self.session.set_keepalive(interval, timeout);
     }

@@ -11,8 +11,10 @@ use crate::hub::protocol::{Ask, Fault, Json, Since, Text, error};
 use crate::hub::{Command, Name, RoomRules};
 use crate::limits::Limits;
 use crate::net::masks::random;
+use crate::rate::Bucket;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
+use std::time::Instant;
 use tungstenite::Message;
 
 /// As it is offered and answered in the handshake.
@@ -75,9 +77,10 @@ fn handle(mut ws: WebSocket) -> Result<()> {
     };
     ws.send(line.shared().welcome(&line, &user))?;
     line.send(Command::Enter { id: line.id, user })?;
+    let mut bucket = ws.keep_rate().map(|rate| Bucket::new(rate, Instant::now()));
     while let Some(message) = ws.recv()? {
         let (tag, asked) = read(&message, line.shared().limits.name);
-        let asked = asked.and_then(|ask| permit(&ws, ask));
+        let asked = asked.and_then(|ask| permit(&ws, ask)).and_then(|ask| slow_down(&mut bucket, ask));
         line.send(match asked {
             Ok(ask) => Command::Ask { id: line.id, tag, ask },
             Err((fault, message)) => Command::Say { id: line.id, text: error(tag.as_ref(), fault, &message) },
@@ -107,6 +110,20 @@ fn permit(ws: &WebSocket, ask: Ask) -> Result<Ask, Wrong> {
     match &ask {
         Ask::Join { room, .. } if !identity.reads(room) => forbidden("join", room),
         Ask::Publish { room, .. } if !identity.writes(room) => forbidden("publish in", room),
+        _ => Ok(ask),
+    }
+}
+
+/// Who asks too often is told first, and closed with 1008 when that does not help.
+fn slow_down(bucket: &mut Option<Bucket>, ask: Ask) -> Result<Ask, Wrong> {
+    match bucket.as_mut().map(|bucket| bucket.take(1, Instant::now())) {
+        Some(Err(wait)) => {
+            let wait = wait.as_millis() + 1;
+            Err((
+                Fault::RateLimited,
+                format!("too many requests: wait {wait} ms, or the connection will be closed"),
+            ))
+        }
         _ => Ok(ask),
     }
 }

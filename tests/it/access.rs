@@ -10,7 +10,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use switchboard::auth::Signer;
 
 const SECRET: &str = "a secret of more than thirty-two bytes";
@@ -562,6 +562,18 @@ fn who_speaks_or_comes_too_often_is_stopped() {
     assert_eq!(refused.status, 429);
     assert!((1700..=1801).contains(&wait), "{wait}");
     expect_echo(&mut come(&program, "127.0.0.3", "").unwrap());
+
+    // The answer comes behind the request: there are clients that would not see it otherwise.
+    let asks_first = (0..5).any(|_| {
+        let stream = connect_from("127.0.0.2", program.address);
+        stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let early = stream.peek(&mut [0]);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let refused = Client::over(stream, handshake(program.address, ECHO, "")).err().unwrap();
+        assert_eq!(refused.status, 429);
+        early.is_err()
+    });
+    assert!(asks_first);
 }
 
 #[test]

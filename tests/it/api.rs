@@ -559,6 +559,10 @@ fn a_client_s_mistakes_are_told_before_it_connects() {
             Ok(_) => panic!("connected"),
         }
     }
+    // As it is read from a file, with the end of its line.
+    let secret = switchboard::Client::builder().header("Authorization", "Bearer swordfish\n");
+    let said = secret.connect(url).err().unwrap().to_string();
+    assert!(said.contains("Authorization") && !said.contains("swordfish"), "{said}");
 }
 
 #[test]

@@ -151,6 +151,18 @@ FILE:1:1: max-message: the limit `message` must be at least 1 byte
 FILE:2:1: ping-interval: the limit `ping_interval` must be 1 ms to 100 years
 ";
     assert_eq!(check(&file), (Some(1), expected.into()));
+    file.write("token = [\"two words\"]\njwt-audience = \"a\"\njwt-issuer = \"b\"\nmax-connections = 7\n");
+    let expected = "\
+FILE:1:1: token: a token is letters, digits and signs of ASCII, without blanks: openssl rand -hex 32 makes one
+FILE:2:1: jwt-audience: this is about JWTs: add --jwt-secret or --jwt-key
+FILE:3:1: jwt-issuer: this is about JWTs: add --jwt-secret or --jwt-key
+";
+    assert_eq!(check(&file), (Some(1), expected.into()));
+    file.write("jwt_secret = \"short\"\n");
+    let expected = "\
+FILE:1:1: jwt-secret: a secret for HS256 needs 32 bytes or more, this one has 5: openssl rand -hex 32 makes one
+";
+    assert_eq!(check(&file), (Some(1), expected.into()));
     file.write("max-connections = 7\n");
     assert_eq!(check(&file), (Some(0), "FILE: fine\n".into()));
     let (code, _, stderr) = ended(switchboard(&["--config", "/nowhere/switchboard.toml"]).output().unwrap());

@@ -244,6 +244,19 @@ fn a_server_that_ends_says_when_to_come_back() {
 }
 
 #[test]
+fn who_asks_too_often_is_warned_and_then_closed() {
+    let program = serve_binary(&["--rate", "5/h"]);
+    let mut ann = Speaker::open(&program, "ann");
+    let replies: Vec<Value> = (0..10).map(|_| ann.ask(json!({"type": "ping"}))).collect();
+    let kinds: Vec<&str> = replies.iter().map(|reply| reply["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, [["pong"; 5], ["error"; 5]].concat());
+    assert!(replies[5..].iter().all(|reply| reply["code"] == "rate_limited"), "{replies:?}");
+    ann.client.send("{}").unwrap();
+    assert_eq!(ann.client.recv().ok().flatten(), None);
+    assert_eq!(ann.client.closed().map(|(code, _)| code), Some(1008));
+}
+
+#[test]
 fn the_rooms_of_other_paths_are_other_rooms() {
     let program = serve_binary(&[]);
     let mut ann = Speaker::open(&program, "ann");

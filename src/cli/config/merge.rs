@@ -160,7 +160,12 @@ impl Grammar {
         let blamed = entries.iter().enumerate().flat_map(|(index, entry)| {
             let rest = without(index);
             let gone = all.iter().filter(move |text| !rest.contains(text));
-            gone.map(|text| Problem { place: Some(entry.place), text: format!("{}: {text}", entry.key) })
+            gone.map(|text| {
+                // A rule about one key names it as a flag.
+                let flag = format!("--{}: ", entry.key);
+                let text = text.strip_prefix(&flag).unwrap_or(text);
+                Problem { place: Some(entry.place), text: format!("{}: {text}", entry.key) }
+            })
         });
         blamed.collect()
     }
