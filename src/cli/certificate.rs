@@ -3,7 +3,12 @@
 use clap::Args;
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 use switchboard::{Error, Result};
+
+/// Some clients refuse certificates that are good for longer.
+const DAYS: u32 = 397;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Args)]
 pub(crate) struct Certificate {
@@ -16,13 +21,18 @@ pub(crate) struct Certificate {
 
 pub(crate) fn run(options: Certificate) -> Result<()> {
     let Certificate { dir, host } = options;
-    let made = rcgen::generate_simple_self_signed(host).map_err(Error::other)?;
+    let signing_key = rcgen::KeyPair::generate().map_err(Error::other)?;
+    let mut params = rcgen::CertificateParams::new(host).map_err(Error::other)?;
+    // A clock may be a little late.
+    let now = SystemTime::now();
+    (params.not_before, params.not_after) = ((now - DAY).into(), (now + DAYS * DAY).into());
+    let made = params.self_signed(&signing_key).map_err(Error::other)?;
     fs::create_dir_all(&dir)?;
     let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
-    fs::write(&cert, made.cert.pem())?;
-    write_private(&key, &made.signing_key.serialize_pem())?;
+    fs::write(&cert, made.pem())?;
+    write_private(&key, &signing_key.serialize_pem())?;
     println!("switchboard serve --tls-cert {} --tls-key {}", cert.display(), key.display());
-    eprintln!("for development only: no browser trusts it by itself");
+    eprintln!("for development only, and for {DAYS} days: no browser trusts it by itself");
     Ok(())
 }
 
