@@ -178,3 +178,45 @@ fn a_broken_configuration_fails_and_the_machine_is_examined_all_the_same() {
     assert_eq!(of(&report, "configuration"), [["ok", &format!("{}: fine", file.path()), ""]]);
     assert_eq!(of(&report, "address")[0][1], "127.0.0.1:0 is free");
 }
+
+#[test]
+fn a_redis_that_is_none_and_a_store_without_a_folder_fail() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let other = crate::support::serve_binary(&[]);
+    let folder = std::env::temp_dir();
+    let file = folder.join("switchboard-doctor-store");
+    let (file, lost) = (file.to_str().unwrap(), "/no/such/folder/store");
+    for (redis, store, expected, found) in
+        [(closed, file, ["fail", "ok"], "refused"), (other.address, lost, ["fail", "fail"], "answers")]
+    {
+        let url = format!("redis://:hush-password@{redis}");
+        let (code, report) = examine(&["--bind", "127.0.0.1:0", "--redis", &url, "--store", store]);
+        let [[state, what, next]] = of(&report, "redis")[..] else { panic!("{report:#}") };
+        assert!(state == expected[0] && what.contains(found) && !next.is_empty(), "{what}");
+        assert_eq!((of(&report, "store")[0][0], code), (expected[1], Some(1)), "{report:#}");
+        assert!(!report.to_string().contains("hush-password"), "{report:#}");
+    }
+    assert!(!fs::exists(file).unwrap(), "it changes nothing");
+}
+
+#[test]
+#[ignore = "needs a Redis server: tests/run"]
+fn a_redis_that_answers_passes_and_one_that_wants_a_password_says_so() {
+    let program = std::env::var("SWITCHBOARD_TEST_REDIS").expect("tests/run says where Redis is");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let options = ["--port", &port, "--requirepass", "secret", "--save", "", "--bind", "127.0.0.1"];
+    let mut redis = Command::new(program).args(options).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(redis.stdout.take().unwrap()));
+    assert!(lines.any(|line| line.unwrap().to_lowercase().contains("ready to accept connections")));
+    for (login, state, found) in
+        [(":secret@", "ok", "answers"), ("", "fail", "wants a password"), (":wrong@", "fail", "refuses")]
+    {
+        let url = format!("redis://{login}127.0.0.1:{port}");
+        let (code, report) = examine(&["--bind", "127.0.0.1:0", "--redis", &url]);
+        let [[is, what, _]] = of(&report, "redis")[..] else { panic!("{report:#}") };
+        assert!(is == state && what.contains(found), "{login}: {report:#}");
+        assert_eq!(code, Some(i32::from(state == "fail")));
+    }
+    redis.kill().unwrap();
+    redis.wait().unwrap();
+}

@@ -1,5 +1,6 @@
 //! `switchboard doctor`: whether this machine and this configuration can serve, and what to do if not.
 
+mod elsewhere;
 mod machine;
 mod remedy;
 mod report;
@@ -13,6 +14,7 @@ use machine::Descriptors;
 use remedy::Place;
 use report::{Check, Report};
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use switchboard::Limits;
 
@@ -24,6 +26,8 @@ const CHECKS: &[fn(&Patient) -> Vec<Check>] = &[
     server::certificate,
     server::tokens,
     server::schemas,
+    elsewhere::redis,
+    elsewhere::store,
     machine::connections,
     machine::backlog,
     machine::buffers,
@@ -41,6 +45,12 @@ pub(crate) struct Doctor {
     /// Report as JSON, for scripts
     #[arg(long)]
     json: bool,
+    /// A Redis that must answer, as redis://:PASSWORD@HOST:PORT
+    #[arg(long, value_name = "URL", hide_env_values = true)]
+    redis: Option<String>,
+    /// A file that must be writable, in a folder that exists
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
     #[command(flatten)]
     configured: Configured,
 }
@@ -50,11 +60,13 @@ struct Patient {
     options: Serve,
     limits: Limits,
     settings: Vec<Setting>,
-    file: Option<std::path::PathBuf>,
+    file: Option<PathBuf>,
     /// The configuration file cannot be used; `options` are without it then.
     faulty: Option<Faulty>,
     descriptors: Descriptors,
     place: Place,
+    redis: Option<String>,
+    store: Option<PathBuf>,
 }
 
 impl Patient {
@@ -65,11 +77,12 @@ impl Patient {
 
 /// `faulty`: the configuration file, when it cannot be used.
 pub(crate) fn run(doctor: Doctor, settings: Vec<Setting>, faulty: Option<Faulty>) -> io::Result<ExitCode> {
-    let Doctor { json, configured: Configured { file, options } } = doctor;
+    let Doctor { json, redis, store, configured: Configured { file, options } } = doctor;
     let descriptors = Descriptors::raise();
     let limits = limits(&options);
     let place = Place::here();
-    let patient = Patient { options, limits, settings, file: file.path, faulty, descriptors, place };
+    let patient =
+        Patient { options, limits, settings, file: file.path, faulty, descriptors, place, redis, store };
     let checks = CHECKS.iter().flat_map(|check| check(&patient)).collect();
     let report = Report::new(checks);
     report.print(json)?;
