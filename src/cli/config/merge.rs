@@ -64,10 +64,10 @@ impl Grammar {
         // What is missing may be in the file: for now only who said what is of interest.
         let said = self.command.clone().ignore_errors(true).try_get_matches_from(args);
         let said = said.map_err(Failure::Usage)?;
-        let Ok(path) = own(&said).try_get_one::<PathBuf>(FILE) else {
+        if !self.is_configured(&said) {
             return Ok(Merged { matches: self.without_file(args)?, settings: Vec::new() });
-        };
-        let entries = match path {
+        }
+        let entries = match own(&said).get_one::<PathBuf>(FILE) {
             Some(path) => self.entries(args, path, own(&said))?,
             None => Vec::new(),
         };
@@ -140,10 +140,16 @@ impl Grammar {
         line.extend(entries.iter().flat_map(|entry| &entry.flags).map(OsString::from));
         line.extend_from_slice(&args[at..]);
         let matches = self.command.clone().try_get_matches_from(line).map_err(Objection::Usage)?;
-        if own(&matches).try_contains_id(FILE).is_ok() {
+        if self.is_configured(&matches) {
             (self.judge)(own(&matches)).map_err(Objection::Rule)?;
         }
         Ok(matches)
+    }
+
+    /// Whether the command that was given has a configuration. The matches themselves tell it in debug builds only.
+    fn is_configured(&self, matches: &ArgMatches) -> bool {
+        let given = matches.subcommand_name().and_then(|name| self.command.find_subcommand(name));
+        given.unwrap_or(&self.command).get_arguments().any(|argument| argument.get_id() == FILE)
     }
 
     fn has_command(&self, name: &str) -> bool {
