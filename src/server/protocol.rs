@@ -11,7 +11,8 @@ use crate::hub::protocol::{Ask, Fault, Json, Since, Text, error};
 use crate::hub::{Command, Name, RoomRules};
 use crate::limits::Limits;
 use crate::net::masks::random;
-use crate::rate::Bucket;
+use crate::net::meter::Meter;
+use crate::rate::{Bucket, Rate};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::time::Instant;
@@ -77,7 +78,7 @@ fn handle(mut ws: WebSocket) -> Result<()> {
     };
     ws.send(line.shared().welcome(&line, &user))?;
     line.send(Command::Enter { id: line.id, user })?;
-    let mut bucket = ws.keep_rate().map(|rate| Bucket::new(rate, Instant::now()));
+    let mut bucket = keep_rate(&mut ws).map(|rate| Bucket::new(rate, Instant::now()));
     while let Some(message) = ws.recv()? {
         let (tag, asked) = read(&message, line.shared().limits.name);
         let asked = asked.and_then(|ask| permit(&ws, ask)).and_then(|ask| slow_down(&mut bucket, ask));
@@ -112,6 +113,14 @@ fn permit(ws: &WebSocket, ask: Ask) -> Result<Ask, Wrong> {
         Ask::Publish { room, .. } if !identity.writes(room) => forbidden("publish in", room),
         _ => Ok(ask),
     }
+}
+
+/// The rate of messages, which is kept here; beyond a burst of what is refused the connection is closed.
+fn keep_rate(ws: &mut WebSocket) -> Option<Rate> {
+    let quotas = ws.hub_line().shared().quotas();
+    let rate = quotas.messages?;
+    ws.line_mut().link.set_meter(Meter::new(Some(rate.lenient()), quotas.bytes, Instant::now()));
+    Some(rate)
 }
 
 /// Who asks too often is told first, and closed with 1008 when that does not help.

@@ -13,10 +13,6 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::hub::{Command, Name, View};
 use crate::limits::from_now;
-#[cfg(feature = "protocol")]
-use crate::net::meter::Meter;
-#[cfg(feature = "protocol")]
-use crate::rate::Rate;
 use crate::sender::{Sender, close_code, send_message};
 #[cfg(doc)]
 use crate::{client::Client, limits::Limits};
@@ -69,7 +65,7 @@ impl WebSocket {
         self.connection.as_ref().expect("a WebSocket has its connection until it is dropped")
     }
 
-    fn line_mut(&mut self) -> &mut Connection {
+    pub(super) fn line_mut(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("a WebSocket has its connection until it is dropped")
     }
 
@@ -166,16 +162,6 @@ impl WebSocket {
     /// A sender for this client that any thread may use, while this one receives. [`Sender`] has an example.
     pub fn sender(&self) -> Sender {
         Sender::new(&self.line().link.outbox)
-    }
-
-    /// The rate of messages, which the handler is to keep; beyond a burst of what it refuses the connection is closed.
-    #[cfg(feature = "protocol")]
-    pub(crate) fn keep_rate(&mut self) -> Option<Rate> {
-        let quotas = self.line().shared.quotas();
-        let rate = quotas.messages?;
-        let meter = Meter::new(Some(rate.lenient()), quotas.bytes, std::time::Instant::now());
-        self.line_mut().link.set_meter(meter);
-        Some(rate)
     }
 
     #[cfg(feature = "protocol")]

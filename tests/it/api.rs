@@ -530,6 +530,8 @@ fn limits_may_be_as_large_as_can_be_and_waits_without_end() {
         let end = client.recv_timeout(Duration::MAX).unwrap();
         (end, client.closed().map(|(code, _)| code))
     });
+    // Its answer can be read a moment before the plain connection has ended.
+    eventually("the plain connection has ended", || server.connections() == 1);
     let report = server.shutdown(Drain::within(Duration::MAX));
     assert_eq!((report.open, report.cut, report.busy), (1, 0, 0));
     assert_eq!(closing.join().unwrap(), (None, Some(1001)));
