@@ -86,9 +86,19 @@ impl Bucket {
 
     /// Takes so many, or says after what time there will be as many. More than ever fit are taken from a full bucket.
     pub(crate) fn take(&mut self, count: usize, now: Instant) -> Result<(), Duration> {
+        self.refill(now);
+        self.spend(count)
+    }
+
+    /// Adds what has come since the last time.
+    pub(crate) fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.left = (self.left + passed * self.per_second).min(self.most);
         self.at = self.at.max(now);
+    }
+
+    /// [`Bucket::take`] of many at one moment, one after the other: it was refilled for that.
+    pub(crate) fn spend(&mut self, count: usize) -> Result<(), Duration> {
         let count = count as f64;
         let missing = count.min(self.most) - self.left;
         // What came of many small additions may lack a part that no one meant.

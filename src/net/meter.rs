@@ -29,20 +29,18 @@ impl Meter {
         events: &[Event],
         now: Instant,
     ) -> Result<(), (usize, Violation)> {
-        if take(&mut self.bytes, bytes, now).is_none() {
+        if self.bytes.as_mut().is_some_and(|bucket| bucket.take(bytes, now).is_err()) {
             return Err((0, TOO_MUCH));
         }
+        let Some(bucket) = &mut self.messages else { return Ok(()) };
+        bucket.refill(now);
         for (at, event) in events.iter().enumerate() {
             // A ping shows by the pong that answers it. Nobody needs pongs that answer nothing, but they may be sent.
             let counts = matches!(event, Event::Message(_) | Event::Send(frame::PONG, _) | Event::Pong(_));
-            if counts && take(&mut self.messages, 1, now).is_none() {
+            if counts && bucket.spend(1).is_err() {
                 return Err((at, TOO_MANY));
             }
         }
         Ok(())
     }
-}
-
-fn take(bucket: &mut Option<Bucket>, count: usize, now: Instant) -> Option<()> {
-    bucket.as_mut().map_or(Some(()), |bucket| bucket.take(count, now).ok())
 }
