@@ -463,6 +463,7 @@ fn who_is_no_proxy_cannot_tell_where_it_comes_from() {
         ("by another name", PROXY, "X-Real-IP: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n", "127.0.0.2"),
     ] {
         assert_eq!(ask(connect_from(from, address), lines), (200, seen.into()), "{row}");
+        eventually("its place is free again", || server.connections() == 1);
         witness.check(row);
     }
     // One more of 127.0.0.1, whatever it says, is too many.
