@@ -18,6 +18,10 @@ impl Deliver<u64> for Lines {
 
     fn close(&mut self, _: &u64, _: &Bytes) {}
 
+    fn order(&mut self, order: Order) {
+        panic!("there is no engine to ask for {order:?}");
+    }
+
     fn encode(&mut self, text: &str) -> Frames {
         Bytes::copy_from_slice(text.as_bytes()).into()
     }
@@ -35,7 +39,7 @@ const GRACE: u64 = 5000;
 
 impl World {
     fn with(rules: Rules) -> Self {
-        Self { hub: Hub::new("n", rules), lines: Lines::default(), start: Instant::now(), ms: 0 }
+        Self { hub: Hub::new("n", rules, None), lines: Lines::default(), start: Instant::now(), ms: 0 }
     }
 
     fn new() -> Self {

@@ -75,8 +75,13 @@ impl Bound {
         let (writers, writer_threads) = Writers::start(cores, &slow_lane, limits.stack)?;
         let codecs = Arc::new(Codecs::new(limits.compress_from, cores));
         let (refusals, refusals_thread) = Refusals::start(limits.stack)?;
+        let engine = builder.engine;
+        let hub = (&*node, rules);
         let (hub, hub_thread) =
-            HubQueue::start(&limits, writers, metrics.clone(), codecs.clone(), (&node, rules))?;
+            HubQueue::start(&limits, writers, metrics.clone(), codecs.clone(), hub, engine.clone())?;
+        if let Some(engine) = &engine {
+            engine.start(&node, hub.inbox())?;
+        }
         let (draining, sockets) = (AtomicBool::new(false), Sockets::default());
         let shared = Arc::new(Shared {
             #[cfg(feature = "tls")]
@@ -107,6 +112,7 @@ impl Bound {
         let parts = Parts {
             door,
             hub: hub_thread,
+            engine,
             writers: writer_threads,
             slow_lane: slow_lane_thread,
             refusals: refusals_thread,
