@@ -472,3 +472,6 @@ mod tests;
 
 #[cfg(test)]
 mod topics_tests;
+
+#[cfg(test)]
+mod outside_tests;
