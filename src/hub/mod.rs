@@ -5,6 +5,8 @@
 //! table.
 
 #[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
+pub(crate) mod pattern;
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 pub(crate) mod protocol;
 #[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 mod requests;

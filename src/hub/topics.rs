@@ -1,5 +1,6 @@
 //! The rooms and users of `switchboard.v1`, and what time does to them. What clients ask for is in `requests`.
 
+use super::pattern::ByPattern;
 use super::protocol::Text;
 use super::topic::{Now, RoomRules, Topic};
 use super::{ConnectionId, Deliver, Name};
@@ -22,17 +23,13 @@ pub(crate) struct Rules {
     pub(crate) bytes: usize,
     /// For rooms that no pattern fits.
     pub(crate) room: RoomRules,
-    /// Names, or with a `*` at the end beginnings of names; the first that fits counts.
-    pub(crate) patterns: Vec<(String, RoomRules)>,
+    /// For the others.
+    pub(crate) patterns: ByPattern<RoomRules>,
 }
 
 impl Rules {
     pub(crate) fn of(&self, room: &str) -> &RoomRules {
-        let fits = |pattern: &str| match pattern.strip_suffix('*') {
-            Some(start) => room.starts_with(start),
-            None => pattern == room,
-        };
-        self.patterns.iter().find(|(pattern, _)| fits(pattern)).map_or(&self.room, |(_, rules)| rules)
+        self.patterns.of(room).unwrap_or(&self.room)
     }
 }
 

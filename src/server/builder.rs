@@ -244,13 +244,15 @@ impl Builder {
     /// Port 0 takes any free one. Blocks only while a host's name is resolved, whose first address counts.
     ///
     /// # Errors
-    /// [`Error::Config`] for a limit, route or origin that cannot be, [`Error::Address`] when the address cannot be resolved,
+    /// [`Error::Config`] for a limit, rule, route or origin that cannot be, [`Error::Address`] when the address cannot be resolved,
     /// [`Error::Bind`] when it cannot be listened on.
     pub fn bind(self, address: &str) -> Result<Bound> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
         self.limits.check()?;
+        #[cfg(feature = "protocol")]
+        self.check_rooms()?;
         self.policy.origins.check()?;
         let resolved = |address: &str| -> std::io::Result<SocketAddr> {
             address.to_socket_addrs()?.next().ok_or_else(|| std::io::ErrorKind::NotFound.into())

@@ -8,7 +8,7 @@ use super::request::{Request, Response, check_name};
 use super::websocket::WebSocket;
 use crate::error::Result;
 use crate::hub::protocol::{Ask, Fault, Json, Since, Text, error};
-use crate::hub::{Command, Name, RoomRules};
+use crate::hub::{Command, Name};
 use crate::limits::Limits;
 use crate::net::masks::random;
 use crate::net::meter::Meter;
@@ -47,20 +47,6 @@ impl Builder {
             Some(shared) => admit(request, &shared.limits),
             None => Ok(()),
         })
-    }
-
-    /// What is kept of a room of `switchboard.v1`.
-    #[must_use]
-    pub fn rooms(mut self, rules: RoomRules) -> Self {
-        self.rules.room = rules;
-        self
-    }
-
-    /// The same for rooms of a name, or, with a `*` at the end, of a beginning of names; the first pattern that fits counts.
-    #[must_use]
-    pub fn rooms_like(mut self, pattern: &str, rules: RoomRules) -> Self {
-        self.rules.patterns.push((pattern.into(), rules));
-        self
     }
 }
 

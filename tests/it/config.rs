@@ -26,7 +26,7 @@ impl File {
         self.0.to_str().unwrap()
     }
 
-    fn write(&self, text: &str) {
+    pub(crate) fn write(&self, text: &str) {
         fs::write(&self.0, text).unwrap();
     }
 }
@@ -137,7 +137,7 @@ FILE:3:18: `no-compression` is a string here; write true or false
 FILE:4:8: this is no TOML: string values must be quoted, expected literal string
 FILE:6:3: allow-origin = \"https://a.example/\": the origin `https://a.example/` goes on behind the host, with `/`: write https://a.example
 FILE:8:1: `ping-interval` stands in line 2 already; take one of them away
-FILE:9:2: `server` is no key; there are no tables here, every key stands at the top
+FILE:9:2: `server` is no key; the keys stand at the top, in no table
 ";
     assert_eq!(check(&file), (Some(1), expected.into()));
     // The server does not start with it, and says the same.

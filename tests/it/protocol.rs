@@ -8,7 +8,7 @@ use switchboard::{Client, Message};
 const LONG: Duration = Duration::from_secs(60);
 
 /// A client that speaks the protocol.
-struct Speaker {
+pub(crate) struct Speaker {
     client: Client,
     id: u64,
     /// What came while a reply was awaited.
@@ -16,7 +16,7 @@ struct Speaker {
 }
 
 impl Speaker {
-    fn connect(program: &Program, query: &str) -> Self {
+    pub(crate) fn connect(program: &Program, query: &str) -> Self {
         let client = Client::builder().subprotocol("switchboard.v1");
         let client = client.connect(&format!("ws://{}/ws{query}", program.address)).unwrap();
         assert_eq!(client.subprotocol(), Some("switchboard.v1"));
@@ -24,14 +24,14 @@ impl Speaker {
     }
 
     /// Connected and welcomed.
-    fn open(program: &Program, user: &str) -> Self {
+    pub(crate) fn open(program: &Program, user: &str) -> Self {
         let mut speaker = Self::connect(program, &format!("?user={user}"));
         let welcome = speaker.next();
         assert_eq!((&welcome["type"], &welcome["user"]), (&json!("welcome"), &json!(user)));
         speaker
     }
 
-    fn next(&mut self) -> Value {
+    pub(crate) fn next(&mut self) -> Value {
         match self.kept.is_empty() {
             false => self.kept.remove(0),
             true => self.read(),
@@ -44,7 +44,7 @@ impl Speaker {
     }
 
     /// The next of that type; others are passed over.
-    fn next_of(&mut self, kind: &str) -> Value {
+    pub(crate) fn next_of(&mut self, kind: &str) -> Value {
         loop {
             let text = self.next();
             if text["type"] == kind {
@@ -54,7 +54,7 @@ impl Speaker {
     }
 
     /// Asks, and gives the reply.
-    fn ask(&mut self, mut request: Value) -> Value {
+    pub(crate) fn ask(&mut self, mut request: Value) -> Value {
         self.id += 1;
         request["id"] = self.id.into();
         self.client.send(request.to_string()).unwrap();
