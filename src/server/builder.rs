@@ -45,6 +45,8 @@ pub struct Builder {
     pub(super) limits: Limits,
     pub(super) quotas: Quotas,
     pub(super) rules: Rules,
+    #[cfg(all(feature = "protocol", feature = "schema"))]
+    pub(super) data_checks: super::rooms::DataChecks,
     pub(super) policy: Policy,
     pub(super) proxies: Proxies,
     pub(super) authenticate: Option<Authenticator>,

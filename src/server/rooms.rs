@@ -1,10 +1,18 @@
-//! The rooms of `switchboard.v1`: the builder's options about what is kept of which.
+//! The rooms of `switchboard.v1`: the builder's options about what is kept of which, and what may be published in it.
 
 use super::builder::Builder;
 use super::request::check_name;
+use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::hub::RoomRules;
 use crate::hub::pattern::Pattern;
+use crate::hub::protocol::Fault;
+
+/// Judges data, which is JSON: the JSON pointer to what is wrong in it, and what that is.
+#[cfg(feature = "schema")]
+pub(crate) type DataCheck = Box<dyn Fn(&str) -> Result<(), (String, String)> + Send + Sync>;
+#[cfg(feature = "schema")]
+pub(crate) type DataChecks = crate::hub::pattern::ByPattern<DataCheck>;
 
 impl Builder {
     /// What is kept of a room of `switchboard.v1`.
@@ -46,6 +54,16 @@ impl Builder {
         self
     }
 
+    /// Asks `check` about the data of what is published in rooms of that pattern.
+    #[cfg(feature = "schema")]
+    pub(crate) fn check_data(mut self, pattern: &str, check: DataCheck) -> Self {
+        match Pattern::parse(pattern) {
+            Ok(pattern) => self.data_checks.set(pattern, check),
+            Err(why) => self.mistake(pattern, why),
+        }
+        self
+    }
+
     fn mistake(&mut self, pattern: &str, why: &str) {
         let mistake = || Error::Config(format!("the pattern `{pattern}` of rooms: {why}"));
         self.mistake.get_or_insert_with(mistake);
@@ -54,12 +72,36 @@ impl Builder {
     /// Whether the rules of all rooms can be, and the patterns be met.
     pub(super) fn check_rooms(&self) -> Result<()> {
         self.rules.room.check(&self.limits)?;
+        let wrong = |pattern: &Pattern, error| Error::Config(format!("the rooms `{pattern}`: {error}"));
+        let name = |pattern: &Pattern| match pattern.start.as_str() {
+            // Of all rooms.
+            "" => Ok(()),
+            start => check_name(start, self.limits.name).map_err(|error| wrong(pattern, error)),
+        };
         for (pattern, rules) in self.rules.patterns.iter() {
-            let wrong = |error| Error::Config(format!("the rooms `{pattern}`: {error}"));
-            check_name(&pattern.start, self.limits.name)
-                .and_then(|()| rules.check(&self.limits))
-                .map_err(wrong)?;
+            name(pattern)?;
+            rules.check(&self.limits).map_err(|error| wrong(pattern, error))?;
         }
+        #[cfg(feature = "schema")]
+        self.data_checks.iter().try_for_each(|(pattern, _)| name(pattern))?;
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Whether this may be published in the room, whoever does. Asked on the publisher's thread: it may take long.
+    #[cfg(feature = "schema")]
+    pub(super) fn check_data(&self, room: &str, data: &str) -> Result<(), (Fault, String)> {
+        let Some(check) = self.data_checks.of(room) else { return Ok(()) };
+        check(data).map_err(|(path, what)| {
+            self.metrics.invalid.add(1);
+            (Fault::InvalidData { path }, what)
+        })
+    }
+
+    #[cfg(not(feature = "schema"))]
+    #[expect(clippy::unused_self, reason = "with the feature it is used")]
+    pub(super) fn check_data(&self, _room: &str, _data: &str) -> Result<(), (Fault, String)> {
         Ok(())
     }
 }
@@ -93,6 +135,12 @@ mod tests {
             (Server::builder().rooms_like(&"x".repeat(129), default()), "128"),
             (Server::builder().rooms_like("a\n", default()), "control"),
         ] {
+            let error = builder.bind("127.0.0.1:0").err().expect(expected).to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        #[cfg(feature = "schema")]
+        for (pattern, expected) in [("a*b", "at the end only"), ("", "it is empty"), ("a\n*", "control")] {
+            let builder = Server::builder().check_data(pattern, Box::new(|_| Ok(())));
             let error = builder.bind("127.0.0.1:0").err().expect(expected).to_string();
             assert!(error.contains(expected), "{error}");
         }

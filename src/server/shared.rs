@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) node: String,
     #[cfg(feature = "protocol")]
     pub(crate) room: RoomRules,
+    #[cfg(all(feature = "protocol", feature = "schema"))]
+    pub(crate) data_checks: super::rooms::DataChecks,
     pub(crate) quotas: Mutex<Arc<Quotas>>,
     pub(crate) visitors: Arc<Visitors>,
     pub(crate) proxies: Proxies,
