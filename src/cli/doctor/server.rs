@@ -1,7 +1,7 @@
 //! What the options name: the configuration, its secrets, the address, the certificate.
 
 use super::super::access::Guard;
-use super::super::secrets;
+use super::super::{environment, secrets};
 use super::Patient;
 use super::report::Check;
 use std::time::{Duration, SystemTime};
@@ -23,6 +23,16 @@ pub(super) fn configuration(patient: &Patient) -> Vec<Check> {
         Some(file) => Check::ok(NAME, format!("{}: fine", file.display())),
         None => Check::ok(NAME, "no file: flags and environment only"),
     }]
+}
+
+/// Variables that were probably meant as options.
+pub(super) fn environment(_: &Patient) -> Vec<Check> {
+    let strays = environment::strays(std::env::vars_os());
+    let check = |stray: String| match stray.split_once("; ") {
+        Some((what, next)) => Check::warn("environment", what).next(next),
+        None => Check::warn("environment", stray),
+    };
+    strays.into_iter().map(check).collect()
 }
 
 pub(super) fn permissions(patient: &Patient) -> Vec<Check> {
