@@ -44,7 +44,7 @@ pub(super) fn permissions(patient: &Patient) -> Vec<Check> {
         .filter(|file| file.exists())
         .map(|file| match secrets::exposure(file) {
             Some((what, mend)) => Check::warn(NAME, format!("{}: {what}", file.display())).next(mend),
-            None => Check::ok(NAME, format!("{}: not for every user", file.display())),
+            None => Check::ok(NAME, format!("{}: not for everybody", file.display())),
         })
         .collect()
 }
