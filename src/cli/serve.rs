@@ -4,6 +4,7 @@ use super::access::{Access, Guard};
 use super::config::Setting;
 use super::quotas::Shares;
 use super::reload::Live;
+use super::rooms::RoomOptions;
 use super::schema::Schemas;
 use super::{Configured, routes, secrets, units};
 use clap::{ArgMatches, Args, FromArgMatches};
@@ -62,13 +63,17 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(super) shares: Shares,
     #[command(flatten)]
+    rooms: RoomOptions,
+    #[command(flatten)]
     pub(super) schemas: Schemas,
 }
 
 /// What clap cannot know: values that are no values of the library.
 pub(crate) fn check(matches: &ArgMatches) -> Result<(), String> {
     let options = Serve::from_arg_matches(matches).map_err(|error| error.to_string())?;
-    limits(&options).check().and_then(|()| options.access.check()).map_err(|error| error.to_string())
+    let limits = limits(&options);
+    let checked = limits.check().and_then(|()| options.rooms.check(&limits));
+    checked.and_then(|()| options.access.check()).map_err(|error| error.to_string())
 }
 
 /// Serves until SIGINT or SIGTERM, then drains. A second signal ends the process at once.
@@ -87,7 +92,8 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
         .limits(limits)
         .compression(!options.no_compression)
         .origins(origins(&options.allow_origin));
-    builder = checks.apply(options.shares.apply(options.access.apply(builder, guard.as_ref())));
+    builder = options.rooms.apply(options.shares.apply(options.access.apply(builder, guard.as_ref())));
+    builder = checks.apply(builder);
     if let Some(files) = &tls {
         builder = builder.tls(files);
     }
@@ -156,6 +162,7 @@ pub(super) fn limits(options: &Serve) -> Limits {
         body: defaults.body.max(options.max_message.saturating_mul(2)),
         ping_interval: options.ping_interval,
         ping_timeout: options.ping_timeout,
+        history: options.rooms.total(),
         ..defaults
     }
 }

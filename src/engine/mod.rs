@@ -5,13 +5,13 @@
 //! right, for servers of one process.
 
 mod memory;
+#[cfg_attr(not(feature = "store"), allow(dead_code, reason = "only what is on disk is restored"))]
 mod shelf;
 #[cfg(feature = "store")]
 mod store;
 
-pub use crate::hub::engine::{
-    Address, Member, Name, Notice, Order, Publish, Receipt, RoomRules, Stored, Ticket,
-};
+pub use crate::hub::engine::{Address, Member, Name, Notice, Order, Publish, Receipt, Stored, Ticket};
+pub use crate::hub::rules::RoomRules;
 pub use memory::Memory;
 #[cfg(feature = "store")]
 pub use store::Store;

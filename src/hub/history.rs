@@ -2,14 +2,15 @@
 //!
 //! An *epoch* is one life of a room's history; within it each message has the offset after the one before.
 
-use super::engine::{Publish, RoomRules, Stored};
+use super::engine::{Publish, Stored};
 use super::protocol::Since;
+use super::rules::RoomRules;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What a message that is kept costs besides its text.
-const OVERHEAD: usize = 256;
+pub(super) const OVERHEAD: usize = 256;
 
 /// The present moment, for timers and for people.
 #[derive(Clone, Copy, Debug)]

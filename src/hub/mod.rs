@@ -10,14 +10,17 @@ pub(crate) mod history;
 mod notes;
 mod outside;
 #[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
+pub(crate) mod pattern;
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 pub(crate) mod protocol;
 #[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 mod requests;
 mod room;
+pub(crate) mod rules;
 mod topic;
 mod topics;
 
-pub(crate) use engine::{Name, RoomRules};
+pub(crate) use engine::Name;
 pub(crate) use history::Now;
 pub(crate) use topics::Rules;
 

@@ -2,6 +2,7 @@
 
 use super::engine::{Member, Publish, Receipt, Stored, Ticket};
 use super::protocol::Since;
+use super::rules::RoomRules;
 use super::*;
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -76,7 +76,7 @@ impl<L: Clone> Topics<L> {
                     self.say(id, &text, out);
                 }
             }
-            Err((fault, message)) => self.say(id, &error(tag, fault, &message), out),
+            Err((fault, message)) => self.say(id, &error(tag, &fault, &message), out),
         }
     }
 

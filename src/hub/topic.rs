@@ -1,8 +1,9 @@
 //! One room of `switchboard.v1`: who is present, what was said lately, and the texts that tell it.
 
-use super::engine::{Member, Publish, RoomRules, Stored};
+use super::engine::{Member, Publish, Stored};
 use super::history::{History, Now, Published};
 use super::protocol::{Json, Since, Text, quote};
+use super::rules::RoomRules;
 use super::{ConnectionId, Name, Room};
 use std::collections::BTreeMap;
 use std::time::Instant;

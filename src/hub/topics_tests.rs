@@ -1,6 +1,8 @@
 //! Tables for `switchboard.v1` with virtual time, and a comparison with a model over random requests.
 
+use super::pattern::{ByPattern, Pattern};
 use super::protocol::{Ask, Since};
+use super::rules::RoomRules;
 use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -327,7 +329,9 @@ fn history_pages_are_exclusive_ascending_and_say_if_there_is_more() {
 #[test]
 fn histories_are_bounded_by_count_bytes_age_and_all_together() {
     let small = RoomRules { bytes: 200, ..RoomRules::default() };
-    let rules = Rules { rooms: 9, bytes: 2000, patterns: vec![("small*".into(), small)], ..Rules::default() };
+    let mut patterns = ByPattern::default();
+    patterns.set(Pattern::parse("small*").unwrap(), small);
+    let rules = Rules { rooms: 9, bytes: 2000, patterns, ..Rules::default() };
     let mut world = World::with(rules);
     world.enter(1, "ann");
     let all = |world: &mut World, room: &str| {

@@ -93,6 +93,8 @@ impl Bound {
             node,
             #[cfg(feature = "protocol")]
             room,
+            #[cfg(all(feature = "protocol", feature = "schema"))]
+            data_checks: builder.data_checks,
             quotas: Mutex::new(Arc::new(quotas)),
             visitors: Arc::default(),
             proxies,

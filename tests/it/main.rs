@@ -36,6 +36,8 @@ mod lifecycle;
 mod programs;
 /// `switchboard.v1` on `/ws`.
 mod protocol;
+/// What is kept of the rooms of `/ws`, as flags and files say.
+mod rooms;
 /// Messages that are checked against a schema.
 #[cfg(feature = "schema")]
 mod schema;

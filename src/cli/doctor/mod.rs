@@ -21,6 +21,7 @@ use switchboard::Limits;
 /// Every group of checks, in the order of the report. What needs no options comes from [`machine`].
 const CHECKS: &[fn(&Patient) -> Vec<Check>] = &[
     server::configuration,
+    server::environment,
     server::permissions,
     server::address,
     server::certificate,
