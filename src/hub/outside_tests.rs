@@ -44,7 +44,7 @@ struct World {
 
 impl World {
     fn new(is_shared: bool) -> Self {
-        let rules = Rules { rooms: 3, bytes: 1 << 20, ..Rules::default() };
+        let rules = Rules { reply: 1 << 20, rooms: 3, bytes: 1 << 20, ..Rules::default() };
         let hub = Hub::new("here", rules, Some(is_shared));
         let mut world = Self { hub, lines: Lines::default(), start: Instant::now(), ms: 1_000_000 };
         world.notice(Notice::Hearing);

@@ -51,7 +51,7 @@ impl<L: Clone> Topics<L> {
             }
             Ask::History { room, before, after, limit } => {
                 let most = self.rules.of(&room).messages;
-                let limit = limit.unwrap_or(most).min(most);
+                let limit = (limit.unwrap_or(most).min(most), self.rules.reply);
                 self.trim(&room, now.instant);
                 self.of_member(id, &room, out, |topic| {
                     topic.page(tag.as_ref(), &room, (before, after), limit)
@@ -124,7 +124,7 @@ impl<L: Clone> Topics<L> {
             self.topics.get_mut(room).into_iter().for_each(|topic| topic.room.deliver(out));
         }
         let topic = self.topics.get(room)?;
-        Some(topic.joined(joiner.tag.as_ref(), room, joiner.since.as_ref(), joiner.history))
+        Some(topic.joined(joiner, room, self.rules.reply))
     }
 
     fn leave(

@@ -163,25 +163,16 @@ impl<L> Topic<L> {
         self.history.trim(now, rules);
     }
 
-    /// The answer to a `join`: everything after `since` if it is all there, otherwise the newest.
-    pub(super) fn joined(
-        &self,
-        id: Option<&Json>,
-        room: &str,
-        since: Option<&Since>,
-        history: Option<usize>,
-    ) -> String {
-        let offset = self.history.offset();
-        let recovered = since.filter(|since| self.history.recovers(since));
-        let count = match (recovered, since, history) {
-            (Some(since), ..) => (offset - since.offset) as usize,
-            (None, _, Some(history)) => history,
-            (None, Some(_), None) => usize::MAX,
-            (None, None, None) => 0,
-        };
-        let text = Text::new("joined", id).string("room", room).string("epoch", self.history.epoch());
-        let text = text.number("offset", offset).bool("recovered", recovered.is_some());
-        self.with_members(text.list("messages", self.history.newest(count))).end()
+    /// The answer to a `join`: everything after `since` if it is all there, otherwise the newest; in so many bytes.
+    pub(super) fn joined(&self, joiner: &Joiner, room: &str, bytes: usize) -> String {
+        let recovered = joiner.since.as_ref().and_then(|since| self.history.after(since, bytes));
+        let count = joiner.history.unwrap_or(if joiner.since.is_some() { usize::MAX } else { 0 });
+        let is_recovered = recovered.is_some();
+        let messages = recovered.unwrap_or_else(|| self.history.newest(count, bytes));
+        let text = Text::new("joined", joiner.tag.as_ref()).string("room", room);
+        let text = text.string("epoch", self.history.epoch()).number("offset", self.history.offset());
+        let text = text.bool("recovered", is_recovered);
+        self.with_members(text.list("messages", messages.into_iter())).end()
     }
 
     pub(super) fn members(&self, id: Option<&Json>, room: &str) -> String {
@@ -202,9 +193,9 @@ impl<L> Topic<L> {
         id: Option<&Json>,
         room: &str,
         (before, after): (Option<u64>, Option<u64>),
-        limit: usize,
+        (limit, bytes): (usize, usize),
     ) -> String {
-        let page = self.history.page(before, after, limit);
+        let page = self.history.page(before, after, limit, bytes);
         let text = Text::new("history", id).string("room", room).string("epoch", self.history.epoch());
         text.list("messages", page.elements.into_iter()).bool("more", page.more).end()
     }
