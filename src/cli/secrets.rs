@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Keys whose value is the name of a file with a secret in it; a public key is none.
-const SECRET_FILES: &[&str] = &["tls-key", "token-file", "jwt-key"];
+const SECRET_FILES: &[&str] = &["tls-key", "token-file", "jwt-key", "api-key-file"];
 
 /// Permissions of everybody else: read, write.
 const OTHERS: u32 = 0o006;

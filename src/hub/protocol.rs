@@ -40,6 +40,7 @@ pub(crate) enum Fault {
     TooLarge,
     RateLimited,
     Forbidden,
+    Unavailable,
 }
 
 impl Fault {
@@ -54,6 +55,7 @@ impl Fault {
             Self::TooLarge => "too_large",
             Self::RateLimited => "rate_limited",
             Self::Forbidden => "forbidden",
+            Self::Unavailable => "unavailable",
         }
     }
 }

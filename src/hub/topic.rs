@@ -298,4 +298,16 @@ impl<L> Topic<L> {
     pub(super) fn epoch(&self) -> &str {
         &self.epoch
     }
+
+    /// The newest message's.
+    #[cfg(feature = "protocol")]
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Who is present, with how many connections.
+    #[cfg(feature = "protocol")]
+    pub(super) fn users(&self) -> impl ExactSizeIterator<Item = (&Name, usize)> {
+        self.users.iter().map(|(user, here)| (user, here.connections))
+    }
 }

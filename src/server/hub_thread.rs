@@ -145,7 +145,7 @@ fn next_command(
     command.map(Some).ok_or(RecvTimeoutError::Disconnected)
 }
 
-fn now() -> Now {
+pub(super) fn now() -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { instant: Instant::now(), unix_ms: unix.as_millis() as u64 }
 }
