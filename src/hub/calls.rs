@@ -46,7 +46,7 @@ pub(crate) enum Call {
     /// One room and who is in it; `None`: there is no such room.
     Room {
         room: Name,
-        answer: Answer<Option<(Standing, Vec<(Name, usize)>)>>,
+        answer: Answer<Option<(Standing, Members)>>,
     },
     Totals {
         answer: Answer<Totals>,
@@ -74,6 +74,9 @@ pub(crate) struct Standing {
     /// The newest message's.
     pub(crate) place: Place,
 }
+
+/// Who is in a room, with how many connections.
+pub(crate) type Members = Vec<(Name, usize)>;
 
 /// How much there is: of connections all, of users and rooms those of `switchboard.v1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

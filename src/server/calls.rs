@@ -5,7 +5,7 @@ use super::hub_thread::now;
 use super::request::check_name;
 use super::shared::Shared;
 use crate::error::{Error, Result};
-use crate::hub::calls::{Answer, Call, Place, Standing, Totals};
+use crate::hub::calls::{Answer, Call, Members, Place, Standing, Totals};
 use crate::hub::protocol::{Fault, Json, Text};
 use crate::hub::{Command, Name};
 use crate::wire::frame;
@@ -192,7 +192,7 @@ impl Shared {
     }
 
     /// A room and its members, if there is one.
-    pub(super) fn room(&self, room: &str) -> Result<Option<(RoomState, Vec<(Name, usize)>)>> {
+    pub(super) fn room(&self, room: &str) -> Result<Option<(RoomState, Members)>> {
         let found = self.call(|answer| Call::Room { room: room.into(), answer })?;
         Ok(found.map(|(standing, members)| (standing.into(), members)))
     }

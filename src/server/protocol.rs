@@ -13,6 +13,7 @@ use crate::limits::Limits;
 use crate::net::masks::random;
 use crate::net::meter::Meter;
 use crate::rate::{Bucket, Rate};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::time::Instant;
@@ -143,15 +144,26 @@ fn read(message: &Message, name_max: usize) -> (Option<Json>, Result<Ask, Wrong>
     let Message::Text(text) = message else {
         return (None, Err(bad("send JSON as a text message, not a binary one")));
     };
-    let fields = match serde_json::from_str::<Fields<'_>>(text) {
+    let fields = match fields(text) {
         Ok(fields) => fields,
-        Err(why) if why.is_data() => return (None, Err(bad("send a JSON object with a field `type`"))),
-        Err(why) => return (None, Err((Fault::BadJson, format!("this is not JSON: {why}")))),
+        Err(wrong) => return (None, Err(wrong)),
     };
     match tag(&fields) {
         Ok(tag) => (tag, request(&fields, name_max)),
         Err(wrong) => (None, Err(wrong)),
     }
+}
+
+/// The fields of a JSON object, of which none is looked into yet.
+pub(super) fn fields(text: &str) -> Result<Fields<'_>, Wrong> {
+    serde_json::from_str(text).map_err(|object| {
+        // What begins like another kind of value may be no JSON either.
+        let json = serde_json::from_str::<IgnoredAny>(text);
+        match json.err().or_else(|| (!object.is_data()).then_some(object)) {
+            Some(why) => (Fault::BadJson, format!("this is not JSON: {why}")),
+            None => bad("send a JSON object"),
+        }
+    })
 }
 
 fn tag(fields: &Fields<'_>) -> Result<Option<Json>, Wrong> {

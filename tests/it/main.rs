@@ -39,6 +39,8 @@ mod protocol;
 /// Messages that are checked against a schema.
 #[cfg(feature = "schema")]
 mod schema;
+/// The server API: publishing, broadcast, direct messages, disconnecting over HTTP.
+mod server_api;
 /// The raw client, and the program as a child process.
 mod support;
 /// A real browser, remote-controlled.

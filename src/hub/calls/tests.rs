@@ -34,8 +34,10 @@ struct World {
     ms: u64,
 }
 
+type Given<T> = Receiver<Result<T, (Fault, String)>>;
+
 /// What is given once, as a value.
-fn answer<T: Send + 'static>() -> (Answer<T>, Receiver<Result<T, (Fault, String)>>) {
+fn answer<T: Send + 'static>() -> (Answer<T>, Given<T>) {
     let (tell, told) = channel();
     (Answer::new(move |result| tell.send(result).unwrap()), told)
 }
@@ -99,7 +101,7 @@ impl World {
         self.ask(|answer| Call::Kick { user, reason, frame, answer }).unwrap()
     }
 
-    fn standing(&mut self, room: &str) -> Option<(Standing, Vec<(Name, usize)>)> {
+    fn standing(&mut self, room: &str) -> Option<(Standing, Members)> {
         self.ask(|answer| Call::Room { room: room.into(), answer }).unwrap()
     }
 
