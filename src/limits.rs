@@ -186,6 +186,9 @@ const TIMES: RangeInclusive<Duration> = SHORTEST..=LONGEST;
 pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
 pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
+/// How long a client waits for the text of a refusal, once it knows that it is refused. 1 s: the text only explains.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// The moment when a wait that begins now is over, for waits of any length.
 pub(crate) fn from_now(wait: Duration) -> Instant {
     Instant::now() + wait.min(LONGEST)

@@ -289,7 +289,10 @@ fn plain_http_is_told_to_use_https() {
     assert_eq!(answer.status, 400);
     assert!(answer.text().contains("https://"), "{}", answer.text());
     let plain = Client::connect(&format!("ws://{}/echo", secure.address()));
-    assert!(matches!(plain, Err(Error::Refused { status: 400, .. })));
+    match plain {
+        Err(Error::Refused { status: 400, reason, .. }) => assert_eq!(reason, answer.text().trim()),
+        other => panic!("{:?}", other.err()),
+    }
     secure.check_alive();
 }
 
