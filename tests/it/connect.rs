@@ -1,18 +1,11 @@
 //! `switchboard connect` as a pipe: what it sends, prints and exits with.
 
-use crate::support::{PATIENCE, eventually, serve};
+use crate::support::{PATIENCE, echo, eventually, serve};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use switchboard::{Limits, Message, Result, Server, WebSocket};
-
-fn echo(mut ws: WebSocket) -> Result<()> {
-    while let Some(message) = ws.recv()? {
-        ws.send(message)?;
-    }
-    Ok(())
-}
 
 /// Routes that answer, end or stay silent in every way.
 fn server() -> Server {
