@@ -82,19 +82,19 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     let wanted = limits.connections;
     let tls = tls_files(&options)?;
     let guard = Guard::read(&options.access)?;
-    let checks = options.schemas.read()?;
+    let schemas = options.schemas.read()?;
     let mut builder = routes::all(guard.is_some())
         .limits(limits)
         .compression(!options.no_compression)
         .origins(origins(&options.allow_origin));
     builder = options.rooms.apply(options.shares.apply(options.access.apply(builder, guard.as_ref())));
-    builder = checks.apply(builder);
+    builder = schemas.apply(builder);
     if let Some(files) = &tls {
         builder = builder.tls(files);
     }
     let server = builder.bind(&options.bind)?.start()?;
     announce(&server, wanted, tls.is_some())?;
-    let mut live = Live { server: server.handle(), tls, guard, settings, file: file.path, args };
+    let mut live = Live { server: server.handle(), tls, guard, schemas, settings, file: file.path, args };
     for signal in signals.forever() {
         if signal != SIGHUP {
             break;
