@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::time::Duration;
 use std::{io, thread};
+use switchboard::engine::Store;
 use switchboard::{Budget, Drain, Limits, Origins, Result, TlsFiles};
 
 #[derive(Args)]
@@ -53,6 +54,10 @@ pub(crate) struct Serve {
     /// Time for clients to take what waits for them when the server is stopped
     #[arg(long, value_name = "T", default_value = "10s", value_parser = units::time, env = "SWITCHBOARD_DRAIN")]
     drain: Duration,
+    /// Keep the rooms of /ws in this file, so that they outlive the server: what was acknowledged is on the disk. One server,
+    /// one file [default: in memory]
+    #[arg(long, value_name = "FILE", env = "SWITCHBOARD_STORE")]
+    pub(super) store: Option<PathBuf>,
     #[command(flatten)]
     pub(super) access: Access,
     #[command(flatten)]
@@ -79,7 +84,7 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let drain = Drain::within(options.drain);
     let limits = limits(&options);
-    let wanted = limits.connections;
+    let (wanted, history) = (limits.connections, limits.history);
     let tls = tls_files(&options)?;
     let guard = Guard::read(&options.access)?;
     let schemas = options.schemas.read()?;
@@ -91,6 +96,9 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     builder = schemas.apply(builder);
     if let Some(files) = &tls {
         builder = builder.tls(files);
+    }
+    if let Some(file) = &options.store {
+        builder = builder.engine(Store::open_bounded(file, history)?);
     }
     let server = builder.bind(&options.bind)?.start()?;
     announce(&server, wanted, tls.is_some())?;

@@ -21,6 +21,16 @@ pub(crate) enum Ask {
     Ping,
 }
 
+impl Ask {
+    /// Bytes of payload that it keeps in memory.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Publish { data, .. } | Self::Direct { data, .. } => data.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// What a client has seen last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Since {
@@ -40,6 +50,7 @@ pub(crate) enum Fault {
     TooLarge,
     RateLimited,
     Forbidden,
+    Unavailable,
     /// The data does not fit the room's schema; the JSON pointer (RFC 6901) to what in it does not.
     #[cfg(feature = "schema")]
     InvalidData {
@@ -59,6 +70,7 @@ impl Fault {
             Self::TooLarge => "too_large",
             Self::RateLimited => "rate_limited",
             Self::Forbidden => "forbidden",
+            Self::Unavailable => "unavailable",
             #[cfg(feature = "schema")]
             Self::InvalidData { .. } => "invalid_data",
         }
@@ -119,6 +131,13 @@ impl Text {
         }
         self.0.push(']');
         self
+    }
+
+    /// The fields of a JSON object behind these, and the end.
+    pub(crate) fn fields(mut self, object: &str) -> String {
+        self.0.push(',');
+        self.0.push_str(object.strip_prefix('{').unwrap_or(object));
+        self.0
     }
 
     pub(crate) fn end(mut self) -> String {

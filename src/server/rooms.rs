@@ -4,9 +4,9 @@ use super::builder::Builder;
 use super::request::check_name;
 use super::shared::Shared;
 use crate::error::{Error, Result};
-use crate::hub::RoomRules;
 use crate::hub::pattern::Pattern;
 use crate::hub::protocol::Fault;
+use crate::hub::rules::RoomRules;
 
 /// Judges data, which is JSON: the JSON pointer to what is wrong in it, and what that is.
 #[cfg(feature = "schema")]

@@ -8,7 +8,7 @@ use super::refusals::Refusals;
 use super::router::Router;
 use crate::hub::Frames;
 #[cfg(feature = "protocol")]
-use crate::hub::RoomRules;
+use crate::hub::rules::RoomRules;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::net::codecs::Codecs;
@@ -91,9 +91,15 @@ impl Shared {
         self.codecs.deflate_for_all(payload)
     }
 
-    /// Whether a client that comes now would be served.
-    pub(crate) fn is_ready(&self) -> bool {
-        !self.is_draining() && (self.metrics.connections.get() as usize) < self.max_connections
+    /// Why a client that comes now would not be served, or not well.
+    pub(crate) fn unready(&self) -> Option<String> {
+        if self.is_draining() {
+            return Some("going away".into());
+        }
+        if self.max_connections <= self.metrics.connections.get() as usize {
+            return Some("all connections are in use".into());
+        }
+        self.hub.deaf()
     }
 }
 

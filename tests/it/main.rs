@@ -41,9 +41,13 @@ mod rooms;
 /// Messages that are checked against a schema.
 #[cfg(feature = "schema")]
 mod schema;
+/// Rooms on disk, whatever happens to the server or to the disk.
+mod store;
 /// The raw client, and the program as a child process.
 mod support;
 /// A real browser, remote-controlled.
 mod support_cdp;
+/// A client of `switchboard.v1`.
+mod support_v1;
 /// Servers and clients that speak TLS.
 mod tls;

@@ -1,8 +1,8 @@
 //! What is kept of the rooms of `/ws`, and who may publish in them: flags, environment, file.
 
 use crate::config::{File, ended};
-use crate::protocol::Speaker;
 use crate::support::{Program, eventually, serve_binary, switchboard};
+use crate::support_v1::Speaker;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
