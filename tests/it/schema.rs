@@ -1,7 +1,7 @@
 //! Messages that are checked against JSON Schema, by `--schema` and by the library.
 
-use crate::protocol::Speaker;
 use crate::support::{BINARY, Client, Program, get, metric, serve, serve_binary};
+use crate::support_v1::Speaker;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::env;
