@@ -69,6 +69,10 @@ pub enum Error {
     /// More than a connection's [`Quotas`](crate::Quotas) allow; the text says of what. A handler that returns it closes with
     /// 1008.
     Quota(String),
+    /// More than a room's history keeps; the text says how much that is.
+    TooLarge(String),
+    /// The server could not do it at present: try again, with the same key if it has one. The text says why.
+    Unavailable(String),
     /// The system refused something: a read or write of the handshake, a thread. Or it is a handler's own, by
     /// `?`.
     Io(io::Error),
@@ -127,9 +131,12 @@ impl fmt::Display for Error {
                     "`{address}` is not an address to listen on ({error}); write HOST:PORT, as 127.0.0.1:9527"
                 )
             }
-            Self::Config(what) | Self::Quota(what) | Self::Name(what) | Self::Handshake(what) => {
-                f.write_str(what)
-            }
+            Self::Config(what)
+            | Self::Quota(what)
+            | Self::Name(what)
+            | Self::Handshake(what)
+            | Self::TooLarge(what)
+            | Self::Unavailable(what) => f.write_str(what),
             Self::Connect(address, error) => {
                 write!(f, "cannot connect to {address}: {error}; is the server running there?")
             }

@@ -16,12 +16,19 @@ pub(super) struct Topic<L> {
     /// Of the presence: rises with each change.
     version: u64,
     /// Who waits for an engine to tell what there is of the room; `None`: that is known.
-    pub(super) joiners: Option<Vec<Joiner>>,
+    pub(super) waiters: Option<Vec<Waiter>>,
     /// Something was missed, and the engine has been asked for it.
     pub(super) asked_again: bool,
 }
 
-/// A `join` that waits.
+/// Who waits for what an engine tells of a room.
+pub(super) enum Waiter {
+    Join(Joiner),
+    #[cfg(feature = "protocol")]
+    Look(super::calls::Answer<super::calls::Seen>),
+}
+
+/// A `join`.
 pub(super) struct Joiner {
     pub(super) id: ConnectionId,
     pub(super) tag: Option<Json>,
@@ -56,20 +63,20 @@ pub(super) enum Change {
 }
 
 impl<L> Topic<L> {
-    pub(super) fn new(history: History, joiners: Option<Vec<Joiner>>) -> Self {
+    pub(super) fn new(history: History, waiters: Option<Vec<Waiter>>) -> Self {
         Self {
             room: Room::default(),
             history,
             users: BTreeMap::new(),
             version: 0,
-            joiners,
+            waiters,
             asked_again: false,
         }
     }
 
     /// Nobody is here, nor waits to be.
     pub(super) fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.room.is_empty() && self.joiners.as_ref().is_none_or(Vec::is_empty)
+        self.users.is_empty() && self.room.is_empty() && self.waiters.as_ref().is_none_or(Vec::is_empty)
     }
 
     pub(super) fn has(&self, id: ConnectionId) -> bool {
@@ -216,6 +223,12 @@ impl<L> Topic<L> {
         let text = Text::new("presence", None).string("room", room).string("user", user);
         let text = text.string("change", change).number("users", self.users.len() as u64);
         text.number("version", self.version).end()
+    }
+
+    /// Who is present, with how many connections.
+    #[cfg(feature = "protocol")]
+    pub(super) fn users(&self) -> impl ExactSizeIterator<Item = (&Name, usize)> {
+        self.users.iter().map(|(user, here)| (user, here.all()))
     }
 }
 

@@ -61,8 +61,8 @@ impl World {
 
     fn enter(&mut self, number: u64, user: &str) {
         let id = ConnectionId(number);
-        self.apply(Command::Connect { id, line: number, compressed: false });
-        self.apply(Command::Enter { id, user: user.into() });
+        self.apply(Command::Connect { id, line: number, compressed: false, owner: None, protocol: false });
+        self.apply(Command::Enter { id, user: user.into(), welcome: String::new() });
     }
 
     fn gone(&mut self, number: u64) {
