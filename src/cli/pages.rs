@@ -11,6 +11,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("/single_chat", HTML, include_bytes!("../web/single_chat.html")),
     ("/style.css", "text/css; charset=utf-8", include_bytes!("../web/style.css")),
     ("/favicon.svg", "image/svg+xml", include_bytes!("../web/favicon.svg")),
+    ("/client.js", JS, include_bytes!("../web/client.js")),
     ("/app.js", JS, include_bytes!("../web/app.js")),
     ("/connection.js", JS, include_bytes!("../web/connection.js")),
     ("/dom.js", JS, include_bytes!("../web/dom.js")),
