@@ -72,6 +72,7 @@ struct Readme;
 #[cfg(feature = "auth")]
 pub mod auth;
 mod client;
+pub mod engine;
 mod error;
 #[cfg(any(doc, doctest))]
 pub mod guide;
@@ -89,8 +90,8 @@ mod server;
 mod wire;
 
 pub use client::{Client, ClientBuilder};
+pub use engine::RoomRules;
 pub use error::{Error, Result};
-pub use hub::RoomRules;
 pub use limits::Limits;
 pub use net::budget::{Budget, Grant};
 #[cfg(feature = "tls")]

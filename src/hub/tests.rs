@@ -17,6 +17,10 @@ impl Deliver<u64> for Lines {
         self.0.entry(*to).or_default().push_str(&format!("×{}", str::from_utf8(frame).unwrap()));
     }
 
+    fn order(&mut self, order: Order) {
+        panic!("there is no engine to ask for {order:?}");
+    }
+
     fn encode(&mut self, text: &str) -> Frames {
         Bytes::copy_from_slice(text.as_bytes()).into()
     }
@@ -76,7 +80,7 @@ fn tell(user: &str, text: &str, otherwise: Option<(u64, &'static str)>) -> Comma
 
 /// Connections 1 to 4, `turns` of commands, and what lines 1 to 4 got.
 fn check(turns: Vec<Vec<Command<u64>>>, expected: [&str; 4]) -> Hub<u64> {
-    let mut hub = Hub::new("n", Rules { rooms: 2, bytes: 4096, ..Rules::default() });
+    let mut hub = Hub::new("n", Rules { rooms: 2, bytes: 4096, ..Rules::default() }, None);
     let mut lines = Lines::default();
     for number in 1..=4 {
         hub.apply(now(), Command::Connect { id: id(number), line: number, compressed: false }, &mut lines);
@@ -240,7 +244,7 @@ fn a_room_of_large_frames_is_delivered_before_it_grows() {
 #[test]
 fn random_commands_keep_every_member_s_order() {
     // A room's members that never leave see every message, in the same order, whatever the turns are.
-    let mut hub = Hub::new("n", Rules { rooms: 2, bytes: 4096, ..Rules::default() });
+    let mut hub = Hub::new("n", Rules { rooms: 2, bytes: 4096, ..Rules::default() }, None);
     let mut lines = Lines::default();
     let mut seed = 7u64;
     let mut random = |below: u64| {
@@ -273,7 +277,7 @@ fn random_commands_keep_every_member_s_order() {
 
 #[test]
 fn lines_that_take_compressed_frames_get_the_same_messages_in_the_same_order() {
-    let mut hub = Hub::new("n", Rules { rooms: 2, bytes: 4096, ..Rules::default() });
+    let mut hub = Hub::new("n", Rules { rooms: 2, bytes: 4096, ..Rules::default() }, None);
     let mut lines = Lines::default();
     for number in 1..=4 {
         hub.apply(

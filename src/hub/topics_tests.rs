@@ -1,6 +1,8 @@
 //! Tables for `switchboard.v1` with virtual time, and a comparison with a model over random requests.
 
+use super::pattern::{ByPattern, Pattern};
 use super::protocol::{Ask, Since};
+use super::rules::RoomRules;
 use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -17,6 +19,10 @@ impl Deliver<u64> for Lines {
     }
 
     fn close(&mut self, _: &u64, _: &Bytes) {}
+
+    fn order(&mut self, order: Order) {
+        panic!("there is no engine to ask for {order:?}");
+    }
 
     fn encode(&mut self, text: &str) -> Frames {
         Bytes::copy_from_slice(text.as_bytes()).into()
@@ -35,7 +41,7 @@ const GRACE: u64 = 5000;
 
 impl World {
     fn with(rules: Rules) -> Self {
-        Self { hub: Hub::new("n", rules), lines: Lines::default(), start: Instant::now(), ms: 0 }
+        Self { hub: Hub::new("n", rules, None), lines: Lines::default(), start: Instant::now(), ms: 0 }
     }
 
     fn new() -> Self {
@@ -323,7 +329,9 @@ fn history_pages_are_exclusive_ascending_and_say_if_there_is_more() {
 #[test]
 fn histories_are_bounded_by_count_bytes_age_and_all_together() {
     let small = RoomRules { bytes: 200, ..RoomRules::default() };
-    let rules = Rules { rooms: 9, bytes: 2000, patterns: vec![("small*".into(), small)], ..Rules::default() };
+    let mut patterns = ByPattern::default();
+    patterns.set(Pattern::parse("small*").unwrap(), small);
+    let rules = Rules { rooms: 9, bytes: 2000, patterns, ..Rules::default() };
     let mut world = World::with(rules);
     world.enter(1, "ann");
     let all = |world: &mut World, room: &str| {

@@ -75,8 +75,13 @@ impl Bound {
         let (writers, writer_threads) = Writers::start(cores, &slow_lane, limits.stack)?;
         let codecs = Arc::new(Codecs::new(limits.compress_from, cores));
         let (refusals, refusals_thread) = Refusals::start(limits.stack)?;
+        let engine = builder.engine;
+        let hub = (&*node, rules);
         let (hub, hub_thread) =
-            HubQueue::start(&limits, writers, metrics.clone(), codecs.clone(), (&node, rules))?;
+            HubQueue::start(&limits, writers, metrics.clone(), codecs.clone(), hub, engine.clone())?;
+        if let Some(engine) = &engine {
+            engine.start(&node, hub.inbox())?;
+        }
         let (draining, sockets) = (AtomicBool::new(false), Sockets::default());
         let shared = Arc::new(Shared {
             #[cfg(feature = "tls")]
@@ -88,6 +93,8 @@ impl Bound {
             node,
             #[cfg(feature = "protocol")]
             room,
+            #[cfg(all(feature = "protocol", feature = "schema"))]
+            data_checks: builder.data_checks,
             quotas: Mutex::new(Arc::new(quotas)),
             visitors: Arc::default(),
             proxies,
@@ -107,6 +114,7 @@ impl Bound {
         let parts = Parts {
             door,
             hub: hub_thread,
+            engine,
             writers: writer_threads,
             slow_lane: slow_lane_thread,
             refusals: refusals_thread,

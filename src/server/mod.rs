@@ -1,6 +1,6 @@
 //! The parts put together: who accepts, who answers, who runs the handlers, who ends it all.
 //!
-//! In reading order: `builder`, `access`, `bound`, `handle` and `recipients` are what a program sees, `websocket`, `callbacks`
+//! In reading order: `builder`, `access`, `rooms`, `bound`, `handle` and `recipients` are what a program sees, `websocket`, `callbacks`
 //! and `events` what its handlers do; `accept`, `arrival`, `front`, `connection` are the way of one client, `refusals` its end at the
 //! door; `hub_line`
 //! leads to the hub and `hub_thread` drives it; `drain` stops everything.
@@ -27,6 +27,8 @@ mod quotas;
 mod recipients;
 mod refusals;
 mod request;
+#[cfg(feature = "protocol")]
+mod rooms;
 mod router;
 mod shared;
 mod view;

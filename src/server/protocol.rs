@@ -5,10 +5,11 @@
 use super::builder::Builder;
 use super::hub_line::HubLine;
 use super::request::{Request, Response, check_name};
+use super::shared::Shared;
 use super::websocket::WebSocket;
 use crate::error::Result;
 use crate::hub::protocol::{Ask, Fault, Json, Since, Text, error};
-use crate::hub::{Command, Name, RoomRules};
+use crate::hub::{Command, Name};
 use crate::limits::Limits;
 use crate::net::masks::random;
 use crate::net::meter::Meter;
@@ -48,20 +49,6 @@ impl Builder {
             None => Ok(()),
         })
     }
-
-    /// What is kept of a room of `switchboard.v1`.
-    #[must_use]
-    pub fn rooms(mut self, rules: RoomRules) -> Self {
-        self.rules.room = rules;
-        self
-    }
-
-    /// The same for rooms of a name, or, with a `*` at the end, of a beginning of names; the first pattern that fits counts.
-    #[must_use]
-    pub fn rooms_like(mut self, pattern: &str, rules: RoomRules) -> Self {
-        self.rules.patterns.push((pattern.into(), rules));
-        self
-    }
 }
 
 /// Refuses a name in the query that nobody can have, before the upgrade.
@@ -82,9 +69,12 @@ fn handle(mut ws: WebSocket) -> Result<()> {
     while let Some(message) = ws.recv()? {
         let (tag, asked) = read(&message, line.shared().limits.name);
         let asked = asked.and_then(|ask| permit(&ws, ask)).and_then(|ask| slow_down(&mut bucket, ask));
+        let asked = asked.and_then(|ask| fit(line.shared(), ask));
         line.send(match asked {
             Ok(ask) => Command::Ask { id: line.id, tag, ask },
-            Err((fault, message)) => Command::Say { id: line.id, text: error(tag.as_ref(), fault, &message) },
+            Err((fault, message)) => {
+                Command::Say { id: line.id, text: error(tag.as_ref(), &fault, &message) }
+            }
         })?;
     }
     Ok(())
@@ -133,6 +123,14 @@ fn slow_down(bucket: &mut Option<Bucket>, ask: Ask) -> Result<Ask, Wrong> {
                 format!("too many requests: wait {wait} ms, or the connection will be closed"),
             ))
         }
+        _ => Ok(ask),
+    }
+}
+
+/// Whether what is to be published is what the room takes: the last to be looked at, as it takes the most work.
+fn fit(shared: &Shared, ask: Ask) -> Result<Ask, Wrong> {
+    match &ask {
+        Ask::Publish { room, data, .. } => shared.check_data(room, data).map(|()| ask),
         _ => Ok(ask),
     }
 }
