@@ -65,6 +65,8 @@ function paintNick() {
   write($('nick-avatar'), initial(session.nick));
   $('nick-avatar').style.setProperty('--hue', hue(session.nick));
   $('nick-dot').dataset.state = session.state;
+  if (session.overruled) write($('problem'), t('taken', { name: session.nick }));
+  session.overruled = false;
 }
 
 function paintEmpty() {
@@ -290,5 +292,5 @@ startPanels(soon);
 setEchoAccess({ token: () => session.token, changed: soon });
 startSession(soon);
 speak(currentLanguage());
-follow();
 document.body.classList.add('ready'); // shown at once and whole, in the right language
+follow();

@@ -21,6 +21,8 @@ export const session = {
   token: '',
   wasOpen: false, // in this window, ever
   isAway: false, // the server has said that it restarts
+  renamed: false, // somebody has just chosen a name
+  overruled: false, // the server gives us another one
   end: null, // why the line is closed for good: {code, reason}
   byHand: false, // and that somebody wanted it
   get state() { return session.line.state; },
@@ -99,6 +101,8 @@ export function begin() {
   on('welcome', ({ user }) => {
     session.wasOpen = true;
     session.isAway = false;
+    session.overruled = session.renamed && user !== session.nick;
+    session.renamed = false;
     if (user === session.nick) return;
     session.nick = user;
     nickIsOurs = false;
@@ -125,6 +129,7 @@ export function hangUp() {
 /** Goes on under another name, once what is under way is settled. */
 export async function rename(nick) {
   session.nick = nick;
+  session.renamed = true;
   if (nickIsOurs) browser.set('nick', nick);
   await settled(SETTLE);
   begin();
