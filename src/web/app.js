@@ -7,7 +7,7 @@ import { echo, paintEcho, setEchoAccess, startEcho } from './echo.js';
 import { count, currentLanguage, guestName, setLanguage, t } from './i18n.js';
 import { inspect, refreshInspector, resetInspector, startInspector } from './inspector.js';
 import { atEnd, relabelLog, showLog, startLog, syncLog, toEnd } from './log.js';
-import { openDrawer, showPanel, startPanels } from './panels.js';
+import { allowPeople, openDrawer, showPanel, startPanels } from './panels.js';
 import { paintPeople, resetPeople, startPeople } from './people.js';
 import { bringToken, enter, hangUp, rename, retry, session, startSession, takeToken, validName } from './session.js';
 import { neighbour, paintSidebar, startSidebar } from './sidebar.js';
@@ -46,8 +46,10 @@ function draw() {
   paintTitle();
   paintNick();
   paintStatus(current);
-  const { room, awayUntil } = current ?? {};
-  paintPeople(current?.name, room ? room.members : null, session.line.user, Date.now() < awayUntil);
+  const { room, name, awayUntil } = current ?? {};
+  const hasPeople = Boolean(room) && session.state !== 'closed';
+  allowPeople(hasPeople);
+  if (hasPeople) paintPeople(name, room.members, session.line.user, Date.now() < awayUntil);
   refreshInspector();
 }
 
@@ -111,6 +113,7 @@ function complainUnless(valid) {
 /** Shows a conversation, or with null the echo tab. */
 function show(conversation) {
   if (conversation === current) return;
+  if (current === null) echo.rest();
   if (current) Object.assign(current, { draft: $('composer').value, firstUnread: null, missed: 0 });
   current = conversation;
   $('chat-pane').hidden = !current;
@@ -244,7 +247,11 @@ function startControls() {
   click('try-room', () => ask('room-name'));
   click('try-direct', () => ask('dm-name'));
   click('try-inspector', () => showPanel('inspector', true));
-  click('retry', () => (current ? retry() : echo.connect()));
+  click('retry', () => {
+    if (current) retry();
+    else echo.connect();
+    focusInput();
+  });
   click('theme', toggleTheme);
   click('notice-close', () => { $('notice').hidden = true; });
   click('lang', () => {
@@ -290,7 +297,7 @@ startEcho();
 startInspector();
 startPanels(soon);
 setEchoAccess({ token: () => session.token, changed: soon });
-startSession(soon);
+startSession(soon, () => { if (current === null) echo.connect(); });
 speak(currentLanguage());
 document.body.classList.add('ready'); // shown at once and whole, in the right language
 follow();

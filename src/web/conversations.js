@@ -46,6 +46,7 @@ export function attach(next, name) {
   });
   line.on('direct', hearDirect);
   line.on('broadcast', ({ data }) => page.notice(words(data).text));
+  line.on('error', ({ message }) => page.notice(message));
   line.on('kicked', ({ room, reason }) => {
     const conversation = room === undefined ? undefined : find('room', room);
     if (conversation) conversation.problem = reason;
@@ -70,6 +71,7 @@ function become(name) {
   for (const room of known ? rooms : ['lobby']) converse('room', room).readTo ??= marks[room] ?? null;
   for (const person of people) converse('direct', person);
   if (all.size === 0) converse('room', 'lobby');
+  for (const conversation of all.values()) keep(conversation); // who takes another name keeps the rooms
   restore();
   page.changed();
 }
@@ -86,13 +88,15 @@ export function converse(kind, name) {
   };
   conversation.loadOlder = () => loadOlder(conversation);
   all.set(`${kind}/${name}`, conversation);
-  remember(user, ({ rooms, people }) => {
-    const list = kind === 'room' ? rooms : people;
-    if (!list.includes(name)) list.push(name);
-  });
+  keep(conversation);
   if (kind === 'room' && line) enter(conversation);
   page.changed();
   return conversation;
+}
+
+function keep({ kind, name }) {
+  const listed = ({ rooms, people }) => (kind === 'room' ? rooms : people);
+  if (!listed(remembered(user)).includes(name)) remember(user, (record) => listed(record).push(name));
 }
 
 export function leave(conversation) {
@@ -339,7 +343,10 @@ function save() {
   saving = null;
   if (!user) return;
   const seen = conversations().filter(({ kind, readTo }) => kind === 'room' && readTo?.offset != null);
-  remember(user, ({ read: marks }) => { for (const { name, readTo } of seen) marks[name] = readTo; });
+  remember(user, ({ read: marks }) => {
+    // Another window may have read further.
+    for (const { name, readTo } of seen) if (!(marks[name]?.epoch === readTo.epoch && readTo.offset < marks[name].offset)) marks[name] = readTo;
+  });
   const plain = ({ from, to, text, code, own, at, id, status }) => ({ from, to, text, code, own, at, id, status });
   const direct = conversations().filter(({ kind }) => kind === 'direct').map(({ name, items }) => [name, items.slice(-DIRECT_KEPT).map(plain)]);
   const unsent = conversations().map(({ kind, name, pending }) => [kind, name, pending.filter(({ status }) => status === 'waiting' || status === 'sending').map(plain)]);

@@ -23,6 +23,8 @@ export const echo = {
   isOpen: () => echo.state === 'open',
   hangUp: () => end(1000, 'closed by hand'),
   connect,
+  /** Nobody looks: an idle connection is a thread of the server's. */
+  rest: () => { if (underWay.length === 0) end(1000, ''); },
 };
 let socket = null;
 let farewell = null; // code and reason that we close with

@@ -5,21 +5,35 @@ import { $ } from './dom.js';
 import { browser } from './store.js';
 
 const PANELS = ['people', 'inspector'];
+let wanted = null; // the panel that somebody has opened
+let hasPeople = false; // whether there is anything to show in that of people
 let opened = () => {};
 
-export const isOpen = (panel) => !$(panel).hidden;
-
 /** Opens one panel, or with null none. */
-export function showPanel(wanted, focus = false) {
-  for (const panel of PANELS) {
-    const isWanted = panel === wanted;
-    if (!isWanted && focus && $(panel).contains(document.activeElement)) $(`${panel}-toggle`).focus();
-    $(panel).hidden = !isWanted;
-    $(`${panel}-toggle`).setAttribute('aria-expanded', String(isWanted));
-    if (isWanted && focus) $(`${panel}-close`).focus();
-  }
+export function showPanel(panel, focus = false) {
+  const last = wanted;
+  wanted = panel;
   browser.set('panel', wanted ?? 'none');
+  if (focus && last && $(last).contains(document.activeElement)) $(`${last}-toggle`).focus();
+  apply();
+  if (focus && wanted) $(`${wanted}-close`).focus();
   opened();
+}
+
+/** Whether the conversation has people to show: only rooms have. */
+export function allowPeople(yes) {
+  if (yes === hasPeople) return;
+  hasPeople = yes;
+  apply();
+}
+
+function apply() {
+  $('people-toggle').hidden = !hasPeople;
+  for (const panel of PANELS) {
+    const isShown = panel === wanted && (hasPeople || panel !== 'people');
+    $(panel).hidden = !isShown;
+    $(`${panel}-toggle`).setAttribute('aria-expanded', String(isShown));
+  }
 }
 
 export function openDrawer(open) {
@@ -37,7 +51,7 @@ export function openDrawer(open) {
 export function startPanels(onOpen) {
   opened = onOpen;
   for (const panel of PANELS) {
-    $(`${panel}-toggle`).addEventListener('click', () => showPanel(isOpen(panel) ? null : panel, true));
+    $(`${panel}-toggle`).addEventListener('click', () => showPanel(panel === wanted ? null : panel, true));
     $(`${panel}-close`).addEventListener('click', () => showPanel(null, true));
   }
   $('menu').addEventListener('click', () => openDrawer(!document.body.classList.contains('drawer')));

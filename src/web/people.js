@@ -20,12 +20,10 @@ export function resetPeople() {
 }
 
 /**
- * Shows the members of a room, a Map of users and their numbers of connections, or with null nobody. Who has none is on the
- * way back, unless that is long ago (`isRecent` false): the server does not tell of everybody who has come back.
+ * Shows the members of a room, a Map of users and their numbers of connections. Who has none is on the way back, unless that
+ * is long ago (`isRecent` false): the server does not tell of everybody who has come back.
  */
 export function paintPeople(room, members, me, isRecent) {
-  $('people-toggle').hidden = !members;
-  if (!members) return;
   // Ourselves first, then those who are on their way back last, by name.
   const isAway = (user) => isRecent && members.get(user) === 0;
   const order = (user) => (user === me ? 0 : isAway(user) ? 2 : 1);
@@ -51,7 +49,7 @@ function paintFaces(users, members) {
     $('faces').dataset.key = key;
     $('faces').replaceChildren(...faces.map(avatar));
   }
-  write($('people-count'), String(members.size));
+  write($('people-count'), String(members.size || ''));
   label($('people-toggle'), count('presentLabel', members.size));
 }
 

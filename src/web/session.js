@@ -34,6 +34,7 @@ export const session = {
 };
 let nickIsOurs = true; // false: it came with the address or the server and is not kept
 let changed = () => {};
+let opened = () => {};
 
 /** As the server sees names; and "." and "..", even percent-encoded, would be taken out of a URL by the browser. */
 export function validName(name) {
@@ -66,9 +67,10 @@ function userOfToken() {
   }
 }
 
-/** Finds out who we are and connects. `onChange()` is called whenever something here has changed. */
-export function startSession(onChange) {
+/** Finds out who we are and connects. `onChange()` is called whenever something here has changed, `onOpen()` when we are in. */
+export function startSession(onChange, onOpen) {
   changed = onChange;
+  opened = onOpen;
   if (!takeToken()) session.token = tab.get('token') ?? '';
   const query = new URLSearchParams(location.search);
   const given = userOfToken() ?? (query.get('nick') ?? query.get('user'))?.trim();
@@ -99,6 +101,7 @@ export function begin() {
   on('state', (state) => { if (state === 'connecting') log.opening(); });
   on('going_away', () => { session.isAway = true; });
   on('welcome', ({ user }) => {
+    opened();
     session.wasOpen = true;
     session.isAway = false;
     session.overruled = session.renamed && user !== session.nick;

@@ -7,11 +7,14 @@ import { echo } from './echo.js';
 import { closeMeaning, count, t } from './i18n.js';
 import { session } from './session.js';
 
+let answered = null; // the end of a line that the field for a token was shown for
+
 const stateText = { connecting: 'connecting', open: 'stateOpen', waiting: 'waiting', closed: 'closed' };
 
 /** Shows the state of a conversation's line, or with null that of the echo. */
 export function paintStatus(conversation) {
   const state = conversation ? session.state : echo.state;
+  document.body.dataset.line = session.state;
   const isNew = $('state').dataset.state !== state;
   $('state').dataset.state = state;
   write($('state'), t(stateText[state]));
@@ -55,8 +58,9 @@ function echoTroubles() {
 /** The field for a token, as long as the server asks for one. */
 function paintToken() {
   const why = session.tokenProblem;
-  const appears = $('token-form').hidden && why !== null;
+  const isNew = why !== null && answered !== session.end;
+  answered = session.end;
   $('token-form').hidden = why === null;
   if (why !== null) write($('token-reason'), session.token ? why : '');
-  if (appears) $('token').focus();
+  if (isNew) $('token').focus();
 }

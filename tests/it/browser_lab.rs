@@ -3,7 +3,7 @@
 use crate::browser::{
     Person, chat_page, chat_page_as, check_reports, say, wait_messages, wait_state, wait_status, wait_text,
 };
-use crate::support::serve_binary;
+use crate::support::{serve_binary, serve_binary_at};
 use crate::support_cdp::{Browser, Look, Tab};
 use crate::tls::development;
 use serde_json::{Value, json};
@@ -238,8 +238,10 @@ const TALK_ZH: [(&str, &str); 8] = [
 
 /// Runs `look` with the page in the midst of a conversation, as `talk` has it, seen by its third speaker.
 fn in_conversation((room, other): (&str, &str), talk: &[(&str, &str)], look: &Look, then: impl FnOnce(&Tab)) {
-    // As in the README.
-    let program = serve_binary(&[]);
+    let program = match env::var_os("SWITCHBOARD_SCREENSHOTS") {
+        Some(_) => serve_binary_at("127.0.0.1:9527", &[]), // as the README says
+        None => serve_binary(&[]),
+    };
     let browser = Browser::start();
     let mut others = [talk[0].0, talk[1].0].map(|name| (name, Person::new(&program, name)));
     others.iter_mut().for_each(|(_, person)| person.join(room));
@@ -287,6 +289,8 @@ fn pictures() {
             let published = "[...document.querySelectorAll('#frames .frame.out[data-kind=publish]')].at(-1)";
             tab.wait(&format!("{published} !== undefined"));
             tab.eval(&format!("{published}.click()"));
+            tab.eval(&format!("{published}.scrollIntoView({{ block: 'center' }})"));
+            tab.click("#anatomy .part.key");
             tab.eval("document.activeElement.blur()");
             picture(tab, name);
         }
