@@ -1,6 +1,7 @@
-//! The web app's files, inside the binary.
+//! The web app's files and the client for browsers, inside the binary.
 
-use switchboard::{Builder, Bytes, Response};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use switchboard::{Builder, Bytes, Request, Response};
 
 const HTML: &str = "text/html; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
@@ -25,14 +26,43 @@ const FILES: &[(&str, &str, &[u8])] = &[
 const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; style-src 'self' 'unsafe-inline'; \
                       script-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
 
+/// Pages of other sites may import it, as far as their origin may connect.
+const FOR_ALL: &str = "/client.js";
+
 pub(crate) fn add(builder: Builder) -> Builder {
     FILES.iter().fold(builder, |builder, &(path, media_type, content)| {
-        builder.get(path, move |_| {
-            Response::new(media_type, Bytes::from_static(content))
+        let tag = tag(content);
+        builder.get(path, move |request| {
+            let response = match is_known(request, &tag) {
+                true => Response::new(media_type, Bytes::new()).with_status(304),
+                false => Response::new(media_type, Bytes::from_static(content)),
+            };
+            let response = match path {
+                FOR_ALL => response
+                    .with_header("access-control-allow-origin", "*")
+                    .with_header("cross-origin-resource-policy", "cross-origin"),
+                _ => response,
+            };
+            response
                 .with_header("content-security-policy", POLICY)
                 .with_header("x-content-type-options", "nosniff")
                 .with_header("referrer-policy", "no-referrer")
+                // Asked for each time, and sent when it has changed. RFC 9111 §5.2.2.4
                 .with_header("cache-control", "no-cache")
+                .with_header("etag", &tag)
         })
     })
+}
+
+/// Differs when the content does. RFC 9110 §8.8.3
+fn tag(content: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    format!("\"{:016x}\"", hasher.finish())
+}
+
+/// Whether the client has it already. A proxy may have made the tag a weak one. RFC 9110 §13.1.2
+fn is_known(request: &Request, tag: &str) -> bool {
+    let tags = request.header("if-none-match").unwrap_or_default().split(',');
+    tags.map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
 }

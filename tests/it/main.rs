@@ -12,6 +12,8 @@ mod attacks;
 mod browser;
 /// What `switchboard serve` does with messages, path by path.
 mod chat;
+/// The client of browsers, in Node.
+mod client_js;
 /// Flags, environment and file as one; what SIGHUP changes.
 mod config;
 /// `switchboard connect` as a pipe.
