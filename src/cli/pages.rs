@@ -1,6 +1,6 @@
-//! The web app's files, inside the binary.
+//! The web app's files and the client for browsers, inside the binary.
 
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use switchboard::{Builder, Bytes, Request, Response};
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -46,35 +46,43 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       require-trusted-types-for 'script'; trusted-types 'none'";
 
+/// Pages of other sites may import it, as far as their origin may connect.
+const FOR_ALL: &str = "/client.js";
+
 pub(crate) fn add(builder: Builder) -> Builder {
     FILES.iter().fold(builder, |builder, &(path, media_type, content)| {
         let tag = tag(content);
-        builder.get(path, move |request| answer(request, media_type, content, &tag))
+        builder.get(path, move |request| {
+            let response = match is_known(request, &tag) {
+                true => Response::new(media_type, Bytes::new()).with_status(304),
+                false => Response::new(media_type, Bytes::from_static(content)),
+            };
+            let response = match path {
+                FOR_ALL => response
+                    .with_header("access-control-allow-origin", "*")
+                    .with_header("cross-origin-resource-policy", "cross-origin"),
+                _ => response,
+            };
+            response
+                .with_header("content-security-policy", POLICY)
+                .with_header("x-content-type-options", "nosniff")
+                .with_header("referrer-policy", "no-referrer")
+                // Asked for each time, and sent when it has changed. RFC 9111 §5.2.2.4
+                .with_header("cache-control", "no-cache")
+                .with_header("etag", &tag)
+        })
     })
 }
 
-/// Browsers keep a file and ask each time whether it is still the same: after an update nobody sees the old page.
-fn answer(request: &Request, media_type: &'static str, content: &'static [u8], tag: &str) -> Response {
-    let response = match request.header("if-none-match") {
-        Some(known) if matches(known, tag) => Response::new(media_type, Bytes::new()).with_status(304),
-        _ => Response::new(media_type, Bytes::from_static(content)),
-    };
-    response
-        .with_header("etag", tag)
-        .with_header("cache-control", "no-cache")
-        .with_header("content-security-policy", POLICY)
-        .with_header("x-content-type-options", "nosniff")
-        .with_header("referrer-policy", "no-referrer")
-}
-
-/// An entity tag (RFC 9110 §8.8.3). It must differ where contents differ, in the files of one program after another.
+/// Differs when the content does. RFC 9110 §8.8.3
 fn tag(content: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
-    hasher.write(content);
+    content.hash(&mut hasher);
     format!("\"{:016x}\"", hasher.finish())
 }
 
-/// `If-None-Match`, RFC 9110 §13.1.2: any of the tags, compared weakly.
-fn matches(known: &str, tag: &str) -> bool {
-    known.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+/// Whether the client has it already. A proxy may have made the tag a weak one. RFC 9110 §13.1.2
+fn is_known(request: &Request, tag: &str) -> bool {
+    let tags = request.header("if-none-match").unwrap_or_default().split(',');
+    tags.map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
 }

@@ -299,7 +299,9 @@ export class Line extends Emitter {
   #pauses = 0;
   /** @type {any} */ #turnTimer;
 
-  #wake = () => this.#awake();
+  #wake = (/** @type {Event} */ { type }) => {
+    if (type !== 'visibilitychange' || document.visibilityState === 'visible') this.#awake();
+  };
 
   /** @param {string | URL} url @param {Options} options */
   constructor(url, options) {
@@ -411,8 +413,12 @@ export class Line extends Emitter {
     this.#socket = socket;
     socket.onmessage = (/** @type {any} */ { data }) => this.#receive(data);
     socket.onclose = (/** @type {any} */ { code, reason }) => this.#lost(code, String(reason));
-    // The close that follows says as much.
-    socket.onerror = () => {};
+    let isOpen = false;
+    socket.onopen = () => (isOpen = true);
+    // A close follows, and says as much; but not for a failed handshake in some versions of Node.
+    socket.onerror = (/** @type {any} */ { message }) => {
+      if (!isOpen && socket === this.#socket) this.#lost(1006, message || 'there was no connection to be had');
+    };
   }
 
   /** Lets go of the connection, whatever its state. */
@@ -528,7 +534,7 @@ export class Line extends Emitter {
       // Slept meanwhile: the answer may be there, and not yet read.
       else if (pongWithin + SLEPT <= Date.now() - from) this.#probe();
       else {
-        // There in the package `ws` only; without it that waits for the server, too.
+        // In the package `ws` only: the others wait for the server, or until TCP gives up.
         this.#socket?.terminate?.();
         this.#lost(1006, 'the server does not answer any more');
       }
@@ -538,7 +544,6 @@ export class Line extends Emitter {
 
   /** The network is back, or somebody looks at the page again. */
   #awake() {
-    if (globalThis.document?.visibilityState === 'hidden') return;
     if (this.state === 'waiting') this.#notBefore <= Date.now() && this.#open();
     else if (this.state === 'open' && !this.#isQuiet) this.#probe();
   }

@@ -16,6 +16,8 @@ mod browser_lab;
 mod browser_line;
 /// What `switchboard serve` does with messages, path by path.
 mod chat;
+/// The client of browsers, in Node.
+mod client_js;
 /// Flags, environment and file as one; what SIGHUP changes.
 mod config;
 /// `switchboard connect` as a pipe.
