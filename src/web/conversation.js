@@ -68,9 +68,14 @@ export class Conversation {
 
   /** An own message is confirmed: from now on it is a line like all others. */
   settle(item) {
-    this.pending.splice(this.pending.indexOf(item), 1);
+    this.drop(item);
     item.status = 'done';
     this.add(item);
+  }
+
+  /** Takes an own message away that was not confirmed. */
+  drop(item) {
+    this.pending = this.pending.filter((other) => other !== item);
   }
 
   /** Counts a message that nobody has seen. */

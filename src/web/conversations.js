@@ -83,7 +83,7 @@ export function converse(kind, name) {
   const conversation = new Conversation(kind, name);
   conversation.retry = (item) => dispatch(conversation, item);
   conversation.discard = (item) => {
-    conversation.pending.splice(conversation.pending.indexOf(item), 1);
+    conversation.drop(item);
     page.changed();
   };
   conversation.loadOlder = () => loadOlder(conversation);
@@ -286,13 +286,13 @@ function published(conversation, item, { epoch, offset }) {
   const isHere = conversation.newest?.epoch === epoch && offset <= conversation.newest.offset;
   if (!conversation.pending.includes(item)) return;
   Object.assign(item, { epoch, offset, status: 'done' });
-  if (isHere) conversation.pending.splice(conversation.pending.indexOf(item), 1);
+  if (isHere) conversation.drop(item);
 }
 
 function delivered(conversation, item) {
   const { from, to, text, id, at } = item;
   // To oneself it has come back already.
-  if (conversation.repeated(id)) return conversation.discard(item);
+  if (conversation.repeated(id)) return conversation.drop(item);
   conversation.settle(item);
   windows?.postMessage({ user, to, item: { from, to, text, id, at, own: true, status: 'done' } });
 }

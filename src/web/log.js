@@ -17,6 +17,7 @@ const stick = stickToEnd(scroller, scrolled);
 let conversation = null;
 let from = 0; // the first line shown, as its number
 let to = 0; // behind the last
+let hushed; // a timer
 let changed = () => {};
 
 /** `onChange()` is called when more or less is shown than before; it should lead to sync(). */
@@ -28,13 +29,19 @@ export function startLog(onChange) {
 /** Shows a conversation, from its end. */
 export function showLog(next) {
   conversation = next;
-  list.setAttribute('aria-live', 'off'); // a whole conversation is not news
+  hush();
   list.replaceChildren();
   from = next.end - PAGE;
   to = next.end;
   stick.following = true;
   syncLog();
-  setTimeout(() => list.setAttribute('aria-live', 'polite'), 100);
+}
+
+/** What comes on the page now is no news: a whole conversation, or older messages. */
+function hush() {
+  list.setAttribute('aria-live', 'off');
+  clearTimeout(hushed);
+  hushed = setTimeout(() => list.setAttribute('aria-live', 'polite'), 200);
 }
 
 /** Forgets the elements, which are in another language now. */
@@ -116,12 +123,14 @@ function scrolled() {
 
 function older() {
   if (conversation.begin < from) {
+    hush();
     from = Math.max(conversation.begin, from - PAGE); // syncLog() drops as many at the other end
     changed();
   } else if (conversation.more && !conversation.loading) {
     const asked = conversation;
     asked.loadOlder().then((came) => {
       if (asked === conversation) from -= Math.min(came, PAGE);
+      hush();
       changed();
     });
   }

@@ -17,10 +17,16 @@ function entryOf(conversation) {
   Object.assign(button.dataset, { kind, name });
   const sign = kind === 'direct' ? avatar(name) : make('span', 'badge-icon', '#');
   sign.setAttribute('aria-hidden', 'true');
-  button.append(sign, make('bdi', 'name', name), make('span', 'unread'));
+  button.append(sign, make('bdi', 'name', name), unreadBadge());
   if (kind === 'direct') button.append(make('span', 'dot'));
   entry.append(button, makeButton('icon leave', '×', () => act.leave(conversation)));
   return entry;
+}
+
+function unreadBadge() {
+  const el = make('span', 'unread');
+  el.setAttribute('role', 'img'); // so that its label is read in place of the number
+  return el;
 }
 
 /** Brings the lists up to date. `isPresent(user)` says whether somebody is in a room with us. */
@@ -40,10 +46,10 @@ export function paintSidebar(conversations, current, isPresent) {
 
 function paintEntry({ entry, kind, name, unread }, isCurrent, isPresent) {
   const [button, leave] = entry.children;
-  const badge = button.querySelector('.unread');
-  write(badge, 99 < unread ? '99+' : String(unread || ''));
-  const words = unread ? t('unread', { n: unread }) : '';
-  if (badge.getAttribute('aria-label') !== words) badge.setAttribute('aria-label', words);
+  const number = button.querySelector('.unread');
+  write(number, 99 < unread ? '99+' : String(unread || ''));
+  number.hidden = !unread;
+  if (unread) label(number, t('unread', { n: unread }));
   markCurrent(button, isCurrent);
   label(leave, t('leave', { name }));
   if (kind === 'direct') {
