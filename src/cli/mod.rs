@@ -1,6 +1,7 @@
 //! The command line: what can be said, and which part of the program does it.
 
 mod access;
+mod api;
 mod certificate;
 mod config;
 mod connect;

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Keys whose value is the name of a file with a secret in it; a public key is none.
-const SECRET_FILES: &[&str] = &["tls-key", "token-file", "jwt-key"];
+const SECRET_FILES: &[&str] = &["tls-key", "token-file", "jwt-key", "api-key-file"];
 
 const ROOT: u32 = 0;
 /// Of the permissions of an owner, of a group or of all others.

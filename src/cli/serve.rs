@@ -1,6 +1,7 @@
 //! `switchboard serve`: its options, its first line, its end by signal.
 
 use super::access::{Access, Guard};
+use super::api::{self, Api};
 use super::config::Setting;
 use super::quotas::Shares;
 use super::reload::Live;
@@ -61,6 +62,8 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(super) access: Access,
     #[command(flatten)]
+    pub(super) api: Api,
+    #[command(flatten)]
     pub(super) shares: Shares,
     #[command(flatten)]
     rooms: RoomOptions,
@@ -73,7 +76,10 @@ pub(crate) fn check(matches: &ArgMatches) -> Result<(), String> {
     let options = Serve::from_arg_matches(matches).map_err(|error| error.to_string())?;
     let limits = limits(&options);
     let checked = limits.check().and_then(|()| options.rooms.check(&limits));
-    checked.and_then(|()| options.access.check()).map_err(|error| error.to_string())
+    checked
+        .and_then(|()| options.access.check())
+        .and_then(|()| options.api.check())
+        .map_err(|error| error.to_string())
 }
 
 /// Serves until SIGINT or SIGTERM, then drains. A second signal ends the process at once.
@@ -87,13 +93,14 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     let (wanted, history) = (limits.connections, limits.history);
     let tls = tls_files(&options)?;
     let guard = Guard::read(&options.access)?;
-    let checks = options.schemas.read()?;
-    let mut builder = routes::all(guard.is_some())
+    let keys = options.api.keys()?;
+    let schemas = options.schemas.read()?;
+    let mut builder = api::apply(routes::all(guard.is_some()), &keys)
         .limits(limits)
         .compression(!options.no_compression)
         .origins(origins(&options.allow_origin));
     builder = options.rooms.apply(options.shares.apply(options.access.apply(builder, guard.as_ref())));
-    builder = checks.apply(builder);
+    builder = schemas.apply(builder);
     if let Some(files) = &tls {
         builder = builder.tls(files);
     }
@@ -102,7 +109,8 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     }
     let server = builder.bind(&options.bind)?.start()?;
     announce(&server, wanted, tls.is_some())?;
-    let mut live = Live { server: server.handle(), tls, guard, settings, file: file.path, args };
+    let handle = server.handle();
+    let mut live = Live { server: handle, tls, guard, keys, schemas, settings, file: file.path, args };
     for signal in signals.forever() {
         if signal != SIGHUP {
             break;

@@ -44,7 +44,7 @@ struct World {
 
 impl World {
     fn new(is_shared: bool) -> Self {
-        let rules = Rules { rooms: 3, bytes: 1 << 20, ..Rules::default() };
+        let rules = Rules { reply: 1 << 20, rooms: 3, bytes: 1 << 20, ..Rules::default() };
         let hub = Hub::new("here", rules, Some(is_shared));
         let mut world = Self { hub, lines: Lines::default(), start: Instant::now(), ms: 1_000_000 };
         world.notice(Notice::Hearing);
@@ -68,8 +68,9 @@ impl World {
 
     fn enter(&mut self, number: u64, user: &str) {
         let id = ConnectionId(number);
-        self.apply(Command::Connect { id, line: number, compressed: false });
-        self.apply(Command::Enter { id, user: user.into() });
+        self.apply(Command::Connect { id, line: number, compressed: false, owner: None, protocol: true });
+        self.apply(Command::Enter { id, user: user.into(), welcome: "{}".into() });
+        self.got(number);
     }
 
     fn ask(&mut self, number: u64, tag: &str, ask: Ask) {
@@ -436,7 +437,13 @@ fn direct_messages_count_connections_everywhere() {
 fn plain_rooms_and_nicks_reach_over_servers() {
     let mut world = World::new(true);
     for number in [1, 2] {
-        world.apply(Command::Connect { id: ConnectionId(number), line: number, compressed: false });
+        world.apply(Command::Connect {
+            id: ConnectionId(number),
+            line: number,
+            compressed: false,
+            owner: None,
+            protocol: true,
+        });
         world.apply(Command::Join { id: ConnectionId(number), room: "den".into(), view: None });
     }
     let (room, nick) = (Address::Room("den".into()), Address::Nick("ann".into()));

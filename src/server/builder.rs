@@ -108,7 +108,10 @@ impl Builder {
         path: &str,
         handler: impl Fn(WebSocket) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
-        self.change(path, |route| route.websocket = Some(Arc::new(handler)))
+        self.change(path, |route| {
+            route.websocket = Some(Arc::new(handler));
+            route.protocol = false;
+        })
     }
 
     /// The callback style: a WebSocket at this path whose connections each get a value of their own from

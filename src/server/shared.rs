@@ -66,7 +66,7 @@ impl Shared {
 
     /// The first message of a connection that speaks `switchboard.v1`.
     #[cfg(feature = "protocol")]
-    pub(crate) fn welcome(&self, line: &super::hub_line::HubLine, user: &str) -> tungstenite::Message {
+    pub(crate) fn welcome(&self, line: &super::hub_line::HubLine, user: &str) -> String {
         let (message, rooms, history) = (self.limits.message, self.quotas().rooms, self.room.messages);
         let grace = self.room.grace.as_millis();
         let limits =

@@ -47,6 +47,8 @@ mod rooms;
 /// Messages that are checked against a schema.
 #[cfg(feature = "schema")]
 mod schema;
+/// The server API: publishing, broadcast, direct messages, disconnecting over HTTP.
+mod server_api;
 /// Rooms on disk, whatever happens to the server or to the disk.
 mod store;
 /// The raw client, and the program as a child process.

@@ -26,6 +26,7 @@ const CHECKS: &[fn(&Patient) -> Vec<Check>] = &[
     server::address,
     server::certificate,
     server::tokens,
+    server::keys,
     server::schemas,
     elsewhere::redis,
     elsewhere::store,

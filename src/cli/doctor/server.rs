@@ -96,6 +96,18 @@ pub(super) fn tokens(patient: &Patient) -> Vec<Check> {
     }]
 }
 
+pub(super) fn keys(patient: &Patient) -> Vec<Check> {
+    const NAME: &str = "api";
+    if patient.faulty.is_some() {
+        return Vec::new();
+    }
+    vec![match patient.options.api.keys() {
+        Ok(keys) if keys.is_empty() => Check::ok(NAME, "there is no key, and so no /api"),
+        Ok(_) => Check::ok(NAME, "/api is there for who has a key, and the keys can be read"),
+        Err(error) => Check::fail(NAME, error.to_string()),
+    }]
+}
+
 pub(super) fn schemas(patient: &Patient) -> Vec<Check> {
     const NAME: &str = "schemas";
     let schemas = &patient.options.schemas;
