@@ -1,7 +1,8 @@
 //! The web app in headless Chromium: typed into, clicked, and read as a person would. What people do with each other.
 
-use crate::support::{Client, Program, serve_binary};
+use crate::support::{Program, serve_binary};
 use crate::support_cdp::{Browser, Look, Tab};
+use crate::support_v1::Speaker;
 use serde_json::{Value, json};
 
 /// Opens the page as `nick`, and waits until it is connected. `hash` is as `room/lobby` or `user/bob`.
@@ -81,38 +82,24 @@ pub(crate) fn go(tab: &Tab, kind: &str, name: &str) {
     tab.eval(&format!("{entry}.find((entry) => entry.dataset.name === {}).click()", json!(name)));
 }
 
-/// Somebody whose client is no browser.
-pub(crate) struct Person(Client);
-
-impl Person {
-    pub(crate) fn new(program: &Program, name: &str) -> Self {
-        let name: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        Self(Client::connect(program.address, &format!("/ws?user={name}")))
-    }
-
-    /// Asks, and waits until it is done.
-    pub(crate) fn ask(&mut self, mut request: Value) {
-        request["id"] = "this".into();
-        self.0.send(&request.to_string());
-        while !self.0.text().contains(r#""id":"this""#) {}
-    }
-
-    pub(crate) fn join(&mut self, room: &str) {
-        self.ask(json!({"type": "join", "room": room}));
-    }
-
-    /// All of this is in the room when it returns.
-    pub(crate) fn publish(&mut self, room: &str, said: impl IntoIterator<Item = Value>) {
-        for data in said {
-            self.0.send(&json!({"type": "publish", "room": room, "data": data}).to_string());
-        }
-        self.ask(json!({"type": "ping"}));
-    }
+/// Percent-encoded, whatever it is.
+pub(crate) fn encoded(name: &str) -> String {
+    name.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
-/// Somebody comes, says this in a room, and goes.
+/// Somebody whose client is no browser.
+pub(crate) fn person(program: &Program, name: &str) -> Speaker {
+    Speaker::connect(program, &format!("?user={}", encoded(name)))
+}
+
+/// Somebody comes, says all this in a room, and goes.
 pub(crate) fn publish(program: &Program, user: &str, room: &str, said: impl IntoIterator<Item = Value>) {
-    Person::new(program, user).publish(room, said);
+    let mut person = person(program, user);
+    for data in said {
+        person.client.send(json!({"type": "publish", "room": room, "data": data}).to_string()).unwrap();
+    }
+    // Requests are carried out in order.
+    person.ask(json!({"type": "ping"}));
 }
 
 /// Whatever the page complained about, and whatever it wanted from elsewhere, fails the test.
@@ -236,10 +223,16 @@ fn people_write_to_each_other() {
         wait_messages(&ann, &[("ann", "hello?")]);
     }
     assert_eq!(ann.eval("document.querySelector('#messages .note').dataset.code"), "no_such_user");
-    let nobody = Client::settled(program.address, "/ws?user=nobody");
+    let mut nobody = Speaker::open(&program, "nobody");
     ann.click("#messages .note button");
     wait_status(&ann, "done", 1);
-    drop(nobody);
+    assert_eq!(nobody.next_of("direct")["data"]["text"], "hello?");
+    // What cannot be said at all is known before it is sent, and goes away by a click.
+    ann.eval("document.querySelector('#composer').value = 'x'.repeat(1_048_576)");
+    ann.click("#send");
+    wait_text(&ann, "#messages .note span", "Longer than the server accepts.");
+    ann.click("#messages .note button:last-child");
+    wait_messages(&ann, &[("ann", "hello?")]);
     for tab in [&ann, &again, &bob] {
         check_reports(tab, &program);
     }
@@ -379,7 +372,7 @@ fn everything_is_reached_from_the_keyboard() {
     wait_value(&tab, focused, &json!("inspector-toggle"));
     assert_eq!(tab.eval("document.querySelector('#inspector').hidden"), true);
     // A screen reader reads new messages, and hears of the connection.
-    assert_eq!(tab.eval("document.querySelector('#messages').getAttribute('aria-live')"), "polite");
+    tab.wait("document.querySelector('#messages').getAttribute('aria-live') === 'polite'");
     wait_text(&tab, "#announce", "connected");
     check_reports(&tab, &program);
 }

@@ -1,7 +1,8 @@
 //! The rest of what the program serves to browsers: the inspector, the echo tab, tokens, TLS, the small page, pictures.
 
 use crate::browser::{
-    Person, chat_page, chat_page_as, check_reports, say, wait_messages, wait_state, wait_status, wait_text,
+    chat_page, chat_page_as, check_reports, encoded, person, say, wait_messages, wait_state, wait_status,
+    wait_text,
 };
 use crate::support::{serve_binary, serve_binary_at};
 use crate::support_cdp::{Browser, Look, Tab};
@@ -243,8 +244,10 @@ fn in_conversation((room, other): (&str, &str), talk: &[(&str, &str)], look: &Lo
         None => serve_binary(&[]),
     };
     let browser = Browser::start();
-    let mut others = [talk[0].0, talk[1].0].map(|name| (name, Person::new(&program, name)));
-    others.iter_mut().for_each(|(_, person)| person.join(room));
+    let mut others = [talk[0].0, talk[1].0].map(|name| (name, person(&program, name)));
+    for (_, person) in &mut others {
+        person.ask(json!({"type": "join", "room": room}));
+    }
     let tab = chat_page_as(&browser, &program, talk[2].0, &format!("room/{}", encoded(room)), look);
     tab.eval(&format!("location.hash = '#room/{}'", encoded(other)));
     wait_text(&tab, "#title", other);
@@ -252,21 +255,17 @@ fn in_conversation((room, other): (&str, &str), talk: &[(&str, &str)], look: &Lo
     wait_text(&tab, "#title", room);
     for (count, (name, text)) in talk.iter().enumerate() {
         match others.iter_mut().find(|(other, _)| other == name) {
-            Some((_, person)) => person.publish(room, [json!(text)]),
+            Some((_, person)) => drop(person.ask(json!({"type": "publish", "room": room, "data": text}))),
             None => say(&tab, text),
         }
         let shown = "document.querySelectorAll('#messages .message:not([data-status=sending])').length";
         tab.wait(&format!("{shown} === {}", count + 1));
     }
-    others[1].1.publish(other, [json!("?")]);
+    others[1].1.ask(json!({"type": "publish", "room": other, "data": "?"}));
     others[0].1.ask(json!({"type": "direct", "to": talk[2].0, "data": "!"}));
     tab.wait("document.querySelectorAll('.entry .unread:not(:empty)').length === 2");
     then(&tab);
     check_reports(&tab, &program);
-}
-
-fn encoded(name: &str) -> String {
-    name.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
 /// A picture is looked at by people; this only makes it, and sees that it is none of an empty page. With

@@ -4,10 +4,11 @@ use crate::browser::{
     chat_page, chat_page_as, check_reports, check_reports_but, go, publish, say, wait_messages, wait_people,
     wait_state, wait_status, wait_text, wait_value,
 };
-use crate::support::{serve_binary, serve_binary_at};
+use crate::support::{Program, exchange, serve_binary, serve_binary_at};
 use crate::support_cdp::{Browser, Look};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::{env, fs};
 
 /// What a browser says by itself when nobody is there.
 const REFUSED: &str = "ERR_CONNECTION_REFUSED";
@@ -154,5 +155,84 @@ fn without_storage_nothing_is_remembered_and_all_else_works() {
     tab.wait("document.querySelector('#people-list .name')?.textContent === 'eve'");
     publish(&program, "bot", "tea", [json!("hello eve")]);
     tab.wait("document.querySelector('#messages .message:last-child .text').textContent === 'hello eve'");
+    check_reports(&tab, &program);
+}
+
+/// What a program asks of the server.
+fn post(program: &Program, path: &str, body: &Value) {
+    let body = body.to_string();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Type: application/json"
+    );
+    let answer = exchange(program.address, format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[test]
+#[ignore = "needs chromium: run tests/run"]
+fn the_server_speaks_too_and_may_show_the_door() {
+    let (program, browser) = (serve_binary(&["--api-key", "key"]), Browser::start());
+    let tab = chat_page(&browser, &program, "ann", "room/lobby");
+    wait_people(&tab, &["ann"]);
+    post(&program, "/api/publish", &json!({"room": "lobby", "data": {"text": "<i>from</i> a program"}}));
+    wait_messages(&tab, &[("server", "<i>from</i> a program")]);
+    post(&program, "/api/broadcast", &json!({"data": "closing <b>soon</b>"}));
+    wait_text(&tab, "#notice-text", "The server says: closing <b>soon</b>");
+    tab.click("#notice-close");
+    post(&program, "/api/direct", &json!({"to": "ann", "data": "psst"}));
+    wait_text(&tab, "#notice-text", "The server says: psst");
+    post(&program, "/api/disconnect", &json!({"user": "ann", "reason": "behave"}));
+    wait_state(&tab, "closed");
+    tab.wait("document.querySelector('#banner-text').textContent.includes('behave')");
+    say(&tab, "sorry");
+    wait_status(&tab, "waiting", 1);
+    tab.click("#retry");
+    wait_state(&tab, "open");
+    wait_status(&tab, "done", 1);
+    check_reports(&tab, &program);
+}
+
+#[test]
+#[ignore = "needs chromium: run tests/run"]
+fn with_a_store_nothing_is_missing_after_a_crash() {
+    let store = env::temp_dir().join(format!("switchboard-browser-{}.db", std::process::id()));
+    let args = ["--store", store.to_str().unwrap()];
+    let (program, browser) = (serve_binary(&args), Browser::start());
+    let address = program.address;
+    let tab = chat_page(&browser, &program, "ann", "room/lobby");
+    say(&tab, "before");
+    wait_status(&tab, "done", 1);
+    drop(program);
+    tab.wait("document.querySelector('#state').dataset.state !== 'open'");
+    say(&tab, "meanwhile");
+    let program = serve_binary_at(&address.to_string(), &args);
+    wait_status(&tab, "done", 2);
+    publish(&program, "bot", "lobby", [json!("after")]);
+    let lines = "[...document.querySelector('#messages').children].map((line) => line.dataset.mark ?? line.querySelector('.text').textContent)";
+    wait_value(&tab, lines, &json!(["before", "meanwhile", "after"]));
+    check_reports_but(&tab, &program, REFUSED);
+    drop(program);
+    fs::remove_file(store).unwrap();
+}
+
+#[test]
+#[ignore = "needs chromium: run tests/run"]
+fn another_name_keeps_rooms_and_what_is_under_way() {
+    let (program, browser) = (serve_binary(&[]), Browser::start());
+    let tab = chat_page(&browser, &program, "ann", "room/tea");
+    say(&tab, "as ann");
+    tab.fill("#nick", "bad\u{1}name");
+    tab.press_enter();
+    tab.wait("document.querySelector('#problem').textContent.includes('128 bytes')");
+    tab.fill("#nick", "anne");
+    tab.press_enter();
+    wait_state(&tab, "open");
+    tab.wait("document.querySelector('#people-list .name')?.textContent === 'anne'");
+    say(&tab, "as anne");
+    wait_messages(&tab, &[("ann", "as ann"), ("anne", "as anne")]);
+    wait_status(&tab, "done", 2);
+    let rooms =
+        "[...document.querySelectorAll('#room-list .conversation')].map((entry) => entry.dataset.name)";
+    wait_value(&tab, rooms, &json!(["lobby", "tea"]));
     check_reports(&tab, &program);
 }
