@@ -28,6 +28,8 @@ export class Conversation {
   awayUntil = 0; // when members without a connection are gone or back, in ms since 1970
   room = null; // of the client, and the line that it is on
   line = null;
+  off = null; // takes the listeners away from the room
+  entry = null; // its element in the sidebar
   #seen = new Set();
 
   /** `kind` is 'room' or 'direct', `name` the room's or the other person's. */

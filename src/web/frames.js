@@ -103,7 +103,7 @@ function idOf(text) {
  * The header of an unfragmented frame, RFC 6455 §5.2: 2 bytes, then 2 or 8 more for a long payload, then the 4 bytes
  * of the mask key when a client sends. The browser keeps the key to itself: its bytes are null here.
  */
-export function frameHeader({ direction, opcode, size }) {
+function frameHeader({ direction, opcode, size }) {
   const mask = direction === 'out' ? 0x80 : 0;
   const header = [0x80 | opcode];
   if (size <= 125) header.push(mask | size);

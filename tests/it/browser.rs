@@ -503,4 +503,9 @@ fn names_and_texts_of_all_kinds_are_shown_as_they_are() {
     go(&tab, "room", "lobby");
     wait_text(&tab, "#messages .more", "Show all 1\u{202f}000\u{202f}000 characters");
     check_reports(&tab, &program);
+
+    // The page could not make HTML of a text if it wanted to.
+    let attempt = "(() => { try { document.createElement('p').innerHTML = '<b>'; return 'made'; }
+        catch (error) { return error.name; } })()";
+    assert_eq!(tab.eval(attempt), "TypeError");
 }
