@@ -306,12 +306,66 @@ fn it_goes_as_fast_as_the_server_wants() {
     assert!((1..=40).contains(&number(&line, "refusals")), "{line}");
 }
 
-#[test]
-#[ignore = "needs Node and its ws: run tests/run"]
-fn it_is_in_all_its_rooms_again() {
-    let program = serve_binary(&["--rooms", "50"]);
+#[track_caller]
+fn check_rooms(options: &[&str]) {
+    let program = serve_binary(options);
     let cable = Cable::to(program.address);
     let script = Script::start(&["rooms", &cable.url(), &ws(program.address)]).says("joined");
     cable.cut();
     script.ends();
+}
+
+#[test]
+#[ignore = "needs Node and its ws: run tests/run"]
+fn it_is_in_all_its_rooms_again() {
+    check_rooms(&["--rooms", "50"]);
+}
+
+#[test]
+#[ignore = "needs Node and its ws: run tests/run"]
+fn it_is_in_all_its_rooms_again_however_slow() {
+    check_rooms(&["--rate", "20/s"]);
+}
+
+/// What a server that plays a part does to it: each is a scene of the script.
+macro_rules! scenes {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            #[ignore = "needs Node and its ws: run tests/run"]
+            fn $name() {
+                finish(start("client_scripted.mjs", &[stringify!($name)]));
+            }
+        )*
+
+        #[test]
+        fn every_scene_is_played() {
+            let script = include_str!("../programs/client_scripted.mjs");
+            let (_, scenes) = script.split_once("const scenes = {").unwrap();
+            let scenes = scenes.lines().filter_map(|line| line.strip_prefix("  async ")?.strip_suffix("() {"));
+            assert_eq!(scenes.collect::<Vec<_>>(), [$(stringify!($name)),*]);
+        }
+    };
+}
+
+scenes! {
+    refused_for_now_is_asked_again
+    refused_for_good_is_told
+    no_message_is_emitted_twice_or_out_of_order
+    a_gap_is_told_when_it_cannot_be_filled
+    the_last_offset_is_told_after_a_reconnect
+    a_publish_without_an_answer_is_sent_again_after_the_join
+    several_are_on_their_way_only_if_asked_for
+    a_direct_message_is_never_sent_twice
+    who_is_kicked_stays_away
+    more_than_it_keeps_is_refused
+    a_message_that_ends_the_connection_is_not_sent_again
+    the_wait_doubles_at_random_and_begins_anew
+    the_network_is_back
+    a_sleep_is_noticed
+    a_server_without_a_welcome_is_none
+    a_lost_connection_leaves_what_is_being_left
+    members_are_counted
+    a_listener_that_throws_hinders_nobody
+    what_cannot_be_connected_to_is_told_at_once
 }

@@ -2,12 +2,7 @@
 // URL is often a cable that the test cuts; what the test waits for is printed, line by line. Each scenario ends by itself.
 
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import { webcrypto } from 'node:crypto';
-
-// What Node has had since version 22, for those of before: `ws` is looked up in $NODE_PATH, which `import` would not do.
-globalThis.crypto ??= webcrypto;
-const WebSocket = globalThis.WebSocket ?? createRequire(import.meta.url)('ws');
+import { load, WebSocket } from './client_load.mjs';
 
 const [scenario, url, direct = url] = process.argv.slice(2);
 setTimeout(() => { throw new Error('took longer than a minute'); }, 60_000).unref();
@@ -15,8 +10,7 @@ setTimeout(() => { throw new Error('took longer than a minute'); }, 60_000).unre
 const served = new URL(direct.replace(/^ws/, 'http'));
 const response = await fetch(new URL('/client.js', served));
 assert.equal(response.status, 200);
-const source = await response.text();
-const { connect } = await import(`data:text/javascript,${encodeURIComponent(source)}`);
+const { connect } = await load(await response.text());
 
 /** Not so patient as by default: the test would take long. */
 const open = (to, options = {}) => connect(to, { WebSocket, maxDelay: 50, ...options });
