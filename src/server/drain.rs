@@ -2,8 +2,9 @@
 
 use super::accept::Door;
 use super::shared::{Shared, Stage};
+use crate::engine::Engine;
 use crate::hub::Command;
-use crate::limits::from_now;
+use crate::limits::{BATCH_PAUSE, UNWIND, from_now};
 use crate::sender::close_code;
 use crate::wire::frame;
 use parking_lot::Mutex;
@@ -66,11 +67,6 @@ impl Drain {
     }
 }
 
-/// Between two batches of clients that are told.
-const BATCH_PAUSE: Duration = Duration::from_millis(50);
-/// For threads whose sockets were cut to come to an end.
-const UNWIND: Duration = Duration::from_secs(1);
-
 /// How a server ended: what [`Handle::shutdown`](crate::Handle::shutdown) gives.
 ///
 /// ```
@@ -103,6 +99,7 @@ pub(crate) struct Running {
 pub(crate) struct Parts {
     pub(crate) door: Door,
     pub(crate) hub: JoinHandle<()>,
+    pub(crate) engine: Option<Arc<dyn Engine>>,
     pub(crate) writers: Vec<JoinHandle<()>>,
     pub(crate) slow_lane: JoinHandle<()>,
     pub(crate) refusals: JoinHandle<()>,
@@ -141,6 +138,7 @@ fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
     parts.door.close();
     shared.refusals.stop();
     let _ = parts.refusals.join();
+    parts.engine.iter().for_each(|engine| engine.stop());
     shared.hub.stop();
     let _ = parts.hub.join();
     parts.writers.into_iter().for_each(|thread| drop(thread.join()));
