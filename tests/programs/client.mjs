@@ -195,6 +195,42 @@ const scenarios = {
     line.close();
   },
 
+  /** A server that keeps its rooms is killed again and again. */
+  async kills() {
+    const [line, other] = [open(url, { user: 'ann', inFlight: 4 }), open(url, { user: 'bob' })];
+    const [mine, theirs] = [follow(line, 'tea'), follow(other, 'tea')];
+    await Promise.all([joined(mine), joined(theirs)]);
+    const results = [];
+    for (let n = 0; n < 150;) {
+      const portion = Array.from({ length: 30 }, () => mine.publish({ n: n++ }));
+      results.push(...await Promise.all([portion.shift()]));
+      // The others are on their way, in a queue, or done.
+      say('kill');
+      results.push(...await Promise.all(portion));
+    }
+    await Promise.all([seen(mine, 150), seen(theirs, 150)]);
+    assert.deepEqual(mine.seen, theirs.seen);
+    assert.deepEqual(mine.seen.map((m) => m.data.n), Array.from({ length: 150 }, (_, n) => n));
+    assert.deepEqual(mine.seen.map((m) => m.offset), results.map((result) => result.offset));
+    assertWhole(mine);
+    assert.deepEqual([mine.gaps, theirs.gaps, new Set(mine.seen.map((m) => m.epoch)).size], [[], [], 1]);
+    line.close();
+    other.close();
+  },
+
+  /** What a program says through the server's API. */
+  async told() {
+    const line = open(url, { user: 'ann' });
+    const room = follow(line, 'tea');
+    await joined(room);
+    say('joined');
+    assert.deepEqual((await next(line, 'broadcast')).data, { any: 'JSON' });
+    await seen(room, 1);
+    assert.deepEqual([room.seen[0].from, room.seen[0].data], [null, 'news']);
+    const [{ reason }, { code }] = await Promise.all([next(line, 'kicked'), next(line, 'close'), until(line, 'closed')]);
+    assert.deepEqual([reason, code], ['enough', 1008]);
+  },
+
   /** More is said while it is away than the room keeps. */
   async gap() {
     const line = open(url, { user: 'ann' });
