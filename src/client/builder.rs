@@ -204,6 +204,12 @@ impl ClientBuilder {
         self.client(stream, agreed, leftover)
     }
 
+    /// How long connecting may take.
+    #[cfg(feature = "protocol")]
+    pub(crate) fn head_deadline(&self) -> Duration {
+        self.limits.head_deadline
+    }
+
     /// Whether this can be tried at all.
     pub(crate) fn check(&self, url: &str) -> Result<Target> {
         if let Some(mistake) = &self.mistake {

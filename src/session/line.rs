@@ -17,6 +17,7 @@ use tungstenite::Message;
 
 /// As it is offered in the handshake.
 pub(super) const PROTOCOL: &str = "switchboard.v1";
+const NO_PROTOCOL: &str = "it does not speak switchboard.v1 on this path; usually that is /ws";
 /// How soon a full outbox is tried again, should no answer come: it is seldom full without one under way.
 const FULL_RETRY: Duration = Duration::from_millis(10);
 
@@ -129,7 +130,7 @@ impl Shared {
         loop {
             let url = self.read(|core| core.user().map_or(url.into(), |user| with_user(url, user)));
             let loss = match connect(builder, &url) {
-                Ok(client) => self.receive(client),
+                Ok(client) => self.receive(client, from_now(builder.head_deadline())),
                 Err(error) => Loss::Failed(error),
             };
             let mut state = self.state.lock();
@@ -160,16 +161,24 @@ impl Shared {
         false
     }
 
-    /// Takes in what comes, until the connection has ended.
-    fn receive(&self, mut client: Client) -> Loss {
+    /// Takes in what comes, until the connection has ended. The welcome must come by then.
+    fn receive(&self, mut client: Client, welcome_by: Instant) -> Loss {
         let mut state = self.state.lock();
         state.is_dialing = false;
         state.sender = state.core.over().is_none().then(|| client.sender());
         drop(state);
         loop {
-            let until = self.next_deadline();
+            let (is_over, is_here) = self.read(|core| (core.over().is_some(), core.is_here()));
+            if is_over {
+                break Loss::Failed(Error::Closed);
+            }
+            if !is_here && welcome_by <= Instant::now() {
+                break Loss::Failed(Error::Handshake(format!(
+                    "the server has said no welcome: {NO_PROTOCOL}"
+                )));
+            }
+            let until = self.next_deadline().into_iter().chain((!is_here).then_some(welcome_by)).min();
             let received = match until {
-                _ if self.read(|core| core.over().is_some()) => break Loss::Failed(Error::Closed),
                 None => client.recv(),
                 Some(until) => client.recv_timeout(until.saturating_duration_since(Instant::now())),
             };
@@ -221,10 +230,7 @@ fn connect(builder: &ClientBuilder, url: &str) -> Result<Client> {
     let client = builder.connect(url)?;
     match client.subprotocol() {
         Some(PROTOCOL) => Ok(client),
-        _ => Err(Error::Config(format!(
-            "the server does not speak {PROTOCOL} at `{}`: its path is usually /ws",
-            url.split('?').next().unwrap_or_default()
-        ))),
+        _ => Err(Error::Config(NO_PROTOCOL.into())),
     }
 }
 

@@ -158,7 +158,8 @@ impl Room {
         self.publish_later(data)?.wait()
     }
 
-    /// [`Room::publish`] that does not wait for the answer: many may be on their way. They are sent in order, 32 at a time.
+    /// [`Room::publish`] that does not wait for the answer: many may be on their way. They are sent in order, up to 32 at a
+    /// time.
     /// A message that the server refuses for now (`rate_limited`, `unavailable`) is sent again later, and those that were in
     /// flight with it may overtake it.
     ///

@@ -39,6 +39,10 @@ mod protocol;
 /// Messages that are checked against a schema.
 #[cfg(feature = "schema")]
 mod schema;
+/// The client of `switchboard.v1`, over a network that fails.
+mod session;
+/// The network that fails.
+mod session_proxy;
 /// The raw client, and the program as a child process.
 mod support;
 /// A real browser, remote-controlled.

@@ -19,11 +19,15 @@ use rooms::Rooms;
 use std::time::{Duration, Instant};
 use text::Refusal;
 
-/// Requests in flight, while the server refuses none for their number.
+/// Most requests in flight. At first and after a refusal there are fewer: two, and one more for each two that were carried out.
+/// So the first refusal for asking too often comes long before twice as much was asked, for which the server would close.
 const WINDOW: usize = 32;
 
 /// How long it is tried to leave a room that the program knows nothing of.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two texts, once the server has found us too fast; doubled as long as it does. As long as the connection lasts.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
 /// How a connection ended, or was not made.
 #[derive(Debug)]
@@ -58,7 +62,11 @@ pub(super) struct Core {
     /// Nothing is sent until then, since the server has refused something for now.
     held_until: Option<Instant>,
     refusals: Backoff,
-    window: usize,
+    /// Carried out since the last refusal.
+    carried_out: usize,
+    /// Between one text and the next, for a server that has found us too fast; and when it is time for the next.
+    pause: Duration,
+    paused_until: Option<Instant>,
     last_id: u64,
     requests: Requests,
     rooms: Rooms,
@@ -79,7 +87,9 @@ impl Core {
             hint: None,
             held_until: None,
             refusals: Backoff::default(),
-            window: WINDOW,
+            carried_out: 0,
+            pause: Duration::ZERO,
+            paused_until: None,
             last_id: 0,
             requests: Requests::default(),
             rooms: Rooms::default(),
@@ -151,6 +161,7 @@ impl Core {
                 if let Ask::Join { room, .. } = &ask {
                     self.rooms.ask(room, id);
                 }
+                self.pause(now);
             } else if let Some((id, ask)) = self.requests.next() {
                 let text = ask.text(id, &format!("{}-{id}", self.nonce));
                 if self.largest < text.len() {
@@ -158,6 +169,7 @@ impl Core {
                     self.answers.push((id, Err(Refusal::too_large(text.len(), self.largest).into_error())));
                 } else if send(&text) {
                     self.requests.sent(id);
+                    self.pause(now);
                 } else {
                     return;
                 }
@@ -169,7 +181,8 @@ impl Core {
 
     /// When there is something to be done without being asked: [`Core::send`].
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.held_until.into_iter().chain(self.requests.first_deadline()).min()
+        let times = [self.held_until, self.paused_until, self.requests.first_deadline()];
+        times.into_iter().flatten().min()
     }
 
     pub(super) fn answers(&mut self) -> impl Iterator<Item = (u64, Result<Reply>)> {
@@ -264,7 +277,8 @@ impl Core {
         self.is_here
             && self.end.is_none()
             && self.held_until.is_none()
-            && self.requests.in_flight() + self.rooms.in_flight() < self.window
+            && self.paused_until.is_none()
+            && self.requests.in_flight() + self.rooms.in_flight() < (2 + self.carried_out / 2).min(WINDOW)
     }
 
     fn welcome(&mut self, user: String, message: usize) {
@@ -272,7 +286,8 @@ impl Core {
         self.largest = message;
         self.user = Some(user.clone());
         (self.reconnects, self.refusals) = (Backoff::default(), Backoff::default());
-        (self.held_until, self.window) = (None, WINDOW);
+        (self.held_until, self.carried_out) = (None, 0);
+        (self.paused_until, self.pause) = (None, Duration::ZERO);
         self.events.push_status(Event::Connected { user });
     }
 
@@ -280,13 +295,13 @@ impl Core {
         self.release(now);
         if self.held_until.is_none() {
             self.refusals = Backoff::default();
-            self.window = (self.window * 2).min(WINDOW);
+            self.carried_out += 1;
         }
     }
 
     fn refused(&mut self, id: u64, refusal: Refusal, now: Instant) {
         if refusal.is_passing() {
-            self.hold(now);
+            self.hold(refusal.is_for_speed(), now);
             if self.rooms.answered(id).is_none() {
                 self.requests.refused(id, refusal);
             }
@@ -299,17 +314,26 @@ impl Core {
         }
     }
 
-    /// Waits before anything else is sent; once for all that is refused together. Then it begins with one.
-    fn hold(&mut self, now: Instant) {
+    /// Waits before anything else is sent; once for all that is refused together. Then it goes on, at half the speed when that
+    /// was the reason: who is refused too often is closed.
+    fn hold(&mut self, is_for_speed: bool, now: Instant) {
         self.release(now);
         if self.held_until.is_none() {
             self.held_until = Some(now + self.refusals.next((self.random)(), None));
-            self.window = 1;
+            self.carried_out = 0;
+            if is_for_speed {
+                self.pause = (self.pause * 2).max(SHORTEST_PAUSE);
+            }
         }
+    }
+
+    fn pause(&mut self, now: Instant) {
+        self.paused_until = (!self.pause.is_zero()).then(|| now + self.pause);
     }
 
     fn release(&mut self, now: Instant) {
         self.held_until = self.held_until.filter(|until| now < *until);
+        self.paused_until = self.paused_until.filter(|until| now < *until);
     }
 
     fn happened(&mut self, event: Event) {

@@ -233,14 +233,26 @@ fn requests_wait_for_the_welcome_and_leave_in_order() {
 }
 
 #[test]
-fn no_more_than_a_window_is_in_flight_nor_than_the_outbox_takes() {
+fn no_more_is_in_flight_than_the_server_has_shown_to_bear() {
     let mut bench = Bench::here();
-    let sent = (0..40).filter(|n| bench.step(publish(*n)).starts_with('>')).count();
-    assert_eq!(sent, WINDOW);
-    assert!(bench.step(published(1, 1)).starts_with(r#">{"type":"publish","id":33,"#));
-    bench.run(vec![(Outbox(0), "")]);
-    assert!(!bench.step(published(2, 2)).contains('>'));
-    assert!(bench.step(Outbox(1)).starts_with(r#">{"type":"publish","id":34,"#));
+    let mut sent = (0..100).filter(|n| bench.step(publish(*n)).starts_with('>')).count();
+    assert_eq!(sent, 2);
+    for answered in 1..=70 {
+        sent += bench.step(published(answered, answered)).matches('>').count();
+        assert_eq!(sent, (answered as usize + (2 + answered as usize / 2).min(32)).min(100));
+    }
+}
+
+#[test]
+fn what_the_outbox_does_not_take_waits() {
+    Bench::here().run(vec![
+        (Outbox(0), ""),
+        (publish(1), ""),
+        (publish(2), ""),
+        (Outbox(1), r#">{"type":"publish","id":1,"room":"r","key":"k-1","data":1}"#),
+        (published(1, 1), r#"=1 Published(Position { epoch: "e", offset: 1 })"#),
+        (Outbox(1), r#">{"type":"publish","id":2,"room":"r","key":"k-2","data":2}"#),
+    ]);
 }
 
 #[test]
@@ -271,29 +283,48 @@ fn what_the_server_would_not_take_is_not_sent() {
 }
 
 #[test]
-fn what_is_refused_for_now_is_asked_again_later_one_at_a_time_first() {
-    for code in ["unavailable", "rate_limited"] {
-        let mut bench = Bench::here();
-        let texts: Vec<String> = (1..=3).map(|n| bench.step(publish(n))).collect();
-        bench.run(vec![
-            (refused(1, code), ""),
-            (refused(3, code), ""),
-            (published(2, 1), r#"=2 Published(Position { epoch: "e", offset: 1 })"#),
-            (publish(4), ""),
-            (Pass(999), ""),
-            (Pass(1), &texts[0]),
-            // Again: now for longer.
-            (refused(1, code), ""),
-            (Pass(1999), ""),
-            (Pass(1), &texts[0]),
-        ]);
-        let next = bench.step(published(1, 2));
-        let also = r#">{"type":"publish","id":4,"room":"r","key":"k-4","data":4}"#;
-        assert_eq!(
-            next,
-            format!("{} {also} {}", texts[2], r#"=1 Published(Position { epoch: "e", offset: 2 })"#)
-        );
+fn what_is_refused_for_now_is_asked_again_later() {
+    let done =
+        |id: u64, offset: u64| format!(r#"={id} Published(Position {{ epoch: "e", offset: {offset} }})"#);
+    let text = |id: u64| format!(r#">{{"type":"publish","id":{id},"room":"r","key":"k-{id}","data":{id}}}"#);
+    Bench::here().run(vec![
+        (publish(1), &text(1)),
+        (publish(2), &text(2)),
+        (refused(1, "unavailable"), ""),
+        (publish(3), ""),
+        (published(2, 1), &done(2, 1)),
+        (Pass(999), ""),
+        (Pass(1), &format!("{} {}", text(1), text(3))),
+        // Again: now for longer, and once for both.
+        (refused(1, "unavailable"), ""),
+        (refused(3, "unavailable"), ""),
+        (Pass(1999), ""),
+        (Pass(1), &format!("{} {}", text(1), text(3))),
+        (published(1, 2), &done(1, 2)),
+        // That it was carried out counts: the next wait is short again.
+        (refused(3, "unavailable"), ""),
+        (Pass(1000), &text(3)),
+    ]);
+}
+
+#[test]
+fn who_was_too_fast_goes_on_at_half_the_speed() {
+    let mut bench = Bench::here();
+    let mut pass = Vec::new();
+    for n in 1..=9 {
+        bench.step(publish(n));
     }
+    for pause in [1, 2, 4] {
+        bench.step(refused(1, "rate_limited"));
+        bench.step(refused(2, "rate_limited"));
+        assert!(bench.step(Pass(1000 * pause)).starts_with(r#">{"type":"publish","id":1,"#));
+        assert_eq!(bench.core.next_deadline(), Some(bench.now + Duration::from_millis(pause)));
+        pass.push(bench.step(Pass(pause)));
+    }
+    assert!(pass.iter().all(|text| text.starts_with(r#">{"type":"publish","id":2,"#)), "{pass:?}");
+    // A new connection is a new beginning.
+    bench.step(cut());
+    assert_eq!(bench.step(welcome()).matches('>').count(), 2);
 }
 
 #[test]

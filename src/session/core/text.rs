@@ -148,7 +148,12 @@ impl Refusal {
 
     /// Whether the same request may be carried out later.
     pub(super) fn is_passing(&self) -> bool {
-        ["unavailable", "rate_limited"].contains(&self.code.as_str())
+        self.code == "unavailable" || self.is_for_speed()
+    }
+
+    /// Whether we have asked too often.
+    pub(super) fn is_for_speed(&self) -> bool {
+        self.code == "rate_limited"
     }
 }
 
