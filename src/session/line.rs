@@ -252,3 +252,20 @@ pub(super) fn with_user(url: &str, user: &str) -> String {
     let and = if query.is_empty() { "" } else { "&" };
     format!("{path}?{query}{and}user={name}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_goes_into_the_query_once() {
+        for (url, expected) in [
+            ("ws://h/ws", "ws://h/ws?user=a%20%E5%A4%A7&-"),
+            ("ws://h/ws?x=1", "ws://h/ws?x=1&user=a%20%E5%A4%A7&-"),
+            ("ws://h/ws?x=1&user=b", "ws://h/ws?x=1&user=b"),
+            ("ws://h/ws?username=b", "ws://h/ws?username=b&user=a%20%E5%A4%A7&-"),
+        ] {
+            assert_eq!(with_user(url, "a 大&-"), expected.replace("&-", "%26-"), "{url}");
+        }
+    }
+}

@@ -30,7 +30,7 @@
 //!
 //! It does not come back when that would not help: after [`Event::Kicked`], when the server closes with 1008 (a wrong token, a
 //! limit) or 1000, and when it refuses the request itself (404). The last event says why, with `retry_in: None`; then and
-//! later every request fails with [`Error::Ended`](crate::Error::Ended).
+//! later every request fails with [`Error::Ended`].
 //!
 //! # What is bounded, and what happens then
 //!

@@ -171,8 +171,9 @@ impl Said {
         let id = field.get::<u64>("id");
         Some(match field.get::<String>("type")?.as_str() {
             "welcome" => {
-                let limits: Fields<'_> = field.get("limits")?;
-                Self::Welcome { user: field.get("user")?, message: Reader(&limits).get("message")? }
+                let limits: Option<Fields<'_>> = field.get("limits");
+                let message = limits.and_then(|limits| Reader(&limits).get("message"));
+                Self::Welcome { user: field.get("user")?, message: message.unwrap_or(usize::MAX) }
             }
             "joined" => Self::Joined { id, joined: field.joined()? },
             "published" => Self::Reply { id: id?, reply: Reply::Published(field.position()?) },
