@@ -79,6 +79,10 @@ pub enum Error {
     Timeout,
     /// A session of `switchboard.v1` only: the server has ended it, or refuses it, and would again; the text says why.
     Ended(String),
+    /// More than a room's history keeps; the text says how much that is.
+    TooLarge(String),
+    /// The server could not do it at present: try again, with the same key if it has one. The text says why.
+    Unavailable(String),
     /// The system refused something: a read or write of the handshake, a thread. Or it is a handler's own, by
     /// `?`.
     Io(io::Error),
@@ -141,7 +145,9 @@ impl fmt::Display for Error {
             | Self::Quota(what)
             | Self::Name(what)
             | Self::Handshake(what)
-            | Self::Ended(what) => f.write_str(what),
+            | Self::Ended(what)
+            | Self::TooLarge(what)
+            | Self::Unavailable(what) => f.write_str(what),
             Self::Connect(address, error) => {
                 write!(f, "cannot connect to {address}: {error}; is the server running there?")
             }

@@ -73,6 +73,7 @@ struct Readme;
 #[cfg(feature = "auth")]
 pub mod auth;
 mod client;
+pub mod engine;
 mod error;
 #[cfg(any(doc, doctest))]
 pub mod guide;
@@ -92,8 +93,8 @@ pub mod session;
 mod wire;
 
 pub use client::{Client, ClientBuilder};
+pub use engine::RoomRules;
 pub use error::{Error, Result};
-pub use hub::RoomRules;
 pub use limits::Limits;
 pub use net::budget::{Budget, Grant};
 #[cfg(feature = "tls")]
@@ -108,6 +109,8 @@ pub use server::{
     Bound, Builder, Callbacks, Denied, Drain, Event, Events, Handle, Identity, Messages, Peer, Quotas,
     Refuse, Report, Request, Response, Room, Server, User, WebSocket, events,
 };
+#[cfg(feature = "protocol")]
+pub use server::{Published, RoomState};
 #[cfg(feature = "protocol")]
 pub use session::Session;
 /// A payload that is shared, not copied, when it is cloned.

@@ -6,6 +6,7 @@ use super::serve::{Serve, origins};
 use super::{Configured, Said};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use switchboard::auth::Tokens;
 use switchboard::{Handle, Result, TlsFiles};
 
 /// What can change without a restart. A key that no row has needs one.
@@ -31,6 +32,14 @@ const ROWS: &[Row] = &[
             stay: "the old tokens and keys stay",
         }),
         apply: read_tokens,
+    },
+    Row {
+        keys: &["api-key", "api-key-file"],
+        files: Some(Files {
+            read: "the keys of the API were read again; new requests are checked by them",
+            stay: "the old keys of the API stay",
+        }),
+        apply: read_keys,
     },
 ];
 
@@ -85,11 +94,21 @@ fn read_tokens(live: &Live, options: &Serve, has_changed: bool) -> Result<Applie
     }
 }
 
+fn read_keys(live: &Live, options: &Serve, has_changed: bool) -> Result<Applied> {
+    if !has_changed && !options.api.has_file() {
+        return Ok(Applied::Nothing);
+    }
+    live.keys.replace(&options.api.keys()?);
+    Ok(Applied::Now)
+}
+
 /// The running server, and the configuration that it runs with.
 pub(crate) struct Live {
     pub(crate) server: Handle,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) guard: Option<Guard>,
+    /// Those of the API.
+    pub(crate) keys: Tokens,
     pub(crate) settings: Vec<Setting>,
     pub(crate) file: Option<PathBuf>,
     pub(crate) args: Vec<OsString>,

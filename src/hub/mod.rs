@@ -4,29 +4,39 @@
 //! frames to ([`Deliver`]); frames are bytes it never looks into. `server::hub_thread` drives it, tests drive it as a
 //! table.
 
+#[cfg(feature = "protocol")]
+pub(crate) mod calls;
+pub(crate) mod engine;
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
+pub(crate) mod history;
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
+mod notes;
+mod outside;
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
+pub(crate) mod pattern;
 #[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 pub(crate) mod protocol;
 #[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 mod requests;
 mod room;
+pub(crate) mod rules;
 mod topic;
 mod topics;
 
-pub(crate) use topic::Now;
-pub use topic::RoomRules;
+pub(crate) use engine::Name;
+pub(crate) use history::Now;
 pub(crate) use topics::Rules;
 
+use engine::{Address, Notice, Order};
+use notes::Note;
+use outside::Outside;
 use protocol::{Ask, Json};
 use room::Room;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Instant;
 use topics::Topics;
 use tungstenite::Bytes;
-
-/// The name of a room or a user. Shared, as each member's entry refers to it.
-pub(crate) type Name = Arc<str>;
 
 /// A connection, for as long as the server lives: never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,23 +90,34 @@ pub(crate) trait Deliver<L> {
     fn close(&mut self, to: &L, frame: &Bytes);
     /// A text as frames for lines of both kinds.
     fn encode(&mut self, text: &str) -> Frames;
+    /// What an engine is to do. Only asked when there is one.
+    fn order(&mut self, order: Order);
 }
 
 /// What connections and the program ask of the hub.
 #[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 #[derive(Debug)]
 pub(crate) enum Command<L> {
-    /// A connection is open; whether its line takes compressed frames.
+    /// A connection is open.
     Connect {
         id: ConnectionId,
         line: L,
+        /// Whether its line takes compressed frames.
         compressed: bool,
+        /// Whose it is, when somebody has proved that; it is this user's until another is identified.
+        owner: Option<Name>,
+        /// Whether it is going to [`Command::Enter`]: until then nothing but the welcome is for it.
+        protocol: bool,
     },
-    /// The connection speaks `switchboard.v1`, as this user.
+    /// The connection speaks `switchboard.v1`, as this user, and is welcomed.
     Enter {
         id: ConnectionId,
         user: Name,
+        welcome: String,
     },
+    /// What the program asks, and is answered.
+    #[cfg(feature = "protocol")]
+    Call(Box<calls::Call>),
     /// A request of `switchboard.v1`, with its `id` as JSON.
     Ask {
         id: ConnectionId,
@@ -153,6 +174,8 @@ pub(crate) enum Command<L> {
         user: Name,
         frame: Bytes,
     },
+    /// What an engine tells.
+    Notices(Vec<Notice>),
     /// A Close frame to at most so many connections that have not been told yet.
     CloseSome {
         at_most: usize,
@@ -168,8 +191,11 @@ impl<L> Command<L> {
             Self::SendUser { frames, otherwise, .. } => {
                 frames.len() + otherwise.as_ref().map_or(0, |(_, frames)| frames.len())
             }
-            Self::Ask { ask: Ask::Publish { data, .. } | Ask::Direct { data, .. }, .. } => data.len(),
-            Self::Say { text, .. } => text.len(),
+            Self::Ask { ask, .. } => ask.size(),
+            Self::Notices(notices) => notices.iter().map(Notice::size).sum(),
+            Self::Say { text, .. } | Self::Enter { welcome: text, .. } => text.len(),
+            #[cfg(feature = "protocol")]
+            Self::Call(call) => call.size(),
             _ => 0,
         }
     }
@@ -183,10 +209,13 @@ pub(crate) struct Counts {
     pub(crate) rooms: usize,
 }
 
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 struct Connection<L> {
     line: L,
     compressed: bool,
     user: Option<Name>,
+    owner: Option<Name>,
+    protocol: bool,
     rooms: Vec<Name>,
     told_to_close: bool,
 }
@@ -205,51 +234,61 @@ pub(crate) struct Hub<L> {
 }
 
 impl<L: Clone> Hub<L> {
-    /// `node`: what tells this server, and this life of it, from all others.
-    pub(crate) fn new(node: &str, rules: Rules) -> Self {
+    /// `node`: what tells this server, and this life of it, from all others. `engine`: whether rooms of `switchboard.v1` are
+    /// kept by one, and whether that is shared with other servers.
+    pub(crate) fn new(node: &str, rules: Rules, engine: Option<bool>) -> Self {
+        let mut topics = Topics::new(node, rules);
+        topics.outside = engine.map(Outside::new);
         Self {
             connections: HashMap::new(),
             users: HashMap::new(),
             rooms: HashMap::new(),
             unsent: Vec::new(),
-            topics: Topics::new(node, rules),
+            topics,
         }
     }
 
     pub(crate) fn apply(&mut self, now: Now, command: Command<L>, out: &mut impl Deliver<L>) {
         match command {
-            Command::Ask { id, tag, ask } => self.topics.ask(now, id, tag.as_ref(), ask, out),
+            Command::Ask { id, tag, ask } => self.topics.ask(now, id, tag, ask, out),
             Command::Say { id, text } => self.topics.say(id, &text, out),
-            Command::Enter { id, user } => {
+            Command::Enter { id, user, welcome } => {
                 if let Some(connection) = self.connections.get(&id) {
-                    self.topics.enter(id, connection.line.clone(), connection.compressed, user);
+                    self.topics.enter(id, connection.line.clone(), connection.compressed, user, out);
+                    // Who has seen it is there for everybody; and nothing comes before it.
+                    self.topics.say(id, &welcome, out);
                 }
             }
-            Command::SendRoom { room, frames, except } => self.send_room(&room, frames, except, out),
-            Command::Connect { id, line, compressed } => {
+            #[cfg(feature = "protocol")]
+            Command::Call(call) => self.call(now, *call, out),
+            Command::SendRoom { room, frames, except } => {
+                self.tell(Address::Room(room.clone()), &frames, out);
+                self.send_room(&room, frames, except, out);
+            }
+            Command::Notices(notices) => {
+                for notice in notices {
+                    self.notice(now, notice, out);
+                }
+            }
+            Command::Connect { id, line, compressed, owner, protocol } => {
+                let user = owner.clone();
+                let (rooms, told_to_close) = (Vec::new(), false);
                 let connection =
-                    Connection { line, compressed, user: None, rooms: Vec::new(), told_to_close: false };
+                    Connection { line, compressed, user: None, owner, protocol, rooms, told_to_close };
                 self.connections.insert(id, connection);
+                user.into_iter().for_each(|user| self.identify(id, user, out));
             }
             Command::Disconnect { id } => {
                 self.topics.gone(now, id, out);
                 self.disconnect(id, out);
             }
-            Command::Identify { id, user } => self.identify(id, user),
+            Command::Identify { id, user } => self.identify(id, user, out),
             Command::Join { id, room, view } => self.join(id, room, view, out),
             Command::Leave { id, room } => self.leave(id, &room, out),
-            Command::SendUser { user, frames, otherwise } => {
-                self.end_turn(out);
-                let reached = self.each_of(&user, |to| out.deliver(&to.line, frames.fit(to.compressed)));
-                if let (0, Some((id, frames))) = (reached, otherwise)
-                    && let Some(sender) = self.connections.get(&id)
-                {
-                    out.deliver(&sender.line, &frames);
-                }
-            }
+            Command::SendUser { user, frames, otherwise } => self.send_user(user, &frames, otherwise, out),
             Command::Broadcast { frames } => {
-                self.end_turn(out);
-                self.connections.values().for_each(|to| out.deliver(&to.line, frames.fit(to.compressed)));
+                self.tell(Address::Everyone, &frames, out);
+                self.broadcast(&frames, out);
             }
             Command::CloseRoom { room, frame } => {
                 if let Some(room) = self.rooms.get_mut(&room) {
@@ -293,8 +332,87 @@ impl<L: Clone> Hub<L> {
         self.topics.tick(now, out);
     }
 
+    /// Why rooms of `switchboard.v1` cannot be reached.
+    pub(crate) fn deaf(&self) -> Option<&str> {
+        self.topics.outside.as_ref()?.deaf.as_deref()
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         Counts { connections: self.connections.len(), users: self.users.len(), rooms: self.rooms.len() }
+    }
+
+    fn broadcast(&mut self, frames: &Frames, out: &mut impl Deliver<L>) {
+        self.end_turn(out);
+        self.connections.values().for_each(|to| out.deliver(&to.line, frames.fit(to.compressed)));
+    }
+
+    fn send_user(
+        &mut self,
+        user: Name,
+        frames: &Frames,
+        otherwise: Option<(ConnectionId, Bytes)>,
+        out: &mut impl Deliver<L>,
+    ) {
+        self.end_turn(out);
+        let reached = self.each_of(&user, |to| out.deliver(&to.line, frames.fit(to.compressed)));
+        let otherwise = otherwise.filter(|_| reached == 0);
+        if self.topics.is_shared() {
+            let ticket = otherwise.and_then(|(id, frames)| self.topics.otherwise(id, frames));
+            out.order(Order::Tell { ticket, to: Address::Nick(user), note: notes::frames(&frames.plain) });
+        } else if let Some((id, frames)) = otherwise {
+            self.send_one(id, &frames, out);
+        }
+    }
+
+    fn send_one(&self, id: ConnectionId, frames: &Bytes, out: &mut impl Deliver<L>) {
+        if let Some(to) = self.connections.get(&id) {
+            out.deliver(&to.line, frames);
+        }
+    }
+
+    /// Tells other servers.
+    fn tell(&self, to: Address, frames: &Frames, out: &mut impl Deliver<L>) {
+        if self.topics.is_shared() {
+            out.order(Order::Tell { ticket: None, to, note: notes::frames(&frames.plain) });
+        }
+    }
+
+    /// Tells other servers who of theirs can be reached here.
+    fn listen(&self, to: Address, connections: usize, out: &mut impl Deliver<L>) {
+        if self.topics.is_shared() {
+            out.order(Order::Listen { to, connections });
+        }
+    }
+
+    fn notice(&mut self, now: Now, notice: Notice, out: &mut impl Deliver<L>) {
+        let Notice::Note { to, note } = notice else {
+            if let Some((id, frames)) = self.topics.notice(now, notice, out) {
+                self.send_one(id, &frames, out);
+            }
+            return;
+        };
+        match (notes::read(&note), to) {
+            (Some(Note::Frames(frames)), Address::Room(room)) => {
+                self.send_room(&room, frames.into(), None, out);
+            }
+            (Some(Note::Frames(frames)), Address::Nick(user)) => {
+                self.end_turn(out);
+                self.each_of(&user, |to| out.deliver(&to.line, &frames));
+            }
+            (Some(Note::Frames(frames)), Address::Everyone) => self.broadcast(&frames.into(), out),
+            (Some(Note::Text(text)), Address::User(user)) => {
+                self.topics.say_to_user(&user, text, out);
+            }
+            #[cfg(feature = "protocol")]
+            (Some(Note::Kick(reason, close)), Address::User(user)) => {
+                self.kick(now, &user, reason, &close, out);
+            }
+            #[cfg(feature = "protocol")]
+            (Some(Note::Announce(protocol, plain)), Address::Everyone) => {
+                self.broadcast_by_kind(&protocol.into(), &plain.into(), out);
+            }
+            _ => {}
+        }
     }
 
     fn send_room(
@@ -316,10 +434,14 @@ impl<L: Clone> Hub<L> {
     fn join(&mut self, id: ConnectionId, name: Name, view: Option<Box<View>>, out: &mut impl Deliver<L>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let room = self.rooms.entry(name.clone()).or_default();
+        let is_first = room.is_empty();
         // What was sent before is not for the newcomer.
         room.deliver(out);
         if room.join(id, connection.line.clone(), connection.compressed, view) {
-            connection.rooms.push(name);
+            connection.rooms.push(name.clone());
+        }
+        if is_first {
+            self.listen(Address::Room(name), 1, out);
         }
     }
 
@@ -337,35 +459,40 @@ impl<L: Clone> Hub<L> {
         room.leave(id);
         if room.is_empty() {
             self.rooms.remove(name);
+            self.listen(Address::Room(name.clone()), 0, out);
         }
     }
 
-    fn identify(&mut self, id: ConnectionId, user: Name) {
+    fn identify(&mut self, id: ConnectionId, user: Name, out: &mut impl Deliver<L>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let before = connection.user.replace(user.clone());
         if before.as_ref() == Some(&user) {
             return;
         }
-        self.users.entry(user).or_default().push(id);
-        self.forget_user(id, before);
+        let connections = self.users.entry(user.clone()).or_default();
+        connections.push(id);
+        let connections = connections.len();
+        self.listen(Address::Nick(user), connections, out);
+        self.forget_user(id, before, out);
     }
 
     fn disconnect(&mut self, id: ConnectionId, out: &mut impl Deliver<L>) {
         let Some(connection) = self.connections.remove(&id) else { return };
-        self.forget_user(id, connection.user);
+        self.forget_user(id, connection.user, out);
         for room in connection.rooms {
             self.remove_member(id, &room, out);
         }
     }
 
-    fn forget_user(&mut self, id: ConnectionId, user: Option<Name>) {
+    fn forget_user(&mut self, id: ConnectionId, user: Option<Name>, out: &mut impl Deliver<L>) {
         let Some(user) = user else { return };
-        if let Some(connections) = self.users.get_mut(&user) {
-            connections.retain(|other| *other != id);
-            if connections.is_empty() {
-                self.users.remove(&user);
-            }
+        let Some(connections) = self.users.get_mut(&user) else { return };
+        connections.retain(|other| *other != id);
+        let connections = connections.len();
+        if connections == 0 {
+            self.users.remove(&user);
         }
+        self.listen(Address::Nick(user), connections, out);
     }
 
     /// Calls `each` for every connection of the user; how many there were.
@@ -380,3 +507,6 @@ mod tests;
 
 #[cfg(test)]
 mod topics_tests;
+
+#[cfg(test)]
+mod outside_tests;

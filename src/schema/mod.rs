@@ -1,10 +1,13 @@
 //! What messages must look like: JSON Schema, checked before a handler sees them, in bounded time and memory.
 //!
-//! `parse` bounds what is built of a message, `metered` the work of checking it, `flaw` the words about what is wrong.
+//! `parse` bounds what is built of a message, `metered` the work of checking it, `flaw` the words about what is wrong;
+//! `rooms` checks what is published in rooms.
 
 mod flaw;
 mod metered;
 mod parse;
+#[cfg(feature = "protocol")]
+mod rooms;
 
 use crate::error::{Error, Result};
 use flaw::Flaw;

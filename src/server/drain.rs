@@ -2,6 +2,7 @@
 
 use super::accept::Door;
 use super::shared::{Shared, Stage};
+use crate::engine::Engine;
 use crate::hub::Command;
 use crate::limits::from_now;
 use crate::sender::close_code;
@@ -103,6 +104,7 @@ pub(crate) struct Running {
 pub(crate) struct Parts {
     pub(crate) door: Door,
     pub(crate) hub: JoinHandle<()>,
+    pub(crate) engine: Option<Arc<dyn Engine>>,
     pub(crate) writers: Vec<JoinHandle<()>>,
     pub(crate) slow_lane: JoinHandle<()>,
     pub(crate) refusals: JoinHandle<()>,
@@ -141,6 +143,7 @@ fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
     parts.door.close();
     shared.refusals.stop();
     let _ = parts.refusals.join();
+    parts.engine.iter().for_each(|engine| engine.stop());
     shared.hub.stop();
     let _ = parts.hub.join();
     parts.writers.into_iter().for_each(|thread| drop(thread.join()));

@@ -47,7 +47,8 @@ pub enum Event {
         room: String,
         /// Where the room stands.
         at: Position,
-        /// Whether everything since the last message is there, or follows.
+        /// What the server says: that all messages since the last one follow at once. If not, they are fetched as far as there
+        /// are any, and an [`Event::Gap`] tells of those that are not.
         recovered: bool,
         /// Who is in the room; we are among them.
         members: Vec<Member>,
@@ -67,12 +68,12 @@ pub enum Event {
         /// Rises with each change; the same for all members.
         version: u64,
     },
-    /// Messages of a room are missing here, and no longer to be had: we were away for longer than its history reaches, or it
-    /// began anew. The messages that follow are whole again.
+    /// Messages of a room are missing here, and no longer to be had: we were away, or did not receive, for longer than its
+    /// history reaches; or it began anew. The messages that follow are whole again.
     Gap {
         /// The room.
         room: String,
-        /// How many are missing. `None`: unknown, the room has a new epoch.
+        /// How many are missing. `None`: unknown, perhaps none: the room has a new epoch.
         missed: Option<u64>,
     },
     /// A message to this user alone.

@@ -38,7 +38,7 @@
 //! |---|---|---|
 //! | requests without an answer | 1024, or 8 MiB | who makes another one waits |
 //! | requests in flight | 32 | the others wait for their turn |
-//! | events not received | 1024, or 8 MiB | rooms fall behind, and are asked again once half of it is received; then all is there, or there is an [`Event::Gap`]. Direct messages and broadcasts are dropped: [`Event::Dropped`] |
+//! | events not received | 1024, or 8 MiB | messages of rooms and presence are fetched again once half of it is received; what the server keeps no longer is an [`Event::Gap`]. Direct messages and broadcasts are lost: [`Event::Dropped`] |
 //!
 //! So a program that only publishes need not receive.
 

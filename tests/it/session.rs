@@ -7,10 +7,13 @@ use std::collections::HashSet;
 use std::thread;
 use std::time::{Duration, Instant};
 use switchboard::session::{Event, History, Pending, Room};
-use switchboard::{Error, Limits, RoomRules, Server, Session};
+use switchboard::{Error, Limits, Server, Session};
 
 /// No request of a test that passes takes that long.
 const LONG: Duration = Duration::from_secs(120);
+
+/// Options for a history that is as long as a test.
+const KEEPING: [&str; 4] = ["--history", "100000", "--history-bytes", "16M"];
 
 fn session(url: &str, user: &str) -> Session {
     Session::builder().user(user).patience(LONG).connect(url).unwrap()
@@ -110,9 +113,8 @@ fn everything_is_said_once_and_in_order_through_thirty_cuts() {
 
 #[test]
 fn guests_keep_their_names_and_their_keys() {
-    let rules = RoomRules { messages: 100_000, bytes: 64 << 20, ..RoomRules::default() };
-    let server = serve(Limits::default(), |routes| routes.protocol("/ws").rooms(rules));
-    publish_through_cuts(server.local_addr(), 250, 16, |_| None);
+    let program = serve_binary(&KEEPING);
+    publish_through_cuts(program.address, 250, 16, |_| None);
 }
 
 #[test]
@@ -332,23 +334,27 @@ fn scripted(texts: &'static [&'static str]) -> Server {
 }
 
 #[test]
-fn who_is_kicked_out_does_not_come_back() {
-    let server = scripted(&[
-        r#"{"type":"welcome","user":"ann","limits":{"message":1000}}"#,
-        r#"{"type":"kicked","reason":"rude"}"#,
-    ]);
+fn what_the_server_says_is_told_and_who_is_kicked_out_does_not_come_back() {
+    let server = serve(Limits::default(), |routes| routes.protocol("/ws"));
     let ann = session(&format!("ws://{}/ws", server.local_addr()), "ann");
-    let events: Vec<Event> = ann.events().collect();
-    let [
-        Event::Connected { .. },
-        Event::Kicked { room: None, reason },
-        Event::Disconnected { retry_in: None, .. },
-    ] = &events[..]
-    else {
-        panic!("{events:?}")
-    };
-    assert_eq!(reason, "rude");
-    assert!(matches!(ann.ping(), Err(Error::Ended(_))));
+    let room = ann.join("r").unwrap();
+    server.publish("r", "1", None).unwrap();
+    server.direct("ann", "2").unwrap();
+    server.announce("3").unwrap();
+    server.kick("ann", "rude").unwrap();
+    let mut told = Vec::new();
+    for event in ann.events() {
+        told.push(match event {
+            Event::Message(message) => (message.from, message.data.json().to_string()),
+            Event::Direct { from, data, .. } => (from, data.json().to_string()),
+            Event::Broadcast { data, .. } => (None, data.json().to_string()),
+            Event::Kicked { room, reason } => (room, reason),
+            Event::Disconnected { retry_in, .. } => (None, format!("{retry_in:?}")),
+            _ => continue,
+        });
+    }
+    assert_eq!(told, ["1", "2", "3", "rude", "None"].map(|text| (None, text.to_string())));
+    assert!(matches!(room.publish(1), Err(Error::Ended(why)) if why.contains("rude")));
 }
 
 #[test]
@@ -362,9 +368,8 @@ fn patience_has_an_end() {
 
 #[test]
 fn a_program_that_does_not_receive_loses_no_message() {
-    let rules = RoomRules { messages: 100_000, bytes: 64 << 20, ..RoomRules::default() };
-    let server = serve(Limits::default(), |routes| routes.protocol("/ws").rooms(rules));
-    let url = format!("ws://{}/ws", server.local_addr());
+    let program = serve_binary(&KEEPING);
+    let url = url(&program);
     let (ann, bob) = (session(&url, "ann"), session(&url, "bob"));
     ann.join("r").unwrap();
     let room = bob.room("r");

@@ -5,11 +5,13 @@ use std::collections::VecDeque;
 
 /// Events that may wait: a second of a very busy room.
 const EVENTS_MAX: usize = 1024;
+/// Messages that are fetched at once, when there is room for them.
+pub(super) const PAGE: usize = EVENTS_MAX / 2;
 /// Bytes that may wait, and what an event costs besides its text.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 const OVERHEAD: usize = 256;
 
-/// What is dropped when it is full depends on what can be had again: messages and presence can (the room is then *behind*),
+/// What is dropped when it is full depends on what can be had again: messages and presence can (the room is then *short*, or *behind*),
 /// direct messages and broadcasts cannot, and are counted.
 #[derive(Debug, Default)]
 pub(super) struct Events {
@@ -26,7 +28,7 @@ impl Events {
 
     /// Whether it is worthwhile to fetch what did not fit.
     pub(super) fn is_roomy(&self) -> bool {
-        self.waiting.len() <= EVENTS_MAX / 2 && self.bytes <= BYTES_MAX / 2
+        self.waiting.len() <= EVENTS_MAX - PAGE && self.bytes <= BYTES_MAX / 2
     }
 
     /// For what comes seldom, or was asked about by [`Events::is_full`].

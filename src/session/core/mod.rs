@@ -153,14 +153,12 @@ impl Core {
         let expired = self.requests.expire(now);
         self.answers.extend(expired.into_iter().map(|(id, error)| (id, Err(error))));
         while self.may_send() {
-            if let Some(ask) = self.rooms.next(&self.events) {
+            if let Some((room, ask)) = self.rooms.next(&self.events) {
                 let id = self.new_id();
                 if !send(&ask.text(id, "")) {
                     return;
                 }
-                if let Ask::Join { room, .. } = &ask {
-                    self.rooms.ask(room, id);
-                }
+                self.rooms.ask(room, id);
                 self.pause(now);
             } else if let Some((id, ask)) = self.requests.next() {
                 let text = ask.text(id, &format!("{}-{id}", self.nonce));
@@ -202,8 +200,12 @@ impl Core {
             Said::Refused { id, refusal } => self.refused(id, refusal, now),
             Said::Reply { id, reply } => {
                 self.carried_out(now);
-                if self.requests.remove(id).is_some() {
-                    self.answers.push((id, Ok(reply)));
+                match (self.rooms.answered(id), reply) {
+                    (Some(room), Reply::History(page)) => self.rooms.page(&room, page, &mut self.events),
+                    (_, reply) => {
+                        let asked = self.requests.remove(id);
+                        self.answers.extend(asked.map(|_| (id, Ok(reply))));
+                    }
                 }
             }
             Said::Joined { id, joined } => {

@@ -1,12 +1,12 @@
 //! The rooms that the program is in, and how far it has seen each of them.
 //!
-//! One idea serves every way of missing something: a room that is *behind* is asked for again with the last position, and the
-//! answer is whole or says that it is not. A room is behind after a reconnect, a `gap` of the server, a hole in the offsets,
-//! and when its messages did not fit into the program's queue.
+//! A message is taken when it is the next one; everything else is a reason to ask. A room that lies *behind*, after a reconnect,
+//! a `gap` of the server or a hole in the offsets, is joined again with the last position. One that is *short* of messages, since
+//! there was no room for them here, or more are missing than one answer holds, gets them page by page from its history.
 
-use super::events::Events;
+use super::events::{Events, PAGE};
 use super::text::{Ask, Joined};
-use crate::session::{Event, Position, RoomMessage};
+use crate::session::{Event, History, Page, Position, RoomMessage};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 #[derive(Debug, Default)]
@@ -15,9 +15,11 @@ pub(super) struct Rooms {
     places: HashMap<String, Position>,
     /// Those that this connection is no member of yet.
     out: BTreeSet<String>,
-    /// Those of which something is to be had.
+    /// Those to be joined again, to learn where they are.
     behind: BTreeSet<String>,
-    /// Requests to join again that are not answered, by id.
+    /// Those of whose messages there are more.
+    short: BTreeSet<String>,
+    /// Requests of our own that are not answered, by id.
     asked: BTreeMap<u64, String>,
 }
 
@@ -39,19 +41,28 @@ impl Rooms {
     pub(super) fn lost(&mut self) {
         self.asked.clear();
         self.behind.clear();
+        self.short.clear();
         self.out = self.places.keys().cloned().collect();
     }
 
     /// What to ask for next. Membership at once, messages only when there is room for them.
-    pub(super) fn next(&self, events: &Events) -> Option<Ask> {
-        let room = self.out.iter().chain(self.behind.iter().filter(|_| events.is_roomy()));
-        let room = room.into_iter().find(|room| !self.is_asked(room))?;
-        let since = self.places.get(room).cloned();
-        Some(Ask::Join { room: room.clone(), since, history: 0 })
+    pub(super) fn next(&self, events: &Events) -> Option<(String, Ask)> {
+        let first = |rooms: &BTreeSet<String>| rooms.iter().find(|room| !self.is_asked(room)).cloned();
+        let join = |room: String| {
+            let since = self.places.get(&room).cloned();
+            (room.clone(), Ask::Join { room, since, history: 0 })
+        };
+        let page = |room: String| {
+            let after = self.places.get(&room).map(|place| place.offset);
+            let query = History { after, limit: Some(PAGE), ..History::default() };
+            (room.clone(), Ask::History { room, query })
+        };
+        let fetch = || first(&self.short).map(page).or_else(|| first(&self.behind).map(join));
+        first(&self.out).map(join).or_else(|| events.is_roomy().then(fetch).flatten())
     }
 
-    pub(super) fn ask(&mut self, room: &str, id: u64) {
-        self.asked.insert(id, room.into());
+    pub(super) fn ask(&mut self, room: String, id: u64) {
+        self.asked.insert(id, room);
     }
 
     /// The room that was asked for by this request.
@@ -63,6 +74,7 @@ impl Rooms {
         self.places.remove(room);
         self.out.remove(room);
         self.behind.remove(room);
+        self.short.remove(room);
     }
 
     pub(super) fn fall_behind(&mut self, room: &str) {
@@ -88,13 +100,38 @@ impl Rooms {
             return;
         }
         events.push(Event::Joined { room: room.clone(), at: end, recovered, members });
+        let missed = start.offset.checked_sub(place.offset).filter(|_| same);
+        if !is_whole && missed.is_some() && !messages.is_empty() {
+            // Perhaps it was more than an answer holds.
+            self.short.insert(room);
+            return;
+        }
         if !is_whole {
-            let missed = start.offset.checked_sub(place.offset).filter(|_| same);
             *place = start;
             events.push(Event::Gap { room, missed });
         }
-        for message in messages {
-            self.message(message, events);
+        messages.into_iter().for_each(|message| self.message(message, events));
+    }
+
+    /// A part of the history, next to where the program is, or not.
+    pub(super) fn page(&mut self, room: &str, page: Page, events: &mut Events) {
+        let Some(place) = self.places.get_mut(room) else { return };
+        if events.is_full() {
+            return; // to be asked for again
+        }
+        self.short.remove(room);
+        let Some(first) = page.messages.first().filter(|_| page.epoch == place.epoch) else {
+            self.behind.insert(room.into());
+            return;
+        };
+        let missed = (first.at.offset - 1).saturating_sub(place.offset);
+        if 0 < missed {
+            place.offset += missed;
+            events.push(Event::Gap { room: room.into(), missed: Some(missed) });
+        }
+        page.messages.into_iter().for_each(|message| self.message(message, events));
+        if page.more {
+            self.short.insert(room.into());
         }
     }
 
@@ -106,11 +143,15 @@ impl Rooms {
         if same && at.offset <= place.offset {
             return; // seen
         }
-        if same && at.offset == place.offset + 1 && !events.is_full() {
-            place.offset = at.offset;
-            events.push(Event::Message(message));
-        } else if !self.is_asked(room) {
-            // An answer that is under way holds it.
+        if same && at.offset == place.offset + 1 {
+            if events.is_full() {
+                self.short.insert(room.clone());
+            } else {
+                place.offset = at.offset;
+                events.push(Event::Message(message));
+            }
+        } else if !(self.is_asked(room) || same && self.short.contains(room)) {
+            // Otherwise an answer that is under way holds it, or one that is still to be asked for.
             self.behind.insert(room.clone());
         }
     }

@@ -141,6 +141,19 @@ fn joined(id: u64, epoch: &str, recovered: bool, first: u64, offset: u64) -> In 
     ))
 }
 
+/// A part of the history, from the first message to the last.
+fn page(id: u64, epoch: &str, first: u64, last: u64, more: bool) -> In {
+    let messages: Vec<String> = (first..=last).map(|offset| element(epoch, offset)).collect();
+    let messages = messages.join(",");
+    said(&format!(
+        r#""history","id":{id},"room":"r","epoch":"{epoch}","messages":[{messages}],"more":{more}"#
+    ))
+}
+
+fn page_after(id: u64, offset: u64) -> String {
+    format!(r#">{{"type":"history","id":{id},"room":"r","after":{offset},"limit":512}}"#)
+}
+
 fn refused(id: u64, code: &str) -> In {
     said(&format!(r#""error","id":{id},"code":"{code}","message":"no""#))
 }
@@ -409,7 +422,8 @@ fn gaps_are_told_and_only_gaps() {
         (joined(2, "e", true, 4, 3), "*joined r at e/3, recovered: true"),
         // Not recovered, but nothing is missing.
         (joined(2, "e", false, 2, 4), "*joined r at e/4, recovered: false *r e/4 4"),
-        (joined(2, "e", false, 6, 7), "*joined r at e/7, recovered: false *gap r Some(2) *r e/6 6 *r e/7 7"),
+        // Nothing of what is missing is kept.
+        (joined(2, "e", false, 8, 7), "*joined r at e/7, recovered: false *gap r Some(4)"),
         (joined(2, "f", false, 1, 2), "*joined r at f/2, recovered: false *gap r None *r f/1 1 *r f/2 2"),
         (joined(2, "f", false, 1, 0), "*joined r at f/0, recovered: false *gap r None"),
         // The room has lost its end.
@@ -421,6 +435,51 @@ fn gaps_are_told_and_only_gaps() {
         bench.step(Receive);
         bench.run(vec![(answer, ""), (Receive, events)]);
     }
+}
+
+#[test]
+fn more_than_an_answer_holds_is_fetched_page_by_page() {
+    let begin = || {
+        let mut bench = Bench::joined();
+        bench.step(cut());
+        bench.step(welcome());
+        bench.step(Receive);
+        bench.run(vec![
+            (joined(2, "e", false, 8, 9), &page_after(3, 3)),
+            // Too early, but in a page that comes.
+            (message("e", 10), ""),
+            (Receive, "*joined r at e/9, recovered: false"),
+        ]);
+        bench
+    };
+    begin().run(vec![
+        (page(3, "e", 4, 6, true), &page_after(4, 6)),
+        (page(4, "e", 7, 10, false), ""),
+        (message("e", 11), ""),
+        (Receive, "*r e/4 4 *r e/5 5 *r e/6 6 *r e/7 7 *r e/8 8 *r e/9 9 *r e/10 10 *r e/11 11"),
+    ]);
+    // The oldest are no longer kept.
+    begin().run(vec![
+        (page(3, "e", 7, 10, false), ""),
+        (Receive, "*gap r Some(3) *r e/7 7 *r e/8 8 *r e/9 9 *r e/10 10"),
+    ]);
+    // None is, or it began anew: where are we?
+    for answer in [page(3, "e", 8, 7, false), page(3, "f", 1, 1, false)] {
+        begin().run(vec![
+            (answer, &JOIN_2.replace(":2", ":4")),
+            (joined(4, "f", false, 1, 1), ""),
+            (Receive, "*joined r at f/1, recovered: false *gap r None *r f/1 1"),
+        ]);
+    }
+    // Refused for now: again later.
+    begin().run(vec![(refused(3, "unavailable"), ""), (Pass(1000), &page_after(4, 3))]);
+    // No longer of interest, or with another connection.
+    begin().run(vec![
+        (leave("r"), r#">{"type":"leave","id":4,"room":"r"}"#),
+        (page(3, "e", 4, 9, true), ""),
+        (Receive, ""),
+    ]);
+    begin().run(vec![(cut(), "retry in 1000"), (welcome(), &JOIN_2.replace(":2", ":4"))]);
 }
 
 #[test]
@@ -438,40 +497,50 @@ fn a_hole_a_gap_or_a_new_epoch_is_asked_about() {
 }
 
 #[test]
-fn a_program_that_does_not_receive_falls_behind_and_catches_up() {
+fn a_program_that_does_not_receive_runs_short_and_catches_up() {
     let mut bench = Bench::joined();
     for offset in 4..=2000 {
         assert_eq!(bench.step(message("e", offset)), "");
     }
     let direct = |n| said(&format!(r#""direct","from":"bob","data":{n},"time":7"#));
+    let receive = |bench: &mut Bench, count| {
+        let events: Vec<String> = (0..count).map(|_| shown(&bench.core.next_event().unwrap())).collect();
+        (events[0].clone(), events[count - 1].clone())
+    };
+    bench.run(vec![(direct(1), ""), (direct(2), "")]);
+    assert_eq!(receive(&mut bench, 511), ("*r e/4 4".into(), "*r e/514 514".into()));
+    assert_eq!(bench.step(Pass(0)), "");
+    receive(&mut bench, 1);
+    assert_eq!(bench.step(Pass(0)), page_after(2, 1027));
+    bench.step(page(2, "e", 1028, 1539, true));
+    assert_eq!(receive(&mut bench, 512).1, "*r e/1027 1027");
+    assert_eq!(receive(&mut bench, 1).0, "*Dropped { events: 2 }");
+    assert_eq!(receive(&mut bench, 1).0, "*r e/1028 1028");
+    // By now some are gone.
+    bench.run(vec![(Pass(0), &page_after(3, 1538)), (page(3, "e", 1901, 2000, false), "")]);
+    let rest = bench.step(Receive);
+    assert!(rest.contains("*r e/1538 1538 *gap r Some(362) *r e/1901 1901"), "{rest}");
+    assert!(rest.ends_with("*r e/2000 2000"), "{rest}");
+}
+
+#[test]
+fn membership_does_not_wait_for_the_program() {
+    let mut bench = Bench::joined();
+    for offset in 4..=2000 {
+        bench.step(message("e", offset));
+    }
     bench.run(vec![
-        (direct(1), ""),
-        (direct(2), ""),
-        // Nothing is asked for that there is no room for; but membership is.
         (cut(), CUT),
         (cut(), "retry in 2000"),
-        (welcome(), JOIN_2.replace("3}}", "1027}}").as_str()),
+        (welcome(), &JOIN_2.replace("3}}", "1027}}")),
+        // There is no room for the answer.
         (joined(2, "e", true, 1028, 2000), ""),
+        (publish(1), r#">{"type":"publish","id":3,"room":"r","key":"k-3","data":1}"#),
     ]);
-    let first: Vec<String> = (0..511).map(|_| shown(&bench.core.next_event().unwrap())).collect();
-    assert_eq!((first[0].as_str(), first[510].as_str()), ("*r e/4 4", "*r e/514 514"));
-    assert_eq!(bench.step(Pass(0)), "");
-    bench.core.next_event();
-    bench.core.next_event();
-    assert_eq!(
-        bench.step(Pass(0)),
-        r#">{"type":"join","id":3,"room":"r","since":{"epoch":"e","offset":1027}}"#
-    );
-    // By now some are gone.
-    bench.step(joined(3, "e", false, 1901, 2000));
-    let rest = bench.step(Receive);
-    let rest = rest.split_once("*r e/1027 1027 ").unwrap().1;
-    let (told, rest) = rest.split_once("*r e/1901 1901 ").unwrap();
-    assert_eq!(
-        told,
-        "*connected as ann *Dropped { events: 2 } *joined r at e/2000, recovered: false *gap r Some(873) "
-    );
-    assert!(rest.ends_with("*r e/2000 2000"));
+    // Of the connections that nobody has heard of the last counts.
+    let received = bench.step(Receive);
+    let again = JOIN_2.replace(":2", ":4").replace("3}}", "1027}}");
+    assert!(received.ends_with(&format!("*r e/1027 1027 *connected as ann {again}")), "{received}");
 }
 
 #[test]
@@ -488,8 +557,9 @@ fn bytes_count_too_and_presence_is_told_again() {
     bench.run(vec![(said(presence), "")]);
     let received = bench.step(Receive);
     assert_eq!(received.matches("*r e/").count(), 8);
-    assert!(received.ends_with(&JOIN_2.replace("3}}", "11}}")), "{}", &received[received.len() - 100..]);
-    bench.step(joined(2, "e", true, 12, 12));
+    assert!(received.ends_with(&page_after(2, 11)), "{}", &received[received.len() - 100..]);
+    bench.run(vec![(page(2, "e", 12, 12, false), &JOIN_2.replace(":2", ":3").replace("3}}", "12}}"))]);
+    bench.step(joined(3, "e", true, 13, 12));
     bench.step(Receive);
     assert!(bench.step(said(presence)).is_empty());
     assert!(bench.step(Receive).contains("Presence"));
