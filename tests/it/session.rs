@@ -3,7 +3,8 @@
 use crate::session_proxy::Proxy;
 use crate::support::{PATIENCE, Program, eventually, get, metric, serve, serve_binary};
 use serde_json::json;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 use switchboard::session::{Event, History, Pending, Room};
@@ -145,6 +146,63 @@ fn a_restart_is_a_gap_and_what_was_said_meanwhile_follows() {
     for n in 0..50 {
         assert_eq!(next_message(&ann), (n + 1, n.to_string()));
     }
+}
+
+#[test]
+fn with_a_store_not_even_kill_9_is_noticed() {
+    let folder = std::env::temp_dir().join(format!("switchboard-session-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("rooms.db");
+    let args = [&KEEPING[..], &["--store", file.to_str().unwrap()]].concat();
+    let mut program = Some(serve_binary(&args));
+    let proxy = Proxy::start(program.as_ref().map(|program| program.address));
+    let (ann, bob) = (session(&proxy.url(), "ann"), session(&proxy.url(), "bob"));
+    ann.join("r").unwrap();
+    let room = bob.join("r").unwrap();
+    let connected = |session| next(session, |event| matches!(event, Event::Connected { .. }).then_some(()));
+    connected(&bob);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|threads| {
+        let publishing = threads.spawn(|| {
+            let mut pending = VecDeque::new();
+            let (mut asked, mut published) = (0, 0);
+            // As long as there are kills; and not for ever, should the test fail.
+            while asked < 50_000 && !is_over.load(Relaxed) {
+                pending.push_back(room.publish_later(asked).unwrap());
+                asked += 1;
+                if pending.len() == 32 {
+                    published += 1;
+                    assert_eq!(
+                        pending.pop_front().map(|pending| pending.wait().unwrap().offset),
+                        Some(published)
+                    );
+                }
+            }
+            pending.into_iter().for_each(|pending| drop(pending.wait().unwrap()));
+            asked
+        });
+        let mut seen = 0;
+        let mut see = |count: u64| {
+            for _ in 0..count {
+                assert_eq!(next_message(&ann), (seen + 1, seen.to_string()));
+                seen += 1;
+            }
+            seen
+        };
+        for _ in 0..3 {
+            see(50);
+            proxy.set_target(None);
+            drop(program.take()); // kill -9
+            program = Some(serve_binary(&args));
+            proxy.set_target(program.as_ref().map(|program| program.address));
+            connected(&bob);
+        }
+        let seen = see(50);
+        is_over.store(true, Relaxed);
+        see(publishing.join().unwrap() - seen);
+    });
+    drop(program);
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
