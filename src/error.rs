@@ -57,6 +57,8 @@ pub enum Error {
         status: u16,
         /// How long the server asks to wait before the next try, if it does (`Retry-After` in seconds).
         retry_after: Option<Duration>,
+        /// What the server says about it, if that is short text: 300 characters at most, without control characters.
+        reason: String,
     },
     /// Client only: what answered is no WebSocket server, not in time, or not to be trusted.
     Handshake(String),
@@ -151,8 +153,9 @@ impl fmt::Display for Error {
             Self::Connect(address, error) => {
                 write!(f, "cannot connect to {address}: {error}; is the server running there?")
             }
-            Self::Refused { status, .. } => {
-                write!(f, "the server refused the WebSocket with HTTP status {status}")
+            Self::Refused { status, reason, .. } => {
+                write!(f, "the server refused the WebSocket with HTTP status {status}")?;
+                if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
             }
             Self::Closed => f.write_str("the connection is closed"),
             Self::Full => f.write_str("the connection's outbox is full: its client reads too slowly"),

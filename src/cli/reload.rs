@@ -2,6 +2,7 @@
 
 use super::access::Guard;
 use super::config::{Failure, Setting};
+use super::schema::Checks;
 use super::serve::{Serve, origins};
 use super::{Configured, Said};
 use std::ffi::OsString;
@@ -40,6 +41,14 @@ const ROWS: &[Row] = &[
             stay: "the old keys of the API stay",
         }),
         apply: read_keys,
+    },
+    Row {
+        keys: &["schema"],
+        files: Some(Files {
+            read: "the schemas were read again; messages from now on are checked by them",
+            stay: "the old schemas stay",
+        }),
+        apply: read_schemas,
     },
 ];
 
@@ -102,6 +111,15 @@ fn read_keys(live: &Live, options: &Serve, has_changed: bool) -> Result<Applied>
     Ok(Applied::Now)
 }
 
+fn read_schemas(live: &Live, options: &Serve, has_changed: bool) -> Result<Applied> {
+    match live.schemas.is_empty() {
+        // Which path or room has one is fixed at the start.
+        _ if has_changed => Ok(Applied::AfterRestart),
+        true => Ok(Applied::Nothing),
+        false => live.schemas.reload(&options.schemas).map(|()| Applied::Now),
+    }
+}
+
 /// The running server, and the configuration that it runs with.
 pub(crate) struct Live {
     pub(crate) server: Handle,
@@ -109,6 +127,7 @@ pub(crate) struct Live {
     pub(crate) guard: Option<Guard>,
     /// Those of the API.
     pub(crate) keys: Tokens,
+    pub(crate) schemas: Checks,
     pub(crate) settings: Vec<Setting>,
     pub(crate) file: Option<PathBuf>,
     pub(crate) args: Vec<OsString>,
@@ -155,7 +174,7 @@ impl Live {
         }
         if !is_read {
             eprintln!(
-                "nothing to read again: there is no configuration file (--config), no certificate, and no file of tokens or keys"
+                "nothing to read again: there is no configuration file (--config), no certificate, and no file of tokens, keys or schemas"
             );
         }
         for setting in &restart {

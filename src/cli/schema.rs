@@ -12,7 +12,8 @@ use switchboard::{Builder, Result};
 pub(crate) struct Schemas {
     /// JSON Schema that messages on these paths must fit, as /room/team-*=team.json, or what is published in these rooms of
     /// /ws, as ws:orders-*=order.json; `*` at the end stands for whatever follows, names are written as they are (not
-    /// percent-encoded), the longest pattern wins; repeatable. Needs a program that was built with --features schema
+    /// percent-encoded), the longest pattern wins; repeatable. SIGHUP reads the files again. Needs a program that was built
+    /// with --features schema
     #[arg(long, value_name = "PATTERN=FILE", env = "SWITCHBOARD_SCHEMA", value_delimiter = ',')]
     schema: Vec<Rule>,
 }
@@ -147,6 +148,18 @@ impl Schemas {
 
 #[cfg(feature = "schema")]
 impl Checks {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Reads all files again, for messages that come from now on; after an error everything stays as it was. `schemas` are
+    /// those that were read before.
+    pub(crate) fn reload(&self, schemas: &Schemas) -> Result<()> {
+        let Self(new) = schemas.read()?;
+        self.0.iter().zip(&new).for_each(|((_, old), (_, new))| old.replace(new));
+        Ok(())
+    }
+
     pub(crate) fn apply(&self, mut builder: Builder) -> Builder {
         let mut paths = Vec::new();
         for (target, schema) in &self.0 {
@@ -196,6 +209,15 @@ impl Schemas {
 
 #[cfg(not(feature = "schema"))]
 impl Checks {
+    pub(crate) fn is_empty(&self) -> bool {
+        true
+    }
+
+    /// There is nothing to read.
+    pub(crate) fn reload(&self, _: &Schemas) -> Result<()> {
+        Ok(())
+    }
+
     /// Nothing is checked.
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
         builder

@@ -94,13 +94,13 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     let tls = tls_files(&options)?;
     let guard = Guard::read(&options.access)?;
     let keys = options.api.keys()?;
-    let checks = options.schemas.read()?;
+    let schemas = options.schemas.read()?;
     let mut builder = api::apply(routes::all(guard.is_some()), &keys)
         .limits(limits)
         .compression(!options.no_compression)
         .origins(origins(&options.allow_origin));
     builder = options.rooms.apply(options.shares.apply(options.access.apply(builder, guard.as_ref())));
-    builder = checks.apply(builder);
+    builder = schemas.apply(builder);
     if let Some(files) = &tls {
         builder = builder.tls(files);
     }
@@ -109,7 +109,8 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     }
     let server = builder.bind(&options.bind)?.start()?;
     announce(&server, wanted, tls.is_some())?;
-    let mut live = Live { server: server.handle(), tls, guard, keys, settings, file: file.path, args };
+    let handle = server.handle();
+    let mut live = Live { server: handle, tls, guard, keys, schemas, settings, file: file.path, args };
     for signal in signals.forever() {
         if signal != SIGHUP {
             break;

@@ -17,8 +17,10 @@ pub use memory::Memory;
 pub use store::Store;
 
 use crate::error::Result;
+use crate::hub::Now;
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Keeps rooms outside of the hub. [`Builder::engine`](crate::Builder::engine) gives it to a server.
 ///
@@ -102,4 +104,10 @@ impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Inbox")
     }
+}
+
+/// By this machine's clocks.
+pub(crate) fn now() -> Now {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { instant: Instant::now(), unix_ms: unix.as_millis() as u64 }
 }

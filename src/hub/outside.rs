@@ -3,7 +3,7 @@
 //! The hub never waits. What a connection asks while an engine still owes it an answer stands in line, so that the requests
 //! of one connection are carried out in order; only publishing goes on behind publishing.
 
-use super::engine::{Address, Member, Name, Notice, Order, Publish, Receipt, Stored, Ticket};
+use super::engine::{Address, Name, Notice, Order, Publish, Receipt, Stored, Ticket};
 use super::history::{History, Now};
 use super::protocol::{Ask, Fault, Json};
 use super::requests::{Wrong, sent, too_large};
@@ -122,7 +122,7 @@ impl<L: Clone> Topics<L> {
                 return;
             }
             client.waiting_bytes -= ask.size();
-            self.carry_out(now, id, tag, ask, out);
+            self.carry_out(now, id, tag.as_ref(), ask, out);
         }
     }
 
@@ -246,7 +246,7 @@ impl<L: Clone> Topics<L> {
             Notice::Message { room, epoch, message } => self.heard(now, &room, &epoch, message, out),
             Notice::State { room, epoch, offset, messages, members } => {
                 self.state(now, &room, (&epoch, offset), messages, out);
-                self.meet(now, &room, members, out);
+                self.meet(now, &room, &members, out);
                 self.admit(now, &room, out);
             }
             Notice::Told { ticket, result } => return self.told(now, ticket, result, out),
@@ -374,46 +374,6 @@ impl<L: Clone> Topics<L> {
             }
         }
         self.drop_if_void(room, out);
-    }
-
-    /// Who is in the room at other servers: these, and nobody else.
-    fn meet(&mut self, now: Now, room: &Name, members: Vec<Member>, out: &mut impl Deliver<L>) {
-        let known = self.topics.get(room).map(|topic| topic.strangers(None)).unwrap_or_default();
-        for member in &members {
-            self.elsewhere(now, room, member, false, out);
-        }
-        let is_here = |known: &Member| {
-            members.iter().any(|member| member.node == known.node && member.user == known.user)
-        };
-        for member in known.into_iter().filter(|known| !is_here(known)) {
-            self.elsewhere(now, room, &Member { connections: 0, ..member }, false, out);
-        }
-    }
-
-    fn elsewhere(&mut self, now: Now, room: &Name, member: &Member, left: bool, out: &mut impl Deliver<L>) {
-        let until = (!left).then(|| now.instant + self.rules.of(room).grace);
-        let Some(topic) = self.topics.get_mut(room) else { return };
-        let change = topic.elsewhere(member, until);
-        self.changed(room, &member.user, change, (until, None), out);
-        self.drop_if_void(room, out);
-    }
-
-    fn gone_node(&mut self, now: Now, node: &str, out: &mut impl Deliver<L>) {
-        let rooms: Vec<Name> = self.topics.keys().cloned().collect();
-        for room in rooms {
-            let gone = self.topics.get(&room).map(|topic| topic.strangers(Some(node))).unwrap_or_default();
-            for member in gone {
-                self.elsewhere(now, &room, &Member { connections: 0, ..member }, false, out);
-            }
-        }
-    }
-
-    /// Other servers are told how often the user is in the room here.
-    pub(super) fn tell_presence(&mut self, room: &Name, user: &Name, left: bool, out: &mut impl Deliver<L>) {
-        if self.is_shared() {
-            let connections = self.topics.get(room).map_or(0, |topic| topic.connections(user));
-            out.order(Order::Presence { room: room.clone(), user: user.clone(), connections, left });
-        }
     }
 
     /// Who waits for the engine is told that it is not to be waited for.

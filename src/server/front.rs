@@ -10,7 +10,7 @@ use super::quotas::Place;
 use super::request::{Request, Response};
 use super::router::{Handler, Params, Route, Router, Subtree};
 use super::shared::{Shared, Sockets};
-use crate::limits::KIB;
+use crate::limits::{KIB, LAST_REQUESTS};
 use crate::net::stream::Stream;
 use crate::wire::handshake::{self, Agreed};
 use crate::wire::http::{Refusal, body_length, encode_response, parse_head};
@@ -19,13 +19,11 @@ use std::io;
 use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tungstenite::Bytes;
 
 /// What is read at once; a usual request fits.
 const HEAD_READ: usize = KIB;
-/// For a request to arrive while the server is going away.
-const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// Why a request got no further.
 pub(crate) enum Stop {
@@ -136,6 +134,7 @@ fn begin(
 #[cfg(feature = "tls")]
 #[inline(never)]
 fn secure(stream: &Arc<Stream>, acceptor: &crate::net::acceptor::Acceptor, deadline: Instant) -> bool {
+    use crate::limits::{DISMISSAL, DISMISSAL_BYTES};
     use crate::net::tls::HandshakeError;
     match acceptor.secure(stream, deadline) {
         Ok(()) => true,
@@ -144,7 +143,7 @@ fn secure(stream: &Arc<Stream>, acceptor: &crate::net::acceptor::Acceptor, deadl
             let refusal = Refusal::new(StatusCode::BAD_REQUEST, reason);
             let answer = encode_response(&refusal.into_response(), false);
             let _ = stream.write_all(&answer, deadline);
-            see_off(stream, deadline.min(Instant::now() + Duration::from_secs(1)), 64 * KIB);
+            see_off(stream, deadline.min(Instant::now() + DISMISSAL), DISMISSAL_BYTES);
             false
         }
         Err(HandshakeError::Failed(error)) => {

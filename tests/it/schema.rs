@@ -1,7 +1,8 @@
 //! Messages that are checked against JSON Schema, by `--schema` and by the library.
 
-use crate::protocol::Speaker;
-use crate::support::{BINARY, Client, Program, get, metric, serve, serve_binary};
+use crate::support::{BINARY, Client, Program, exchange, get, metric, serve, serve_binary};
+use crate::support_v1::Speaker;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::env;
 use std::fs;
@@ -323,4 +324,55 @@ fn data_goes_on_byte_for_byte_and_what_cannot_be_checked_does_not() {
     ann.send(&format!(r#"{{"type":"publish","room":"x","data":{data}}}"#));
     let message = ann.text();
     assert!(message.contains(&format!(r#""offset":1,"from":"ann","data":{data},"#)), "{message}");
+}
+
+#[test]
+fn sighup_reads_the_files_again() {
+    let text = r#"{"type": "string"}"#;
+    let files = Files::new("sighup", &[("path.json", text), ("room.json", text)]);
+    let program = files.serve(&[("/echo", "path.json"), ("ws:x", "room.json")]);
+    let mut echo = Client::settled(program.address, "/echo");
+    let mut ann = Speaker::open(&program, "ann");
+    let mut takes = |value: Value| {
+        let text = value.to_string();
+        echo.send(&text);
+        let on_path = echo.text() == text;
+        let in_room = ann.ask(json!({"type": "publish", "room": "x", "data": value}))["type"] == "published";
+        (on_path, in_room)
+    };
+    let write = |file: &str, text: &str| fs::write(files.0.join(file), text).unwrap();
+    assert_eq!((takes(json!("a")), takes(json!(1))), ((true, true), (false, false)));
+    // One is broken: both stay as they were.
+    write("path.json", r#"{"type": "number"}"#);
+    write("room.json", r#"{"type": 5}"#);
+    program.signal(Signal::HUP);
+    let why = program.wait_said("the old schemas stay: ");
+    assert!(why.contains("room.json: at /type: "), "{why}");
+    assert_eq!((takes(json!("a")), takes(json!(1))), ((true, true), (false, false)));
+    write("room.json", r#"{"type": "number"}"#);
+    program.signal(Signal::HUP);
+    program.wait_said("the schemas were read again");
+    assert_eq!((takes(json!("a")), takes(json!(1))), ((false, false), (true, true)));
+}
+
+#[test]
+fn the_server_api_publishes_only_what_fits_too() {
+    let files = Files::new("api", &[("note.json", NOTE)]);
+    let program =
+        serve_binary(&["--api-key", "swordfish", "--schema", &files.rule("ws:note-*", "note.json")]);
+    let publish = |data: Value| {
+        let body = json!({"room": "note-1", "data": data}).to_string();
+        let head = format!("Host: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        let head = format!("POST /api/publish HTTP/1.1\r\n{head}Authorization: Bearer swordfish\r\n\r\n");
+        let answer = exchange(program.address, head + &body);
+        (answer.status, serde_json::from_str::<Value>(answer.text()).unwrap())
+    };
+    let (status, error) = publish(json!({"say": 5}));
+    assert_eq!(
+        (status, &error["code"], &error["path"]),
+        (400, &json!("invalid_data"), &json!("/say")),
+        "{error}"
+    );
+    let (status, published) = publish(json!({"say": "hello"}));
+    assert_eq!((status, &published["offset"]), (200, &json!(1)), "{published}");
 }

@@ -683,7 +683,7 @@ fn a_direct_message_is_never_sent_twice() {
 fn tries_are_spread_and_the_server_is_obeyed() {
     let retry_after = |seconds| {
         let retry_after = Some(Duration::from_secs(seconds));
-        Lost(Loss::Failed(Error::Refused { status: 503, retry_after }))
+        Lost(Loss::Failed(Error::Refused { status: 503, retry_after, reason: String::new() }))
     };
     let mut bench = Bench::new();
     let failed = || Lost(Loss::Failed(Error::Handshake("?".into())));
@@ -703,7 +703,7 @@ fn tries_are_spread_and_the_server_is_obeyed() {
 
 #[test]
 fn some_ends_are_for_good() {
-    let refused = |status| Loss::Failed(Error::Refused { status, retry_after: None });
+    let refused = |status| Loss::Failed(Error::Refused { status, retry_after: None, reason: String::new() });
     for (loss, why) in [
         (Loss::Closed(1008, "no token".into()), "the server has ended the session (1008 no token)"),
         (Loss::Closed(1000, String::new()), "the server has ended the session (1000 )"),
