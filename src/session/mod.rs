@@ -27,6 +27,7 @@
 //! - **It says everything once.** What is not acknowledged is sent again, in order, with the key it had.
 //! - **It has patience.** Requests wait while there is no connection; what the server refuses for now (`unavailable`,
 //!   `rate_limited`) is asked again after a random wait that grows. Each has 30 s altogether ([`Builder::patience`]).
+//! - **It is polite.** It asks no faster than the server says it may, and so is not closed for it.
 //!
 //! It does not come back when that would not help: after [`Event::Kicked`], when the server closes with 1008 (a wrong token, a
 //! limit) or 1000, and when it refuses the request itself (404). The last event says why, with `retry_in: None`; then and

@@ -159,9 +159,8 @@ impl Room {
     }
 
     /// [`Room::publish`] that does not wait for the answer: many may be on their way. They are sent in order, up to 32 at a
-    /// time.
-    /// A message that the server refuses for now (`rate_limited`, `unavailable`) is sent again later, and those that were in
-    /// flight with it may overtake it.
+    /// time, and no faster than the server's rate allows. A message that the server refuses for now (`unavailable`) is sent
+    /// again later, and those that were in flight with it may overtake it.
     ///
     /// Blocks while too much waits for answers: 1024 requests, or 8 MiB.
     ///

@@ -442,8 +442,10 @@ fn a_program_that_does_not_receive_loses_no_message() {
 
 #[test]
 fn a_rate_slows_a_session_down_and_does_not_end_it() {
-    for (rate, messages) in [("40/s", 200), ("5/100ms", 100)] {
-        let program = serve_binary(&["--rate", rate]);
+    for (option, rate, messages) in
+        [("--rate", "40/s", 150), ("--rate", "5/100ms", 100), ("--byte-rate", "8K/s", 150)]
+    {
+        let program = serve_binary(&[option, rate]);
         let ann = session(&url(&program), "ann");
         let room = ann.join("r").unwrap();
         let pending: Vec<Pending> = (0..messages).map(|n| room.publish_later(n).unwrap()).collect();

@@ -2,6 +2,7 @@
 //! thread or clock.
 
 mod events;
+mod pace;
 mod requests;
 mod rooms;
 #[cfg(test)]
@@ -14,20 +15,17 @@ use super::Event;
 use crate::error::{Error, Result};
 use crate::reconnect::{Backoff, is_final};
 use events::Events;
+use pace::Pace;
 use requests::Requests;
 use rooms::Rooms;
 use std::time::{Duration, Instant};
 use text::Refusal;
 
-/// Most requests in flight. At first and after a refusal there are fewer: two, and one more for each two that were carried out.
-/// So the first refusal for asking too often comes long before twice as much was asked, for which the server would close.
+/// Most requests in flight.
 const WINDOW: usize = 32;
 
 /// How long it is tried to leave a room that the program knows nothing of.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Between two texts, once the server has found us too fast; doubled as long as it does. As long as the connection lasts.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
 /// How a connection ended, or was not made.
 #[derive(Debug)]
@@ -59,14 +57,10 @@ pub(super) struct Core {
     reconnects: Backoff,
     /// When the server said to come back.
     hint: Option<Duration>,
-    /// Nothing is sent until then, since the server has refused something for now.
+    /// Nothing is sent until then: the server has refused something for now, or would.
     held_until: Option<Instant>,
     refusals: Backoff,
-    /// Carried out since the last refusal.
-    carried_out: usize,
-    /// Between one text and the next, for a server that has found us too fast; and when it is time for the next.
-    pause: Duration,
-    paused_until: Option<Instant>,
+    pace: Pace,
     last_id: u64,
     requests: Requests,
     rooms: Rooms,
@@ -87,9 +81,7 @@ impl Core {
             hint: None,
             held_until: None,
             refusals: Backoff::default(),
-            carried_out: 0,
-            pause: Duration::ZERO,
-            paused_until: None,
+            pace: Pace::default(),
             last_id: 0,
             requests: Requests::default(),
             rooms: Rooms::default(),
@@ -153,34 +145,32 @@ impl Core {
         let expired = self.requests.expire(now);
         self.answers.extend(expired.into_iter().map(|(id, error)| (id, Err(error))));
         while self.may_send() {
-            if let Some((room, ask)) = self.rooms.next(&self.events) {
-                let id = self.new_id();
-                if !send(&ask.text(id, "")) {
-                    return;
+            let (id, own_room, text) = match (self.rooms.next(&self.events), self.requests.next()) {
+                (Some((room, ask)), _) => {
+                    let id = self.new_id();
+                    (id, Some(room), ask.text(id, ""))
                 }
-                self.rooms.ask(room, id);
-                self.pause(now);
-            } else if let Some((id, ask)) = self.requests.next() {
-                let text = ask.text(id, &format!("{}-{id}", self.nonce));
-                if self.largest < text.len() {
-                    self.requests.remove(id);
-                    self.answers.push((id, Err(Refusal::too_large(text.len(), self.largest).into_error())));
-                } else if send(&text) {
-                    self.requests.sent(id);
-                    self.pause(now);
-                } else {
-                    return;
-                }
-            } else {
+                (None, Some((id, ask))) => (id, None, ask.text(id, &format!("{}-{id}", self.nonce))),
+                (None, None) => return,
+            };
+            if self.largest < text.len() {
+                self.requests.remove(id);
+                self.answers.push((id, Err(Refusal::too_large(text.len(), self.largest).into_error())));
+            } else if let Err(until) = self.pace.take(text.len(), now) {
+                self.held_until = Some(until);
+            } else if !send(&text) {
                 return;
+            } else if let Some(room) = own_room {
+                self.rooms.ask(room, id);
+            } else {
+                self.requests.sent(id);
             }
         }
     }
 
     /// When there is something to be done without being asked: [`Core::send`].
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let times = [self.held_until, self.paused_until, self.requests.first_deadline()];
-        times.into_iter().flatten().min()
+        self.held_until.into_iter().chain(self.requests.first_deadline()).min()
     }
 
     pub(super) fn answers(&mut self) -> impl Iterator<Item = (u64, Result<Reply>)> {
@@ -194,12 +184,15 @@ impl Core {
     /// The server has said something.
     pub(super) fn hear(&mut self, said: Said, now: Instant) {
         match said {
-            Said::Welcome { user, message } => self.welcome(user, message),
+            Said::Welcome { user, message, rates } => {
+                self.pace = Pace::new(&rates, now);
+                self.welcome(user, message);
+            }
             Said::GoingAway { after } => self.hint = Some(after),
             Said::Gap { room } => self.rooms.fall_behind(&room),
             Said::Refused { id, refusal } => self.refused(id, refusal, now),
             Said::Reply { id, reply } => {
-                self.carried_out(now);
+                self.refusals = Backoff::default();
                 match (self.rooms.answered(id), reply) {
                     (Some(room), Reply::History(page)) => self.rooms.page(&room, page, &mut self.events),
                     (_, reply) => {
@@ -209,7 +202,7 @@ impl Core {
                 }
             }
             Said::Joined { id, joined } => {
-                self.carried_out(now);
+                self.refusals = Backoff::default();
                 let id = id.unwrap_or_default();
                 if let Some(room) = self.rooms.answered(id) {
                     if let Some(since) = self.rooms.position(&room).cloned() {
@@ -279,8 +272,7 @@ impl Core {
         self.is_here
             && self.end.is_none()
             && self.held_until.is_none()
-            && self.paused_until.is_none()
-            && self.requests.in_flight() + self.rooms.in_flight() < (2 + self.carried_out / 2).min(WINDOW)
+            && self.requests.in_flight() + self.rooms.in_flight() < WINDOW
     }
 
     fn welcome(&mut self, user: String, message: usize) {
@@ -288,22 +280,13 @@ impl Core {
         self.largest = message;
         self.user = Some(user.clone());
         (self.reconnects, self.refusals) = (Backoff::default(), Backoff::default());
-        (self.held_until, self.carried_out) = (None, 0);
-        (self.paused_until, self.pause) = (None, Duration::ZERO);
+        self.held_until = None;
         self.events.push_status(Event::Connected { user });
-    }
-
-    fn carried_out(&mut self, now: Instant) {
-        self.release(now);
-        if self.held_until.is_none() {
-            self.refusals = Backoff::default();
-            self.carried_out += 1;
-        }
     }
 
     fn refused(&mut self, id: u64, refusal: Refusal, now: Instant) {
         if refusal.is_passing() {
-            self.hold(refusal.is_for_speed(), now);
+            self.hold(now);
             if self.rooms.answered(id).is_none() {
                 self.requests.refused(id, refusal);
             }
@@ -316,26 +299,16 @@ impl Core {
         }
     }
 
-    /// Waits before anything else is sent; once for all that is refused together. Then it goes on, at half the speed when that
-    /// was the reason: who is refused too often is closed.
-    fn hold(&mut self, is_for_speed: bool, now: Instant) {
+    /// Waits before anything else is sent; once for all that is refused together.
+    fn hold(&mut self, now: Instant) {
         self.release(now);
         if self.held_until.is_none() {
             self.held_until = Some(now + self.refusals.next((self.random)(), None));
-            self.carried_out = 0;
-            if is_for_speed {
-                self.pause = (self.pause * 2).max(SHORTEST_PAUSE);
-            }
         }
-    }
-
-    fn pause(&mut self, now: Instant) {
-        self.paused_until = (!self.pause.is_zero()).then(|| now + self.pause);
     }
 
     fn release(&mut self, now: Instant) {
         self.held_until = self.held_until.filter(|until| now < *until);
-        self.paused_until = self.paused_until.filter(|until| now < *until);
     }
 
     fn happened(&mut self, event: Event) {

@@ -246,14 +246,42 @@ fn requests_wait_for_the_welcome_and_leave_in_order() {
 }
 
 #[test]
-fn no_more_is_in_flight_than_the_server_has_shown_to_bear() {
+fn no_more_than_a_window_is_in_flight() {
     let mut bench = Bench::here();
-    let mut sent = (0..100).filter(|n| bench.step(publish(*n)).starts_with('>')).count();
-    assert_eq!(sent, 2);
-    for answered in 1..=70 {
-        sent += bench.step(published(answered, answered)).matches('>').count();
-        assert_eq!(sent, (answered as usize + (2 + answered as usize / 2).min(32)).min(100));
+    let sent = (0..40).filter(|n| bench.step(publish(*n)).starts_with('>')).count();
+    assert_eq!(sent, WINDOW);
+    for answered in 1..=8 {
+        let next = format!(r#">{{"type":"publish","id":{},"#, answered + 32);
+        assert!(bench.step(published(answered, answered)).starts_with(&next));
     }
+    assert!(bench.step(published(9, 9)).starts_with('='));
+}
+
+#[test]
+fn no_more_is_asked_than_the_server_allows() {
+    let welcome =
+        |rates: &str| said(&format!(r#""welcome","user":"ann","limits":{{"message":1000,{rates}}}"#));
+    let texts = |out: &str| out.matches('>').count();
+    // Half of the burst, then one in 25 ms.
+    let mut bench = Bench::new();
+    bench.step(welcome(r#""rate":{"count":40,"per":1000,"burst":20}"#));
+    assert_eq!((0..30).map(|n| texts(&bench.step(publish(n)))).sum::<usize>(), 10);
+    assert_eq!(bench.core.next_deadline(), Some(bench.now + Duration::from_millis(25)));
+    bench.run(vec![(Pass(24), "")]);
+    assert_eq!(texts(&bench.step(Pass(1))), 1);
+    assert_eq!(texts(&bench.step(Pass(50))), 2);
+    // Half of the bytes, 71 for each of these.
+    let mut bench = Bench::new();
+    bench.step(welcome(r#""byte_rate":{"count":100,"per":1000,"burst":400}"#));
+    assert_eq!((1..=9).map(|n| texts(&bench.step(publish(n)))).sum::<usize>(), 2);
+    bench.run(vec![(Pass(120), "")]);
+    assert_eq!(texts(&bench.step(Pass(20))), 1);
+    // More than ever fits has its turn, too.
+    let mut bench = Bench::new();
+    bench.step(welcome(r#""byte_rate":{"count":100,"per":1000,"burst":20}"#));
+    assert_eq!(texts(&bench.step(publish(1))), 1);
+    assert_eq!(texts(&bench.step(publish(2))), 0);
+    assert_eq!(texts(&bench.step(Pass(760))), 1);
 }
 
 #[test]
@@ -300,44 +328,28 @@ fn what_is_refused_for_now_is_asked_again_later() {
     let done =
         |id: u64, offset: u64| format!(r#"={id} Published(Position {{ epoch: "e", offset: {offset} }})"#);
     let text = |id: u64| format!(r#">{{"type":"publish","id":{id},"room":"r","key":"k-{id}","data":{id}}}"#);
-    Bench::here().run(vec![
-        (publish(1), &text(1)),
-        (publish(2), &text(2)),
-        (refused(1, "unavailable"), ""),
-        (publish(3), ""),
-        (published(2, 1), &done(2, 1)),
-        (Pass(999), ""),
-        (Pass(1), &format!("{} {}", text(1), text(3))),
-        // Again: now for longer, and once for both.
-        (refused(1, "unavailable"), ""),
-        (refused(3, "unavailable"), ""),
-        (Pass(1999), ""),
-        (Pass(1), &format!("{} {}", text(1), text(3))),
-        (published(1, 2), &done(1, 2)),
-        // That it was carried out counts: the next wait is short again.
-        (refused(3, "unavailable"), ""),
-        (Pass(1000), &text(3)),
-    ]);
-}
-
-#[test]
-fn who_was_too_fast_goes_on_at_half_the_speed() {
-    let mut bench = Bench::here();
-    let mut pass = Vec::new();
-    for n in 1..=9 {
-        bench.step(publish(n));
+    for code in ["unavailable", "rate_limited"] {
+        Bench::here().run(vec![
+            (publish(1), &text(1)),
+            (publish(2), &text(2)),
+            (publish(3), &text(3)),
+            (refused(1, code), ""),
+            (publish(4), ""),
+            (published(2, 1), &done(2, 1)),
+            (refused(3, code), ""),
+            (Pass(999), ""),
+            (Pass(1), &format!("{} {} {}", text(1), text(3), text(4))),
+            (published(3, 2), &done(3, 2)),
+            (published(4, 3), &done(4, 3)),
+            // Again, and again: each time for longer.
+            (refused(1, code), ""),
+            (Pass(1000), &text(1)),
+            (refused(1, code), ""),
+            (Pass(1999), ""),
+            (Pass(1), &text(1)),
+            (published(1, 4), &done(1, 4)),
+        ]);
     }
-    for pause in [1, 2, 4] {
-        bench.step(refused(1, "rate_limited"));
-        bench.step(refused(2, "rate_limited"));
-        assert!(bench.step(Pass(1000 * pause)).starts_with(r#">{"type":"publish","id":1,"#));
-        assert_eq!(bench.core.next_deadline(), Some(bench.now + Duration::from_millis(pause)));
-        pass.push(bench.step(Pass(pause)));
-    }
-    assert!(pass.iter().all(|text| text.starts_with(r#">{"type":"publish","id":2,"#)), "{pass:?}");
-    // A new connection is a new beginning.
-    bench.step(cut());
-    assert_eq!(bench.step(welcome()).matches('>').count(), 2);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `switchboard.v1` as a client sees it: requests as JSON, and the server's texts as values.
 
+use super::pace::{Allowed, Rates};
 use crate::error::Error;
 use crate::hub::protocol::{Json, Text, quote};
 use crate::session::{Data, Event, History, Member, Page, Position, RoomMessage};
@@ -84,6 +85,7 @@ pub(in crate::session) enum Said {
     Welcome {
         user: String,
         message: usize,
+        rates: Rates,
     },
     Joined {
         id: Option<u64>,
@@ -148,12 +150,7 @@ impl Refusal {
 
     /// Whether the same request may be carried out later.
     pub(super) fn is_passing(&self) -> bool {
-        self.code == "unavailable" || self.is_for_speed()
-    }
-
-    /// Whether we have asked too often.
-    pub(super) fn is_for_speed(&self) -> bool {
-        self.code == "rate_limited"
+        ["unavailable", "rate_limited"].contains(&self.code.as_str())
     }
 }
 
@@ -170,11 +167,7 @@ impl Said {
         let field = Reader(&fields);
         let id = field.get::<u64>("id");
         Some(match field.get::<String>("type")?.as_str() {
-            "welcome" => {
-                let limits: Option<Fields<'_>> = field.get("limits");
-                let message = limits.and_then(|limits| Reader(&limits).get("message"));
-                Self::Welcome { user: field.get("user")?, message: message.unwrap_or(usize::MAX) }
-            }
+            "welcome" => field.welcome()?,
             "joined" => Self::Joined { id, joined: field.joined()? },
             "published" => Self::Reply { id: id?, reply: Reply::Published(field.position()?) },
             "sent" => Self::Reply { id: id?, reply: Reply::Sent(field.get("connections")?) },
@@ -215,6 +208,21 @@ struct Reader<'f, 'a>(&'f Fields<'a>);
 impl<'a> Reader<'_, 'a> {
     fn get<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
         serde_json::from_str(self.0.get(name)?.get()).ok()
+    }
+
+    fn welcome(&self) -> Option<Said> {
+        let limits: Fields<'_> = self.get("limits").unwrap_or_default();
+        let limit = Reader(&limits);
+        let allowed = |name: &str| {
+            let rate: Fields<'_> = limit.get(name)?;
+            let rate = Reader(&rate);
+            Some(Allowed { count: rate.get("count")?, per: rate.get("per")?, burst: rate.get("burst")? })
+        };
+        Some(Said::Welcome {
+            user: self.get("user")?,
+            message: limit.get("message").unwrap_or(usize::MAX),
+            rates: Rates { texts: allowed("rate"), bytes: allowed("byte_rate") },
+        })
     }
 
     fn data(&self) -> Option<Data> {
