@@ -21,9 +21,6 @@ use rooms::Rooms;
 use std::time::{Duration, Instant};
 use text::Refusal;
 
-/// Most requests in flight.
-const WINDOW: usize = 32;
-
 /// How long it is tried to leave a room that the program knows nothing of.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -48,8 +45,6 @@ pub(super) struct Core {
     nonce: String,
     random: fn() -> u32,
     end: Option<End>,
-    /// Connected and welcomed.
-    is_here: bool,
     /// Who we are, once the server has said so.
     user: Option<String>,
     /// The largest message that the server takes.
@@ -60,7 +55,8 @@ pub(super) struct Core {
     /// Nothing is sent until then: the server has refused something for now, or would.
     held_until: Option<Instant>,
     refusals: Backoff,
-    pace: Pace,
+    /// There while we are connected and welcomed.
+    pace: Option<Pace>,
     last_id: u64,
     requests: Requests,
     rooms: Rooms,
@@ -74,14 +70,13 @@ impl Core {
             nonce,
             random,
             end: None,
-            is_here: false,
             user: None,
             largest: usize::MAX,
             reconnects: Backoff::default(),
             hint: None,
             held_until: None,
             refusals: Backoff::default(),
-            pace: Pace::default(),
+            pace: None,
             last_id: 0,
             requests: Requests::default(),
             rooms: Rooms::default(),
@@ -96,7 +91,7 @@ impl Core {
     }
 
     pub(super) fn is_here(&self) -> bool {
-        self.is_here
+        self.pace.is_some()
     }
 
     /// Why nothing more will happen.
@@ -123,7 +118,7 @@ impl Core {
         let id = self.new_id();
         if let Ask::Leave { room } = &ask {
             self.rooms.remove(room);
-            if !self.is_here {
+            if !self.is_here() {
                 self.answers.push((id, Ok(Reply::Done)));
                 return id;
             }
@@ -156,7 +151,7 @@ impl Core {
             if self.largest < text.len() {
                 self.requests.remove(id);
                 self.answers.push((id, Err(Refusal::too_large(text.len(), self.largest).into_error())));
-            } else if let Err(until) = self.pace.take(text.len(), now) {
+            } else if let Some(Err(until)) = self.pace.as_mut().map(|pace| pace.take(text.len(), now)) {
                 self.held_until = Some(until);
             } else if !send(&text) {
                 return;
@@ -185,7 +180,7 @@ impl Core {
     pub(super) fn hear(&mut self, said: Said, now: Instant) {
         match said {
             Said::Welcome { user, message, rates } => {
-                self.pace = Pace::new(&rates, now);
+                self.pace = Some(Pace::new(&rates, now));
                 self.welcome(user, message);
             }
             Said::GoingAway { after } => self.hint = Some(after),
@@ -224,7 +219,7 @@ impl Core {
 
     /// The connection has ended, or could not be made. When to try again; `None`: never, the session is over.
     pub(super) fn lost(&mut self, loss: Loss, now: Instant) -> Option<Instant> {
-        self.is_here = false;
+        self.pace = None;
         self.rooms.lost();
         for (id, error) in self.requests.lost() {
             self.answers.push((id, error.map_or(Ok(Reply::Done), Err)));
@@ -268,15 +263,18 @@ impl Core {
         self.last_id
     }
 
+    /// Requests without an answer, and about their bytes.
+    fn in_flight(&self) -> (usize, usize) {
+        let (requests, bytes) = self.requests.in_flight();
+        (requests + self.rooms.in_flight(), bytes)
+    }
+
     fn may_send(&self) -> bool {
-        self.is_here
-            && self.end.is_none()
-            && self.held_until.is_none()
-            && self.requests.in_flight() + self.rooms.in_flight() < WINDOW
+        let may_follow = self.pace.as_ref().is_some_and(|pace| pace.may_follow(self.in_flight()));
+        may_follow && self.end.is_none() && self.held_until.is_none()
     }
 
     fn welcome(&mut self, user: String, message: usize) {
-        self.is_here = true;
         self.largest = message;
         self.user = Some(user.clone());
         (self.reconnects, self.refusals) = (Backoff::default(), Backoff::default());

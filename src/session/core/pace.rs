@@ -3,6 +3,8 @@
 use crate::rate::{Bucket, Rate};
 use std::time::{Duration, Instant};
 
+/// Most requests in flight.
+pub(super) const WINDOW: usize = 32;
 /// What a frame adds to a text, at most: header and mask. RFC 6455 §5.2
 const FRAME: usize = 14;
 
@@ -23,21 +25,32 @@ pub(in crate::session) struct Allowed {
     pub(super) burst: u32,
 }
 
-#[derive(Default)]
+/// What may leave when. Both in time and in flight it is half of the burst: the rest is for what the network bunches on the way,
+/// or a busy server.
 pub(super) struct Pace {
     texts: Option<Bucket>,
     bytes: Option<Bucket>,
+    /// Texts and bytes that may be in flight.
+    window: (usize, usize),
 }
 
 impl Pace {
     pub(super) fn new(rates: &Rates, now: Instant) -> Self {
-        let bucket = |allowed: Option<Allowed>| {
+        let half = |allowed: Option<Allowed>| {
             let Allowed { count, per, burst } = allowed?;
-            // Half of the burst: the rest is for what the network bunches on the way.
-            let rate = Rate::new(count, Duration::from_millis(per)).with_burst(burst / 2);
-            Some(Bucket::new(rate, now))
+            let half = (burst / 2).max(1);
+            let rate = Rate::new(count, Duration::from_millis(per)).with_burst(half);
+            Some((Bucket::new(rate, now), half as usize))
         };
-        Self { texts: bucket(rates.texts), bytes: bucket(rates.bytes) }
+        let (texts, text_window) = half(rates.texts).unzip();
+        let (bytes, byte_window) = half(rates.bytes).unzip();
+        let window = (text_window.map_or(WINDOW, |half| half.min(WINDOW)), byte_window.unwrap_or(usize::MAX));
+        Self { texts, bytes, window }
+    }
+
+    /// Whether so many texts and bytes are few enough for another one to follow.
+    pub(super) fn may_follow(&self, (texts, bytes): (usize, usize)) -> bool {
+        texts == 0 || (texts < self.window.0 && bytes < self.window.1)
     }
 
     /// Counts a text of so many bytes that is about to leave. `Err`: it may leave then.

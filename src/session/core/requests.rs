@@ -14,7 +14,8 @@ pub(super) struct Requests {
     /// By id, which rises: so in the order in which they were asked.
     waiting: BTreeMap<u64, Request>,
     bytes: usize,
-    in_flight: usize,
+    /// How many are in flight, and their bytes.
+    in_flight: (usize, usize),
 }
 
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Requests {
     }
 
     /// Sent to the server, and not answered.
-    pub(super) fn in_flight(&self) -> usize {
+    pub(super) fn in_flight(&self) -> (usize, usize) {
         self.in_flight
     }
 
@@ -56,24 +57,32 @@ impl Requests {
     }
 
     pub(super) fn sent(&mut self, id: u64) {
-        if let Some(request) = self.waiting.get_mut(&id) {
-            self.in_flight += usize::from(!request.in_flight);
+        if let Some(request) = self.waiting.get_mut(&id).filter(|request| !request.in_flight) {
             request.in_flight = true;
+            self.in_flight.0 += 1;
+            self.in_flight.1 += request.ask.size();
+        }
+    }
+
+    fn landed(&mut self, id: u64) {
+        if let Some(request) = self.waiting.get_mut(&id).filter(|request| request.in_flight) {
+            request.in_flight = false;
+            self.in_flight.0 -= 1;
+            self.in_flight.1 -= request.ask.size();
         }
     }
 
     pub(super) fn remove(&mut self, id: u64) -> Option<Request> {
+        self.landed(id);
         let request = self.waiting.remove(&id)?;
         self.bytes -= request.ask.size();
-        self.in_flight -= usize::from(request.in_flight);
         Some(request)
     }
 
     /// It was not carried out, and is to be sent again; before those that were asked later.
     pub(super) fn refused(&mut self, id: u64, refusal: Refusal) {
+        self.landed(id);
         if let Some(request) = self.waiting.get_mut(&id) {
-            self.in_flight -= usize::from(request.in_flight);
-            request.in_flight = false;
             request.refusal = Some(refusal);
         }
     }
@@ -82,18 +91,20 @@ impl Requests {
     /// These are given, with their answers.
     pub(super) fn lost(&mut self) -> Vec<(u64, Option<Error>)> {
         let mut ended = Vec::new();
-        for (id, request) in &mut self.waiting {
-            match request.ask {
-                Ask::Direct { .. } if request.in_flight => ended.push((*id, Some(Error::Closed))),
+        let ids: Vec<u64> = self.waiting.keys().copied().collect();
+        for id in ids {
+            match &self.waiting[&id] {
+                Request { ask: Ask::Direct { .. }, in_flight: true, .. } => {
+                    ended.push((id, Some(Error::Closed)))
+                }
                 // With the connection we have left all rooms.
-                Ask::Leave { .. } => ended.push((*id, None)),
-                _ => request.in_flight = false,
+                Request { ask: Ask::Leave { .. }, .. } => ended.push((id, None)),
+                _ => self.landed(id),
             }
         }
         for (id, _) in &ended {
             self.remove(*id);
         }
-        self.in_flight = 0;
         ended
     }
 
