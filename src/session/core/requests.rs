@@ -95,7 +95,7 @@ impl Requests {
         for id in ids {
             match &self.waiting[&id] {
                 Request { ask: Ask::Direct { .. }, in_flight: true, .. } => {
-                    ended.push((id, Some(Error::Closed)))
+                    ended.push((id, Some(Error::Closed)));
                 }
                 // With the connection we have left all rooms.
                 Request { ask: Ask::Leave { .. }, .. } => ended.push((id, None)),
