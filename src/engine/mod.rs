@@ -76,20 +76,20 @@ pub trait Engine: Send + Sync {
 }
 
 /// The way from an engine to its server's hub. Costs nothing to clone.
+///
+/// ```
+/// use switchboard::engine::{Engine, Inbox, Memory, Notice};
+///
+/// let (tell, told) = std::sync::mpsc::channel();
+/// Memory::new().start("here", Inbox::new(move |notices| tell.send(notices).is_ok()))?;
+/// assert_eq!(told.recv().unwrap(), [Notice::Hearing]);
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Inbox(Arc<dyn Fn(Vec<Notice>) -> bool + Send + Sync>);
 
 impl Inbox {
     /// One that calls `deliver`, for tests of an engine. A server makes its own.
-    ///
-    /// ```
-    /// use switchboard::engine::{Engine, Inbox, Memory, Notice};
-    ///
-    /// let (tell, told) = std::sync::mpsc::channel();
-    /// Memory::new().start("here", Inbox::new(move |notices| tell.send(notices).is_ok()))?;
-    /// assert_eq!(told.recv().unwrap(), [Notice::Hearing]);
-    /// # Ok::<(), switchboard::Error>(())
-    /// ```
     pub fn new(deliver: impl Fn(Vec<Notice>) -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(deliver))
     }

@@ -24,6 +24,7 @@ mod room;
 pub(crate) mod rules;
 mod topic;
 mod topics;
+mod waiting;
 
 pub(crate) use command::{Command, ConnectionId, Deliver, Frames, View};
 pub(crate) use engine::Name;
