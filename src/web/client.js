@@ -17,8 +17,8 @@
  *   before a long break can be there twice; and with `inFlight` above 1, see there. What is kept is kept in memory:
  *   it ends with the page.
  * - Promises reject with an `Error` that has a `code`: one of the server's (`forbidden`, `too_large`, `not_member`, …), or
- *   `full` (too much is waiting already), `closed` (the line is closed), `offline` (no connection now) or `unknown` (it
- *   was sent, and the connection ended before the answer).
+ *   `full` (too much is waiting already), `closed` (the line is closed; what was sent and not acknowledged may be there),
+ *   `offline` (no connection now) or `unknown` (it was sent, and the connection ended before the answer).
  * - A line that was refused for good (close code 1008, or `kicked`) is `closed`, and stays so. All else is retried.
  */
 
@@ -37,8 +37,8 @@ const FIRST_DELAY = 1000; // bound of the first wait; doubles with each further 
 const LONGEST_HINT = 24 * 3600 * 1000; // what a server may ask for, at most
 const STABLE_AFTER = 5000; // open for so long: the attempts count from the first again
 const REFUSALS = 5; // times that 1008 is taken for a token that was too old, when there is a function for new ones
-const JOINS = 8; // joins on their way at once
-const DIRECTS = 32; // the same for direct messages
+const WINDOW = 4; // requests of all rooms on their way at once, at first
+const WINDOW_MAX = 32; // later; they grow by one with every eight that are carried out
 const TICK = 5000; // how often the clock is looked at while the line is open
 const SLEPT = 10_000; // a tick that is so late was slept through
 const LONGEST_PAUSE = 10_000; // between two requests after `rate_limited` or `unavailable`
@@ -162,7 +162,6 @@ class Queue {
   #line;
   #ready;
   #window;
-  #answered;
   /** @type {Item[]} */
   #items = [];
   #sent = 0;
@@ -171,13 +170,11 @@ class Queue {
    * @param {Line} line
    * @param {() => boolean} ready asked before each; takes the line's turn when it says yes
    * @param {() => number} window how many are on their way at once
-   * @param {() => void} answered called after each answer; it pumps
    */
-  constructor(line, ready, window, answered) {
+  constructor(line, ready, window) {
     this.#line = line;
     this.#ready = ready;
     this.#window = window;
-    this.#answered = answered;
   }
 
   get isEmpty() {
@@ -232,13 +229,11 @@ class Queue {
       reply: (m) => {
         back();
         item.settle(null, m);
-        this.#answered();
       },
       fail: (error) => {
         back();
         const isLater = this.#line._slowed(error);
         if (!item.again || !isLater) item.settle(error);
-        this.#answered();
       },
       lost: () => {
         back();
@@ -280,7 +275,6 @@ export class Line extends Emitter {
   #lastId = 0;
   #pending = 0;
   #pendingSize = 0;
-  #joins = 0;
 
   /** The one timer of the state: of the attempt, the wait before the next, or the watch over an open line. @type {any} */
   #timer;
@@ -293,10 +287,13 @@ export class Line extends Emitter {
   #heardAt = 0;
   #isQuiet = false;
 
-  // Not faster than the server wants: no request before `#turnAt`.
+  // Not faster than the server wants: no request before `#turnAt`, and then one in `#interval`, as long as the connection is
+  // there. What was asked before `#slowUntil` was refused together.
   #turnAt = 0;
+  #slowUntil = 0;
   #interval = 0;
   #pauses = 0;
+  #window = 0;
   /** @type {any} */ #turnTimer;
 
   #wake = (/** @type {Event} */ { type }) => {
@@ -315,7 +312,7 @@ export class Line extends Emitter {
     if (!(this.#options.WebSocket ?? globalThis.WebSocket)) {
       throw new Error('there is no WebSocket here: use Node 22, or give the class in the options');
     }
-    this.#directs = new Queue(this, () => this._turn(), () => DIRECTS, () => this.#directs.pump());
+    this.#directs = new Queue(this, () => this._turn(), () => Infinity);
     globalThis.addEventListener?.('online', this.#wake);
     globalThis.addEventListener?.('pageshow', this.#wake);
     globalThis.document?.addEventListener('visibilitychange', this.#wake);
@@ -372,7 +369,7 @@ export class Line extends Emitter {
   reconnect() {
     if (this.state === 'closed') return;
     if (this.state === 'waiting') this.#open();
-    else this.#lost(1000, 'reconnecting', 0);
+    else this.#lost(1000, 'reconnecting', true);
   }
 
   /** Ends the line for good. What is not acknowledged rejects with `closed`. No timer remains. */
@@ -439,9 +436,9 @@ export class Line extends Emitter {
    *
    * @param {number} code
    * @param {string} reason
-   * @param {number} [after] ms until the next attempt, in place of the usual wait
+   * @param {boolean} [atOnce] without a wait, as the program wants it so
    */
-  #lost(code, reason, after) {
+  #lost(code, reason, atOnce = false) {
     if (STABLE_AFTER <= Date.now() - this.#openedAt) this.#attempts = this.#refusals = 0;
     if (code === 1008) this.#refusals++;
     const tries = typeof this.#options.token === 'function' ? REFUSALS : 0;
@@ -453,23 +450,24 @@ export class Line extends Emitter {
     this.#openedAt = Infinity;
     // A little more than asked for: others were told the same.
     const wait = hint === null ? jitter(this.#attempts, this.#options.maxDelay) : hint * (1 + Math.random() / 10);
-    this.#attempts++;
     this.#unanswered(code);
-    this.retryAt = Date.now() + (after ?? wait);
     const current = this.#current;
-    if (after === undefined) this.#in(wait, () => this.#open());
+    if (!atOnce) {
+      this.#attempts++;
+      this.retryAt = Date.now() + wait;
+      this.#in(wait, () => this.#open());
+    }
     this.emit('close', { code, reason });
     // A listener may have done something else.
-    if (current !== this.#current || this.state === 'closed') return;
-    if (after === undefined) this.#enter('waiting');
-    else this.#open();
+    if (current !== this.#current) return;
+    if (atOnce) this.#open();
+    else this.#enter('waiting');
   }
 
   /** What was asked gets no answer any more. @param {number} code */
   #unanswered(code) {
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
-    this.#joins = 0;
     // Or it would be sent, and end the connection, again and again.
     const largest = code === 1009 && waiting.filter(({ size }) => 1024 < size).sort((a, b) => b.size - a.size)[0];
     for (const outcome of waiting) {
@@ -487,7 +485,7 @@ export class Line extends Emitter {
     globalThis.removeEventListener?.('online', this.#wake);
     globalThis.removeEventListener?.('pageshow', this.#wake);
     globalThis.document?.removeEventListener('visibilitychange', this.#wake);
-    this.#waiting.clear();
+    this.#unanswered(code);
     const error = failure('closed', reason ? `the line is closed: ${reason}` : 'the line is closed');
     for (const room of this.#rooms.values()) room._end(error);
     this.#directs.end(error);
@@ -570,6 +568,7 @@ export class Line extends Emitter {
         this.#fine();
         outcome.reply(m);
       }
+      this._pump();
     } else if (m.type === 'welcome') this.#welcome(m);
     else if (m.type === 'going_away') {
       this.#hint = Math.min(Math.max(0, Number(m.reconnect_after) || 0), LONGEST_HINT);
@@ -584,7 +583,8 @@ export class Line extends Emitter {
   #welcome(m) {
     ({ user: this.user, connection: this.connection, node: this.node, limits: this.limits = {} } = m);
     this.#openedAt = Date.now();
-    this.#turnAt = this.#interval = this.#pauses = 0;
+    this.#turnAt = this.#slowUntil = this.#interval = this.#pauses = 0;
+    this.#window = Math.max(WINDOW, this.#options.inFlight);
     this.#watch();
     const current = this.#current;
     this.emit('welcome', m);
@@ -617,7 +617,8 @@ export class Line extends Emitter {
 
   /** Whether a request may be sent now; it is to be sent then. @internal */
   _turn() {
-    if (!this.#isReady()) return false;
+    // The next answer pumps.
+    if (!this.#isReady() || this.#window <= this.#waiting.size) return false;
     const now = Date.now();
     if (this.#turnAt <= now) {
       this.#turnAt = now + this.#interval;
@@ -630,25 +631,18 @@ export class Line extends Emitter {
     return false;
   }
 
-  /** Whether it may begin to join. @internal @returns {boolean} */
-  _joinTurn() {
-    const may = this.#joins < JOINS && this._turn();
-    if (may) this.#joins++;
-    return may;
-  }
-
-  /** @internal */
-  _joinDone() {
-    this.#joins--;
-  }
-
   /** Whether this error means later rather than no; then later it is. @internal @param {Failure} error */
   _slowed(error) {
     if (!TRANSIENT.includes(error.code)) return false;
+    if (Date.now() < this.#slowUntil) return true;
     if (error.code === 'rate_limited') {
-      this.#interval = Math.min(Math.max(100, 2 * this.#interval), LONGEST_PAUSE);
+      // How long to wait is told as well how often it may be asked.
+      const told = /\bwait (\d+) ms\b/.exec(error.message);
+      this.#interval = told ? Math.max(1.1 * Number(told[1]), 1.2 * this.#interval) : Math.max(100, 2 * this.#interval);
+      this.#interval = Math.min(this.#interval, LONGEST_PAUSE);
       this.#turnAt = Date.now() + this.#interval;
     } else this._pause();
+    this.#slowUntil = this.#turnAt;
     return true;
   }
 
@@ -661,8 +655,8 @@ export class Line extends Emitter {
   /** A request was carried out. */
   #fine() {
     this.#pauses = 0;
-    // As fast as before is to be found out in small steps: beyond a burst of refusals a server closes.
-    this.#interval = this.#interval < 20 ? 0 : this.#interval * 0.97;
+    // What more the server takes is found out in small steps: after a burst of refusals it would close.
+    this.#window = Math.max(this.#window, Math.min(WINDOW_MAX, this.#window + 1 / 8));
   }
 
   /** Sends what waits, one room after another; with few turns a different one is first each time. @internal */
@@ -726,7 +720,7 @@ export class Room extends Emitter {
     this.#line = line;
     this.name = String(name);
     this.#history = history;
-    this.#queue = new Queue(line, () => this.state !== 'joining' && line._turn(), window, () => this._pump());
+    this.#queue = new Queue(line, () => this.state !== 'joining' && line._turn(), window);
   }
 
   /**
@@ -794,28 +788,20 @@ export class Room extends Emitter {
   }
 
   #join() {
-    if (!this.#line._joinTurn()) return;
+    if (!this.#line._turn()) return;
     this.#isAsked = true;
     const since = this.epoch === null ? null : { epoch: this.epoch, offset: this.offset ?? 0 };
     const from = since ? `,"since":${JSON.stringify(since)}` : this.#history ? `,"history":${this.#history}` : '';
-    const done = () => {
-      this.#isAsked = false;
-      this.#line._joinDone();
-    };
     this.#line._ask('join', this.#field() + from, {
       reply: (m) => {
-        done();
+        this.#isAsked = false;
         this.#joined(m, since);
-        // Others may have waited for their turn.
-        this.#line._pump();
       },
       fail: (error) => {
-        done();
-        if (!this.#line._slowed(error)) {
-          this._out();
-          this.emit('error', error);
-        }
-        this.#line._pump();
+        this.#isAsked = false;
+        if (this.#line._slowed(error)) return;
+        this._out();
+        this.emit('error', error);
       },
       lost: () => (this.#isAsked = false),
     });
@@ -828,8 +814,7 @@ export class Room extends Emitter {
       reply: () => this.#left(),
       fail: (error) => {
         this.#isLeaveAsked = false;
-        if (this.#line._slowed(error)) this._pump();
-        else this.#left();
+        if (!this.#line._slowed(error)) this.#left();
       },
       lost() {},
     });

@@ -1,9 +1,11 @@
 //! The client of browsers, in Node: against the real program over a cable that is cut, and against a server that plays a part.
 
 use crate::programs::{finish, start};
-use crate::support::{Program, connect, exchange, get, reset, serve_binary};
+use crate::support::{Program, exchange, get, reset, serve_binary};
 use rustix::process::Signal;
 use std::collections::VecDeque;
+use std::env::temp_dir;
+use std::fs::remove_file;
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdout};
@@ -83,9 +85,10 @@ impl Cable {
 impl State {
     fn plug(self: &Arc<Self>, client: TcpStream) {
         let Some(target) = *self.target.lock().unwrap() else { return reset(client) };
+        client.set_nodelay(true).unwrap();
         let length = self.lengths.lock().unwrap().pop_front().unwrap_or(ENDLESS);
-        let server = connect(target);
-        server.set_read_timeout(None).unwrap();
+        let Ok(server) = TcpStream::connect(target) else { return reset(client) };
+        server.set_nodelay(true).unwrap();
         let plug =
             Arc::new(Plug { client, server, dead: AtomicBool::default(), is_cut: AtomicBool::default() });
         self.plugs.lock().unwrap().push(plug.clone());
@@ -215,6 +218,27 @@ fn rooms_messages_and_presence() {
     run("talk", &serve_binary(&[]));
 }
 
+#[test]
+#[ignore = "needs Node and its ws: run tests/run"]
+fn what_a_program_says() {
+    let program = serve_binary(&["--api-key", "secret"]);
+    let post = |path: &str, body: &str| {
+        let head =
+            format!("POST {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer secret", program.address);
+        let about = format!("Content-Type: application/json\r\nContent-Length: {}", body.len());
+        assert_eq!(
+            exchange(program.address, format!("{head}\r\n{about}\r\n\r\n{body}")).status,
+            200,
+            "{path}"
+        );
+    };
+    let script = Script::start(&["told", &ws(program.address)]).says("joined");
+    post("/api/broadcast", r#"{"data":{"any":"JSON"}}"#);
+    post("/api/publish", r#"{"room":"tea","data":"news"}"#);
+    post("/api/disconnect", r#"{"user":"ann","reason":"enough"}"#);
+    script.ends();
+}
+
 /// `in_flight`: how many messages of a room are on their way at once.
 #[track_caller]
 fn check_cuts(in_flight: &str) {
@@ -256,6 +280,25 @@ fn what_is_published_offline_is_there_once_the_server_is_back() {
     let program = serve_binary(&[]);
     cable.lead_to(Some(program.address));
     script.ends();
+}
+
+#[test]
+#[ignore = "needs Node and its ws: run tests/run"]
+fn every_message_is_there_once_and_in_order_through_5_kills() {
+    let file = temp_dir().join(format!("switchboard-client-js-{}.db", std::process::id()));
+    let serve = || serve_binary(&["--store", file.to_str().unwrap(), "--history", "1000"]);
+    let mut program = serve();
+    let cable = Cable::to(program.address);
+    let mut script = Script::start(&["kills", &cable.url(), &ws(program.address)]);
+    for _ in 0..5 {
+        script = script.says("kill");
+        program.signal(Signal::KILL);
+        drop(program);
+        program = serve();
+        cable.lead_to(Some(program.address));
+    }
+    script.ends();
+    remove_file(file).unwrap();
 }
 
 #[test]
@@ -306,12 +349,66 @@ fn it_goes_as_fast_as_the_server_wants() {
     assert!((1..=40).contains(&number(&line, "refusals")), "{line}");
 }
 
-#[test]
-#[ignore = "needs Node and its ws: run tests/run"]
-fn it_is_in_all_its_rooms_again() {
-    let program = serve_binary(&["--rooms", "50"]);
+#[track_caller]
+fn check_rooms(options: &[&str]) {
+    let program = serve_binary(options);
     let cable = Cable::to(program.address);
     let script = Script::start(&["rooms", &cable.url(), &ws(program.address)]).says("joined");
     cable.cut();
     script.ends();
+}
+
+#[test]
+#[ignore = "needs Node and its ws: run tests/run"]
+fn it_is_in_all_its_rooms_again() {
+    check_rooms(&["--rooms", "50"]);
+}
+
+#[test]
+#[ignore = "needs Node and its ws: run tests/run"]
+fn it_is_in_all_its_rooms_again_however_slow() {
+    check_rooms(&["--rate", "20/s"]);
+}
+
+/// What a server that plays a part does to it: each is a scene of the script.
+macro_rules! scenes {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            #[ignore = "needs Node and its ws: run tests/run"]
+            fn $name() {
+                finish(start("client_scripted.mjs", &[stringify!($name)]));
+            }
+        )*
+
+        #[test]
+        fn every_scene_is_played() {
+            let script = include_str!("../programs/client_scripted.mjs");
+            let (_, scenes) = script.split_once("const scenes = {").unwrap();
+            let scenes = scenes.lines().filter_map(|line| line.strip_prefix("  async ")?.strip_suffix("() {"));
+            assert_eq!(scenes.collect::<Vec<_>>(), [$(stringify!($name)),*]);
+        }
+    };
+}
+
+scenes! {
+    refused_for_now_is_asked_again
+    refused_for_good_is_told
+    no_message_is_emitted_twice_or_out_of_order
+    a_gap_is_told_when_it_cannot_be_filled
+    the_last_offset_is_told_after_a_reconnect
+    a_publish_without_an_answer_is_sent_again_after_the_join
+    several_are_on_their_way_only_if_asked_for
+    a_direct_message_is_never_sent_twice
+    who_is_kicked_stays_away
+    more_than_it_keeps_is_refused
+    a_message_that_ends_the_connection_is_not_sent_again
+    the_wait_doubles_at_random_and_begins_anew
+    the_network_is_back
+    a_sleep_is_noticed
+    a_server_without_a_welcome_is_none
+    a_lost_connection_leaves_what_is_being_left
+    members_are_counted
+    a_listener_that_throws_hinders_nobody
+    what_cannot_be_connected_to_is_told_at_once
 }

@@ -2,12 +2,7 @@
 // URL is often a cable that the test cuts; what the test waits for is printed, line by line. Each scenario ends by itself.
 
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import { webcrypto } from 'node:crypto';
-
-// What Node has had since version 22, for those of before: `ws` is looked up in $NODE_PATH, which `import` would not do.
-globalThis.crypto ??= webcrypto;
-const WebSocket = globalThis.WebSocket ?? createRequire(import.meta.url)('ws');
+import { load, WebSocket } from './client_load.mjs';
 
 const [scenario, url, direct = url] = process.argv.slice(2);
 setTimeout(() => { throw new Error('took longer than a minute'); }, 60_000).unref();
@@ -15,8 +10,7 @@ setTimeout(() => { throw new Error('took longer than a minute'); }, 60_000).unre
 const served = new URL(direct.replace(/^ws/, 'http'));
 const response = await fetch(new URL('/client.js', served));
 assert.equal(response.status, 200);
-const source = await response.text();
-const { connect } = await import(`data:text/javascript,${encodeURIComponent(source)}`);
+const { connect } = await load(await response.text());
 
 /** Not so patient as by default: the test would take long. */
 const open = (to, options = {}) => connect(to, { WebSocket, maxDelay: 50, ...options });
@@ -199,6 +193,42 @@ const scenarios = {
     assert.deepEqual(room.seen.map((m) => m.data), ['before', 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     assert.equal(room.gaps.length, 1);
     line.close();
+  },
+
+  /** A server that keeps its rooms is killed again and again. */
+  async kills() {
+    const [line, other] = [open(url, { user: 'ann', inFlight: 4 }), open(url, { user: 'bob' })];
+    const [mine, theirs] = [follow(line, 'tea'), follow(other, 'tea')];
+    await Promise.all([joined(mine), joined(theirs)]);
+    const results = [];
+    for (let n = 0; n < 150;) {
+      const portion = Array.from({ length: 30 }, () => mine.publish({ n: n++ }));
+      results.push(...await Promise.all([portion.shift()]));
+      // The others are on their way, in a queue, or done.
+      say('kill');
+      results.push(...await Promise.all(portion));
+    }
+    await Promise.all([seen(mine, 150), seen(theirs, 150)]);
+    assert.deepEqual(mine.seen, theirs.seen);
+    assert.deepEqual(mine.seen.map((m) => m.data.n), Array.from({ length: 150 }, (_, n) => n));
+    assert.deepEqual(mine.seen.map((m) => m.offset), results.map((result) => result.offset));
+    assertWhole(mine);
+    assert.deepEqual([mine.gaps, theirs.gaps, new Set(mine.seen.map((m) => m.epoch)).size], [[], [], 1]);
+    line.close();
+    other.close();
+  },
+
+  /** What a program says through the server's API. */
+  async told() {
+    const line = open(url, { user: 'ann' });
+    const room = follow(line, 'tea');
+    await joined(room);
+    say('joined');
+    assert.deepEqual((await next(line, 'broadcast')).data, { any: 'JSON' });
+    await seen(room, 1);
+    assert.deepEqual([room.seen[0].from, room.seen[0].data], [null, 'news']);
+    const [{ reason }, { code }] = await Promise.all([next(line, 'kicked'), next(line, 'close'), until(line, 'closed')]);
+    assert.deepEqual([reason, code], ['enough', 1008]);
   },
 
   /** More is said while it is away than the room keeps. */
