@@ -78,7 +78,8 @@ impl Handle {
     /// keys are others. [`Published`] has an example.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] when the room keeps less than that; [`Error::Config`] for a key that is none.
+    /// [`Error::TooLarge`] when the room keeps less than that; [`Error::InvalidData`] when it does not fit the room's schema
+    /// (`Builder::check_room`, with the feature `schema`); [`Error::Config`] for a key that is none.
     pub fn publish(&self, room: &str, json: &str, key: Option<&str>) -> Result<Published> {
         check_name(room, self.shared.limits.name)?;
         if key.is_some_and(|key| !super::protocol::is_key(key)) {
@@ -154,8 +155,10 @@ impl Handle {
 }
 
 /// The same, with names and data that were checked.
+#[cfg_attr(not(feature = "auth"), allow(dead_code, reason = "the server API asks for all of it"))]
 impl Shared {
     pub(super) fn publish(&self, room: &str, data: Json, key: Option<&str>) -> Result<Published> {
+        self.check_data(room, &data).map_err(failed)?;
         let (room, key) = (Name::from(room), key.map(String::from));
         let Receipt { epoch, offset } = self.call(|answer| Call::Publish { room, data, key, answer })?;
         Ok(Published { epoch: epoch.to_string(), offset })
@@ -215,11 +218,7 @@ impl Shared {
                 Error::Unavailable(text.into())
             }
         })?;
-        answered.map_err(|(fault, text)| match fault {
-            Fault::TooLarge => Error::TooLarge(text),
-            Fault::Unavailable => Error::Unavailable(text),
-            _ => Error::Config(text),
-        })
+        answered.map_err(failed)
     }
 }
 
@@ -233,6 +232,16 @@ impl From<Standing> for RoomState {
             epoch: place.epoch.to_string(),
             offset: place.offset,
         }
+    }
+}
+
+fn failed((fault, text): (Fault, String)) -> Error {
+    match fault {
+        Fault::TooLarge => Error::TooLarge(text),
+        Fault::Unavailable => Error::Unavailable(text),
+        #[cfg(feature = "schema")]
+        Fault::InvalidData { path } => Error::InvalidData { path, what: text },
+        _ => Error::Config(text),
     }
 }
 
