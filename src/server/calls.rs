@@ -65,7 +65,9 @@ pub struct RoomState {
 }
 
 /// Asking the rooms and users of `switchboard.v1` ([`Builder::protocol`](crate::Builder::protocol)), with the feature
-/// `protocol`. Data is JSON text. All of these block until the hub has answered, which takes microseconds, or as long as its
+/// `protocol`. With an engine that several servers share ([`Engine`](crate::engine::Engine)) they reach all of these.
+///
+/// Data is JSON text. All of these block until the hub has answered, which takes microseconds, or as long as its
 /// queue is full; not to be called from a view of a room ([`WebSocket::join_with`](crate::WebSocket::join_with)), which is the
 /// hub's own.
 ///
@@ -106,7 +108,8 @@ impl Handle {
     }
 
     /// Tells everybody, each in its own way: a connection of `switchboard.v1` that is in a room gets a `broadcast`, once;
-    /// every other kind of connection gets the bare text of a JSON string, and any other JSON as text. How many there are.
+    /// every other kind of connection gets the bare text of a JSON string, and any other JSON as text. How many there are, at
+    /// this server.
     ///
     /// ```
     /// # let server = switchboard::Server::builder().protocol("/ws").route("/plain", |mut ws| ws.recv().map(drop));
@@ -125,7 +128,7 @@ impl Handle {
     /// Ends all connections of a user: those of `switchboard.v1` get `kicked` with the reason and then a Close frame with 1008
     /// and as much of the reason as fits; so do, without the `kicked`, those of other paths that
     /// [`Builder::authenticate`](crate::Builder::authenticate) has found to be the user's. How many there were. Who may still
-    /// connect can come back at once.
+    /// connect can come back at once. Those of other paths at other servers are ended, but not counted.
     ///
     /// What a handler has named by [`WebSocket::identify`](crate::WebSocket::identify) is not meant:
     /// [`User::close`](crate::User::close) ends those.
@@ -148,7 +151,8 @@ impl Handle {
         self.shared.kick(user, reason)
     }
 
-    /// The rooms of `switchboard.v1` that have members or a history, by name. [`RoomState`] has an example.
+    /// The rooms of `switchboard.v1` that have members or a history, by name; of those that an engine keeps, the ones with
+    /// members at this server. [`RoomState`] has an example.
     pub fn rooms(&self) -> Result<Vec<RoomState>> {
         self.shared.rooms()
     }
