@@ -807,25 +807,27 @@ fn a_program_around_the_server_can_do_the_same() {
 #[test]
 fn a_hub_that_does_not_answer_is_unavailable() {
     let keys = Tokens::new().with(KEY, Identity::default()).unwrap();
-    let (hold, held) = channel::<()>();
-    let held = std::sync::Mutex::new(Some(held));
+    let ((hold, held), (enter, entered)) = (channel::<()>(), channel());
+    let ends = std::sync::Mutex::new(Some((held, enter)));
     let server = serve(Limits::default(), |builder| {
         builder.protocol("/ws").api("/api", &keys).route("/hold", move |mut ws| {
-            let held = held.lock().unwrap().take();
+            let (held, enter) = ends.lock().unwrap().take().unwrap();
             // Against all rules: a view that blocks, and the hub with it.
             ws.join_with("hold", move |message| {
-                if let Some(held) = &held {
-                    let _ = held.recv();
-                }
+                let _ = enter.send(());
+                let _ = held.recv();
                 Some(message)
             })?;
             ws.send("ready")?;
             ws.recv().map(drop)
         })
     });
+    // Let go before the server ends, whatever happens.
+    let hold = hold;
     let mut holder = Client::connect(server.local_addr(), "/hold");
     holder.expect("ready");
     assert!(server.room("hold").send("now"));
+    entered.recv_timeout(PATIENCE).unwrap();
     let began = Instant::now();
     let answer = send(server.local_addr(), "GET /api/stats", &authorized(""), b"");
     assert!(check_error(&answer, 503, "unavailable").contains("try again"));
