@@ -8,16 +8,11 @@ use crate::error::{Error, Result};
 use crate::hub::calls::{Answer, Call, Members, Standing, Totals};
 use crate::hub::protocol::{Fault, Json, Text};
 use crate::hub::{Command, Name};
+use crate::limits::{ANSWER, KICK_REASON};
 use crate::wire::frame;
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use serde_json::value::RawValue;
-use std::time::Duration;
 use tungstenite::protocol::frame::coding::CloseCode;
-
-/// For the hub to answer. It takes turns of microseconds; only what it waits for itself takes longer.
-const PATIENCE: Duration = Duration::from_secs(12);
-/// Longest reason for an end, in bytes: it must fit into any outbox.
-const REASON_MAX: usize = 1024;
 
 /// Where a message lies in its room's history: what [`Handle::publish`] gives.
 ///
@@ -185,8 +180,8 @@ impl Shared {
     }
 
     pub(super) fn kick(&self, user: &str, reason: &str) -> Result<usize> {
-        if REASON_MAX < reason.len() {
-            return Err(Error::Config(format!("a reason must have at most {REASON_MAX} bytes")));
+        if KICK_REASON < reason.len() {
+            return Err(Error::Config(format!("a reason must have at most {KICK_REASON} bytes")));
         }
         let frame = frame::encode_close(CloseCode::Policy, reason);
         self.call(|answer| Call::Kick { user: user.into(), reason: reason.into(), frame, answer })
@@ -215,7 +210,7 @@ impl Shared {
         // Whoever asked may have gone.
         let answer = Answer::new(move |result| drop(tell.try_send(result)));
         self.hub.send(Command::Call(Box::new(call(answer))))?;
-        let answered = told.recv_timeout(PATIENCE).map_err(|error| match error {
+        let answered = told.recv_timeout(ANSWER).map_err(|error| match error {
             RecvTimeoutError::Disconnected => Error::Stopped,
             RecvTimeoutError::Timeout => {
                 let text = "there was no answer in time, so it may have been done or not: try again, and \
