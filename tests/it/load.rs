@@ -3,6 +3,7 @@
 use crate::support::{PATIENCE, Program, serve, serve_binary, switchboard};
 use crate::tls::{Authority, Files};
 use serde_json::Value;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::channel;
@@ -417,7 +418,7 @@ fn two_results_are_compared() {
     assert_eq!(words, ["sent/s", "50.000", "100", "+100.0%", "better"]);
     fs::write(&before, "{}").unwrap();
     for files in [[&before, &after], [&after, &folder.join("nowhere")]] {
-        let (code, _, stderr) = compare(files.map(|file| file.as_path()));
+        let (code, _, stderr) = compare(files.map(PathBuf::as_path));
         assert_eq!(code, Some(2), "{stderr}");
         assert!(stderr.contains("switchboard load --json"), "{stderr}");
     }

@@ -15,6 +15,8 @@ use switchboard::Message;
 /// A place whose connection failed rests so long: a server that refuses everything is not asked without a break.
 const REST: Duration = Duration::from_millis(100);
 
+const NANOSECOND: Duration = Duration::from_nanos(1);
+
 pub(super) struct Churn<'a> {
     shared: &'a Shared,
     opener: Opener<'a>,
@@ -57,9 +59,14 @@ impl<'a> Churn<'a> {
 
     /// Opens what is due, as far as there are places.
     fn open(&mut self, pool: &mut Pool, now: Instant, end: Instant) -> Work {
+        // A thread that comes late still opens all that was due before the end.
+        let by = if self.pace.is_some() { now.min(end - NANOSECOND) } else { now };
+        if end <= by {
+            return Work::Done;
+        }
         while let Some(at) = self.free.iter().rposition(|(_, from)| *from <= now) {
             let due = self.due().unwrap_or(now);
-            if now < due {
+            if by < due {
                 return Work::Until(due.min(end));
             }
             let (place, _) = self.free.swap_remove(at);
@@ -122,7 +129,8 @@ impl Scenario for Churn<'_> {
         match stage {
             Stage::Run => {
                 let (_, end) = self.shared.measured();
-                if end <= now { Work::Done } else { self.open(pool, now, end) }
+                let next = self.open(pool, now, end);
+                if end <= now { Work::Done } else { next }
             }
             // Each ends by itself, by its deadlines at the latest.
             Stage::Settle if (0..pool.len()).any(|place| !pool.is_free(place)) => Work::Wait,

@@ -288,8 +288,9 @@ impl Scenario for Traffic<'_> {
             Stage::Join => Work::Until(self.probe(pool, now)),
             Stage::Run => {
                 let (_, end) = self.measured;
+                let next = self.go_on(pool, now, end);
                 let is_alone = self.members.iter().all(|member| member.state != State::Inside);
-                if end <= now || is_alone { Work::Done } else { Work::Until(self.go_on(pool, now).min(end)) }
+                if end <= now || is_alone { Work::Done } else { Work::Until(next.min(end)) }
             }
             Stage::Settle if self.is_settled(pool, now) => Work::Done,
             Stage::Settle => Work::Until(now + LOOK),

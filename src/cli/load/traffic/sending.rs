@@ -12,6 +12,7 @@ use switchboard::Message;
 
 /// A sender whose socket is full is looked at again after this time.
 const FULL: Duration = Duration::from_millis(1);
+const NANOSECOND: Duration = Duration::from_nanos(1);
 /// How often it is looked for senders that wait in vain.
 const LOOK: Duration = Duration::from_millis(100);
 /// The first wait between two probes; it doubles each time, up to the last.
@@ -57,9 +58,11 @@ impl Traffic<'_> {
     }
 
     /// Sends what may be sent now. When to come back.
-    pub(super) fn go_on(&mut self, pool: &mut Pool, now: Instant) -> Instant {
+    pub(super) fn go_on(&mut self, pool: &mut Pool, now: Instant, end: Instant) -> Instant {
         match self.shared.plan.drive {
-            Drive::Rate(_) => self.keep_pace(pool, now),
+            // A thread that comes late still sends all that was due before the end.
+            Drive::Rate(_) => self.keep_pace(pool, now.min(end - NANOSECOND)),
+            Drive::Window(_) if end <= now => end,
             Drive::Window(window) => {
                 if self.lines.was_poked(self.thread) {
                     self.all_ready();
