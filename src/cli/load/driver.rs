@@ -45,7 +45,7 @@ pub(super) fn drive(shared: &Shared, mut pool: Pool, mut scenario: impl Scenario
             break;
         }
         if entered.is_none_or(|(entered, _)| entered != stage) {
-            busy.enter(stage, pool.busy, now);
+            busy.enter(stage, pool.waited, now);
             (entered, has_reported) = (Some((stage, now)), false);
             scenario.enter(&mut pool, stage, now);
             if stage == Stage::Close {
@@ -81,11 +81,12 @@ struct Busy {
 }
 
 impl Busy {
-    fn enter(&mut self, stage: Stage, busy: Duration, now: Instant) {
+    fn enter(&mut self, stage: Stage, waited: Duration, now: Instant) {
         if stage == Stage::Run {
-            self.began = Some((busy, now));
+            self.began = Some((waited, now));
         } else if let Some((before, since)) = self.began.take() {
-            (self.spent, self.watched) = (busy - before, now - since);
+            self.watched = now - since;
+            self.spent = self.watched.saturating_sub(waited - before);
         }
     }
 }

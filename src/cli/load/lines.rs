@@ -1,7 +1,6 @@
 //! What all threads know of each sender: how much it has sent, and how much of that has arrived.
 
 use super::plan::Plan;
-use parking_lot::Mutex;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
@@ -23,8 +22,8 @@ struct Line {
     gone: AtomicBool,
     /// Requests up to this one have been acknowledged.
     acknowledged: AtomicU64,
-    /// Numbers that the server has refused, so that nobody gets them.
-    refused: Mutex<Vec<u64>>,
+    /// Requests that the server has refused, so that nobody gets them.
+    refused: AtomicU64,
 }
 
 impl Lines {
@@ -91,12 +90,13 @@ impl Lines {
         self.senders[sender].acknowledged.fetch_max(sequence + 1, AcqRel);
     }
 
-    pub(super) fn refuse(&self, sender: usize, sequence: u64) {
-        self.senders[sender].refused.lock().push(sequence);
+    /// The server has refused a message of the sender's.
+    pub(super) fn refuse(&self, sender: usize) {
+        self.senders[sender].refused.fetch_add(1, AcqRel);
     }
 
-    pub(super) fn refused(&self, sender: usize) -> Vec<u64> {
-        self.senders[sender].refused.lock().clone()
+    pub(super) fn refused(&self, sender: usize) -> u64 {
+        self.senders[sender].refused.load(Acquire)
     }
 
     /// The sender's connection has ended.

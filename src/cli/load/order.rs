@@ -59,25 +59,11 @@ impl Order {
         let behind = sent.saturating_sub(self.next);
         behind + self.missing.as_ref().map_or(0, |missing| missing.count())
     }
-
-    /// As [`Order::missing`], without those that need not come.
-    pub(super) fn lost(&self, sent: u64, refused: &[u64]) -> u64 {
-        let is_missing = |sequence: u64| {
-            self.next <= sequence || self.missing.as_ref().is_some_and(|missing| missing.holds(sequence))
-        };
-        let excused = refused.iter().filter(|sequence| **sequence < sent.max(self.next));
-        let excused = excused.filter(|sequence| is_missing(**sequence)).count() as u64;
-        self.missing(sent).saturating_sub(excused)
-    }
 }
 
 impl Missing {
     fn count(&self) -> u64 {
         self.given_up + self.gaps.iter().map(|gap| gap.end - gap.start).sum::<u64>()
-    }
-
-    fn holds(&self, sequence: u64) -> bool {
-        self.gaps.iter().any(|gap| gap.contains(&sequence))
     }
 
     /// Whether that one was missing; it no longer is.
@@ -111,18 +97,7 @@ mod tests {
         ] {
             let mut order = Order::default();
             let found: Vec<Arrival> = came.iter().map(|sequence| order.arrive(*sequence)).collect();
-            assert_eq!((&found[..], order.lost(4, &[])), (arrivals, lost), "{came:?}");
-        }
-    }
-
-    #[test]
-    fn what_was_refused_need_not_come() {
-        let mut order = Order::default();
-        for sequence in [0, 1, 4] {
-            order.arrive(sequence);
-        }
-        for (refused, lost) in [(&[][..], 3), (&[2], 2), (&[2, 3, 5], 0), (&[0, 9], 3)] {
-            assert_eq!(order.lost(6, refused), lost, "{refused:?}");
+            assert_eq!((&found[..], order.missing(4)), (arrivals, lost), "{came:?}");
         }
     }
 

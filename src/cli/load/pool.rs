@@ -31,7 +31,8 @@ pub(super) struct Pool {
     /// Places where more may be to be read.
     unread: Vec<usize>,
     swept: Instant,
-    pub(super) busy: Duration,
+    /// Time in which nothing was to be done.
+    pub(super) waited: Duration,
 }
 
 /// Where a connection is, or another one was before.
@@ -71,7 +72,7 @@ impl Pool {
             buffer: vec![0; READ],
             unread: Vec::new(),
             swept: Instant::now(),
-            busy: Duration::ZERO,
+            waited: Duration::ZERO,
         }
     }
 
@@ -160,8 +161,10 @@ impl Pool {
     pub(super) fn turn(&mut self, handler: &mut impl Handler, until: Instant) -> io::Result<()> {
         let mut ready = Vec::new();
         let until = if self.unread.is_empty() { until.min(self.swept + SWEEP) } else { self.swept };
+        let before = Instant::now();
         self.poller.wait(until, &mut self.events, &mut ready)?;
         let woken = Instant::now();
+        self.waited += woken - before;
         for place in take(&mut self.unread) {
             self.read(handler, place, true);
         }
@@ -172,7 +175,6 @@ impl Pool {
             self.swept = woken;
             (0..self.places.len()).for_each(|place| self.sweep(handler, place, woken));
         }
-        self.busy += woken.elapsed();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use super::options::Mode;
 use super::plan::Plan;
 use super::shared::{Shared, Stage};
+use super::table::grouped;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -57,12 +58,15 @@ impl Progress {
                     Mode::FanOut | Mode::Echo | Mode::Stall => live.delivered.load(Relaxed),
                 };
                 let message = self.message(plan, count);
+                let whole = plan.warmup + plan.duration;
+                let left = whole.saturating_sub(ran).as_secs_f64().ceil();
                 match plan.mode {
                     Mode::Storm => self.show(count, plan.rounds as u64, message),
-                    _ => {
-                        let whole = (plan.warmup + plan.duration).as_millis() as u64;
-                        self.show((ran.as_millis() as u64).min(whole), whole, message);
-                    }
+                    _ => self.show(
+                        (ran.as_millis() as u64).min(whole.as_millis() as u64),
+                        whole.as_millis() as u64,
+                        format!("{message}, {left} s left"),
+                    ),
                 }
             }
             Stage::Join | Stage::Settle | Stage::Close | Stage::Over => self.bar.tick(),
@@ -77,9 +81,11 @@ impl Progress {
         }
         match plan.mode {
             Mode::Idle => format!("{count} connections held"),
-            Mode::Churn => format!("{} connections per second", self.rate),
+            Mode::Churn => format!("{} connections per second", grouped(self.rate)),
             Mode::Storm => format!("round {} of {}", (count + 1).min(plan.rounds as u64), plan.rounds),
-            Mode::FanOut | Mode::Echo | Mode::Stall => format!("{} messages per second", self.rate),
+            Mode::FanOut | Mode::Echo | Mode::Stall => {
+                format!("{} deliveries per second", grouped(self.rate))
+            }
         }
     }
 

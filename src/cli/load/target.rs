@@ -5,7 +5,7 @@ use super::idle::ping_interval;
 use super::options::{Load, Mode};
 use super::plan::{Plan, ROOM};
 use std::fs;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard::sansio::Endpoint;
@@ -13,6 +13,9 @@ use switchboard::{Client, ClientBuilder, Error, Limits, Result};
 
 /// A client that pings only if the mode wants it to.
 const NEVER: Duration = Duration::from_secs(48 * 60 * 60);
+
+/// How long each of a name's addresses is tried.
+const DIAL: Duration = Duration::from_secs(3);
 
 pub(super) struct Target {
     pub(super) address: SocketAddr,
@@ -56,9 +59,11 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr> {
     let unknown =
         |error| Error::Config(format!("`{host}` cannot be resolved: {error}; check the URL, or the network"));
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(unknown)?.collect();
-    // Servers that listen on one address of `localhost` are more often on this one.
-    let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
-    first.copied().ok_or_else(|| Error::Config(format!("`{host}` has no address; check the URL")))
+    // A name may have addresses where nobody listens, as `localhost` often has two.
+    let listens = |address: &&SocketAddr| TcpStream::connect_timeout(address, DIAL).is_ok();
+    let address = if 1 < addresses.len() { addresses.iter().find(listens) } else { None };
+    let address = address.or(addresses.first()).copied();
+    address.ok_or_else(|| Error::Config(format!("`{host}` has no address; check the URL")))
 }
 
 fn builder(options: &Load, plan: &Plan) -> Result<ClientBuilder> {

@@ -169,15 +169,20 @@ impl<'a> Traffic<'a> {
         };
         for place in 0..self.members.len() {
             if is_outside(&self.members[place]) {
-                self.members[place].state = State::Gone;
-                self.tally.broken.unopened += 1;
-                self.tally.failures.add(reason, 1);
-                pool.cut(place);
+                self.outside(pool, place, reason);
             }
         }
+        true
+    }
+
+    /// The member will not come into its room.
+    fn outside(&mut self, pool: &mut Pool, place: usize, reason: &str) {
+        self.left(place);
+        pool.cut(place);
+        self.tally.broken.unopened += 1;
+        self.tally.failures.add(reason, 1);
         // What could be measured now is not what was asked for.
         self.shared.give_up();
-        true
     }
 
     /// Whether everything that can be expected has arrived, or nothing has come for too long.
@@ -201,14 +206,17 @@ impl<'a> Traffic<'a> {
     /// Messages that have not come, counted for each receiver.
     fn lost(&self) -> u64 {
         let plan = &self.shared.plan;
-        let refused: Vec<Vec<u64>> = (0..plan.senders).map(|sender| self.lines.refused(sender)).collect();
         let members = self.members.iter().enumerate().filter(|(_, member)| member.state == State::Inside);
         let pairs = members.flat_map(|(place, member)| {
             let connection = self.opener.connection(place);
             let heard = member.orders.iter().zip(plan.senders_of(member.room));
             heard.filter(move |(_, sender)| plan.hears(connection, *sender))
         });
-        pairs.map(|(order, sender)| order.lost(self.lines.required(sender), &refused[sender])).sum()
+        // What was refused is missing everywhere.
+        let lost = |(order, sender): (&Order, usize)| {
+            order.missing(self.lines.required(sender)).saturating_sub(self.lines.refused(sender))
+        };
+        pairs.map(lost).sum()
     }
 
     /// What is missing now will not come any more.

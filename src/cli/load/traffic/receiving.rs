@@ -56,6 +56,9 @@ impl Traffic<'_> {
                     self.tally.acknowledgement.add(now.saturating_duration_since(at));
                 }
             }
+            Said::Unjoined { code } => {
+                self.outside(pool, place, &format!("`join` was refused: {}", word(&code)));
+            }
             Said::Refused { sequence, code } => self.request_refused(place, sequence, &code, now),
             Said::Gap => self.tally.broken.offsets += 1,
             Said::Other => {}
@@ -81,14 +84,13 @@ impl Traffic<'_> {
     }
 
     fn request_refused(&mut self, place: usize, sequence: Option<u64>, code: &str, now: Instant) {
-        let code: String = code.chars().filter(|c| !c.is_control()).take(64).collect();
-        self.tally.errors.add(&code, 1);
+        self.tally.errors.add(&word(code), 1);
         let Some(sequence) = sequence else { return };
         let Some(sender) = self.senders.get_mut(place) else { return };
         if sender.reply(sequence).is_some() {
             self.arrived = now;
             let connection = self.opener.connection(place);
-            self.lines.refuse(connection, sequence);
+            self.lines.refuse(connection);
             self.settle(connection, self.receivers(place));
         }
     }
@@ -188,6 +190,11 @@ impl Traffic<'_> {
         let (start, end) = self.measured;
         start <= at && at < end
     }
+}
+
+/// What the server says, made fit for a terminal.
+fn word(code: &str) -> String {
+    code.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
 fn run_of(read: &Result<Stamp, Damaged>) -> u32 {

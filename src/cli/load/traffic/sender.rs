@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 /// How long nothing may arrive before a sender in the closed loop goes on nevertheless.
 const STUCK: Duration = Duration::from_secs(1);
 
+/// Requests whose reply, or message, may be awaited.
+const PENDING: usize = 65_536;
+
 #[derive(Default)]
 pub(super) struct Sender {
     /// The number of the next message.
@@ -25,6 +28,11 @@ impl Sender {
         self.pending.push_back((sequence, at));
     }
 
+    /// Whether so many replies are awaited that it should send no more.
+    pub(super) fn is_full(&self) -> bool {
+        PENDING <= self.pending.len()
+    }
+
     /// A reply came: when the request was to be sent. `None`: there was no such request, or it has been replied to.
     pub(super) fn reply(&mut self, sequence: u64) -> Option<Instant> {
         // Requests of one connection are carried out in order.
@@ -42,6 +50,10 @@ impl Sender {
             Some(other) => other == offset,
             None => {
                 self.offsets.insert(sequence, offset);
+                // Of the oldest the other half was lost.
+                if PENDING < self.offsets.len() {
+                    self.offsets.pop_first();
+                }
                 true
             }
         }

@@ -106,7 +106,7 @@ impl Traffic<'_> {
             if !pool.is_open(place) {
                 continue;
             }
-            if pool.is_full(place) {
+            if self.is_full(pool, place) {
                 // It stays due: what waits here waits for its receivers too.
                 self.due.push(Reverse((now + FULL, place)));
                 continue;
@@ -126,7 +126,7 @@ impl Traffic<'_> {
     fn fill_window(&mut self, pool: &mut Pool, place: usize, window: u64, now: Instant) {
         let sender = self.opener.connection(place);
         let mut has_sent = false;
-        while self.lines.may_send(sender, window, self.receivers(place)) && !pool.is_full(place) {
+        while self.lines.may_send(sender, window, self.receivers(place)) && !self.is_full(pool, place) {
             let at = if has_sent { Instant::now() } else { now };
             if self.receivers(place) == 0 || !self.send(pool, place, at) {
                 break;
@@ -149,6 +149,11 @@ impl Traffic<'_> {
             self.lines.give_up(sender);
             self.fill_window(pool, place, window, now);
         }
+    }
+
+    /// Whether the sender at that place has to wait with its next message.
+    fn is_full(&self, pool: &Pool, place: usize) -> bool {
+        pool.is_full(place) || self.senders[place].is_full()
     }
 
     /// To how many a message of the sender at that place goes.

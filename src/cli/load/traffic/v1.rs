@@ -37,6 +37,10 @@ pub(super) enum Said<'a> {
         offset: u64,
         data: &'a str,
     },
+    /// `join` was answered with an error.
+    Unjoined {
+        code: Cow<'a, str>,
+    },
     /// A request was answered with an error; `None`: no publish of ours.
     Refused {
         sequence: Option<u64>,
@@ -74,6 +78,7 @@ pub(super) fn read(text: &str) -> Option<Said<'_>> {
             let data = data.strip_prefix('"').and_then(|data| data.strip_suffix('"')).unwrap_or_default();
             Said::Message { epoch: text.epoch?, offset: text.offset?, data }
         }
+        "error" if text.id == Some(JOIN) => Said::Unjoined { code: text.code? },
         "error" => Said::Refused { sequence: text.id.and_then(|id| id.checked_sub(1)), code: text.code? },
         "gap" => Said::Gap,
         _ => Said::Other,
@@ -138,6 +143,10 @@ mod tests {
             (
                 r#"{"type":"error","id":42,"code":"rate_limited","message":"…"}"#,
                 Some(Said::Refused { sequence: Some(41), code: "rate_limited".into() }),
+            ),
+            (
+                r#"{"type":"error","id":0,"code":"forbidden","message":"…"}"#,
+                Some(Said::Unjoined { code: "forbidden".into() }),
             ),
             (
                 r#"{"type":"error","code":"bad_json","message":"…"}"#,
