@@ -222,11 +222,11 @@ fn broken_server() -> Server {
 fn broken_promises_are_found() {
     let server = broken_server();
     for (path, args, broken, others) in [
-        ("/drop", "-m echo --patience 500ms", "lost", 0),
+        ("/drop", "-m echo --patience 2s", "lost", 0),
         ("/double", "-m echo", "duplicated", 0),
         ("/swap", "-m echo", "reordered", 0),
-        ("/change", "-m echo --patience 500ms", "damaged", 1),
-        ("/binary", "-m echo --patience 500ms", "damaged", 1),
+        ("/change", "-m echo --patience 2s", "damaged", 1),
+        ("/binary", "-m echo --patience 2s", "damaged", 1),
         ("/close", "-m echo", "ended", 0),
         ("/mixed/{room}", "--rooms 2", "misdelivered", 0),
     ] {
@@ -238,11 +238,10 @@ fn broken_promises_are_found() {
     }
     let sent = 2 * 50;
     let url = format!("ws://{}/drop", server.local_addr());
-    let (_, dropped) =
-        result(&url, "-m echo -c 2 --rate 200 -d 500ms --warmup 0 --patience 500ms --size 200");
+    let (_, dropped) = result(&url, "-m echo -c 2 --rate 200 -d 500ms --warmup 0 --patience 2s --size 200");
     assert_eq!(number(&dropped, "/checks/lost"), sent / 5, "{dropped:#}");
     // In the closed loop, too, a sender whose message is lost goes on.
-    let (_, dropped) = result(&url, "-m echo -c 1 -d 1500ms --warmup 0 --patience 500ms");
+    let (_, dropped) = result(&url, "-m echo -c 1 -d 1500ms --warmup 0 --patience 2s");
     assert!(1 <= number(&dropped, "/overdue") && 5 < number(&dropped, "/rates/sent/count"), "{dropped:#}");
 }
 
@@ -307,7 +306,7 @@ fn broken_promises_of_the_protocol_are_found() {
         ("twice", &["duplicated"]),
     ] {
         let url = format!("ws://{}/{fault}", server.local_addr());
-        let patience = if broken.is_empty() { LONG } else { "--patience=500ms" };
+        let patience = if broken.is_empty() { LONG } else { "--patience=2s" };
         let args = format!("--protocol -c 1 --rate 100 -d 300ms --warmup 0 {patience}");
         let (is_ok, result) = result(&url, &args);
         assert_eq!(is_ok, broken.is_empty(), "{fault}: {result:#}");
@@ -325,9 +324,11 @@ fn a_server_that_is_full_is_told_with_what_to_do() {
     let server = serve_binary(&["--max-connections", "5"]);
     let (code, stdout, stderr) = finish(&mut load(&ws(&server, "/room/load"), "-c 20 -d 200ms --warmup 0"));
     assert_eq!(code, Some(1), "{stdout} {stderr}");
-    for part in ["FAIL: 15 unopened", "15 x refused with HTTP status 503", "switchboard doctor"] {
+    for part in [" x refused with HTTP status 503", "switchboard doctor"] {
         assert!(stdout.contains(part), "{part}: {stdout}");
     }
+    // The place of the one that tried it out may not be free yet.
+    assert!(["15", "16"].iter().any(|n| stdout.contains(&format!("FAIL: {n} unopened"))), "{stdout}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The result of a run, and as JSON.
 
+use super::options::Mode;
 use super::plan::{Drive, Plan};
 use super::shared::Shared;
 use super::tally::{Counts, Tally, Times};
@@ -65,7 +66,7 @@ impl Report {
         let mut rates = Vec::new();
         if self.plan.mode.is_traffic() {
             rates.extend([("sent", tally.sent), ("delivered", tally.delivered), ("bytes", tally.bytes)]);
-        } else {
+        } else if self.plan.mode != Mode::Idle {
             rates.push(("opened", tally.opened));
         }
         if self.plan.protocol.is_some() {
@@ -87,6 +88,7 @@ impl Report {
             "ok": self.is_ok(),
             "interrupted": self.is_interrupted,
             "plan": self.plan_json(),
+            "opened": tally.opened,
             "seconds": rounded(self.measured().as_secs_f64()),
             "rates": rates.collect::<Map<_, _>>(),
             "milliseconds": times.collect::<Map<_, _>>(),

@@ -7,7 +7,7 @@ use super::driver::{Scenario, Work};
 use super::opener::Opener;
 use super::pool::{Handler, Pool};
 use super::shared::{Shared, Stage};
-use super::tally::Tally;
+use super::tally::{Tally, Times};
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -60,6 +60,10 @@ impl<'a> Storm<'a> {
     }
 
     fn begin_round(&mut self, pool: &mut Pool, now: Instant) {
+        if self.round == 0 {
+            // Those who came one behind the other are not the storm.
+            (self.tally.opened, self.tally.opening) = (0, Times::default());
+        }
         self.round += 1;
         self.cut = now;
         self.waiting.clear();

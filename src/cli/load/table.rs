@@ -18,8 +18,11 @@ impl Report {
             text.push_str("interrupted: these are the results so far\n");
         }
         text.push('\n');
-        text.push_str(&self.rates_table());
-        text.push_str(&self.times_table());
+        for table in [self.rates_table(), self.times_table()] {
+            if !table.is_empty() {
+                text.push_str(&format!("{table}\n"));
+            }
+        }
         text.push_str(&self.checks_line());
         for line in self.notes() {
             text.push_str(&format!("  {line}\n"));
@@ -74,26 +77,23 @@ impl Report {
                 row
             })
             .collect();
-        if rows.is_empty() {
-            return String::new();
-        }
-        format!("\n{}", aligned(&["milliseconds", "p50", "p90", "p99", "p99.9", "max"], rows))
+        aligned(&["milliseconds", "p50", "p90", "p99", "p99.9", "max"], rows)
     }
 
     fn checks_line(&self) -> String {
         if self.is_empty() {
-            return "\nFAIL: nothing could be measured\n".into();
+            return "FAIL: nothing could be measured\n".into();
         }
         let broken = self.tally.broken.named().into_iter().filter(|(_, times)| 0 < *times);
         let broken: Vec<String> = broken.map(|(name, times)| format!("{} {name}", grouped(times))).collect();
         let kept = match (broken.is_empty(), self.plan.mode) {
-            (false, _) => return format!("\nFAIL: {}\n", broken.join(", ")),
+            (false, _) => return format!("FAIL: {}\n", broken.join(", ")),
             (true, Mode::Idle) => "every connection stayed, and answered",
             (true, Mode::Churn) => "every connection came about, and was closed in order",
             (true, Mode::Storm) => "every connection came back",
             (true, _) => "every message came once, in order, unchanged, and to nobody else",
         };
-        format!("\nok: {kept}\n")
+        format!("ok: {kept}\n")
     }
 
     /// What else is to be known.
@@ -179,8 +179,11 @@ fn shown(time: Duration) -> String {
     }
 }
 
-/// The first column to the left, numbers to the right.
+/// The first column to the left, numbers to the right. Nothing without rows.
 pub(super) fn aligned(head: &[&str], rows: Vec<Vec<String>>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
     let head: Vec<String> = head.iter().map(ToString::to_string).collect();
     let rows: Vec<Vec<String>> = [head].into_iter().chain(rows).collect();
     let widths: Vec<usize> = (0..rows[0].len())

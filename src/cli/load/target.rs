@@ -57,7 +57,7 @@ impl Target {
 
 fn resolve(host: &str, port: u16) -> Result<SocketAddr> {
     let unknown =
-        |error| Error::Config(format!("`{host}` cannot be resolved: {error}; check the URL, or the network"));
+        |error| Error::other(format!("`{host}` cannot be resolved: {error}; check the URL, or the network"));
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(unknown)?.collect();
     // A name may have addresses where nobody listens, as `localhost` often has two.
     let listens = |address: &&SocketAddr| TcpStream::connect_timeout(address, DIAL).is_ok();
