@@ -4,7 +4,7 @@ use super::Event;
 use crate::limits::Limits;
 use crate::wire::handshake::{Agreed, Origins, Policy, accept, encode_switch};
 use crate::wire::http::{Refusal, encode_response, parse_head};
-use crate::wire::opening::{Declined, Wish, read_answer};
+use crate::wire::opening::{Declined, Wish, read_answer, reason};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -83,8 +83,11 @@ fn answered(input: &mut Vec<u8>, asked: &Asked, limits: &Limits) -> Result<Optio
         Ok(Some((agreed, size))) => {
             Ok(Some(Opened { agreed, path: asked.path.clone(), rest: input.split_off(size) }))
         }
-        Err(Declined::Status { status, .. }) => {
-            Err(Event::Failed { code: status, reason: "the server refuses".into() })
+        Err(Declined::Status { status, text, .. }) => {
+            // As far as it has come with the head.
+            let said = input.get(text.start..text.end.min(input.len())).map(reason).unwrap_or_default();
+            let reason = if said.is_empty() { "the server refuses".into() } else { said };
+            Err(Event::Failed { code: status, reason })
         }
         Err(Declined::Wrong(reason)) => Err(Event::Failed { code: 0, reason }),
     }

@@ -3,8 +3,9 @@
 //! Connections wait when the queue is full, so TCP makes their clients wait; the hub waits for nobody.
 
 use super::byte_bound::ByteBound;
+use crate::engine::{Engine, Inbox, Notice, Order};
 use crate::error::{Error, Result};
-use crate::hub::{Command, Counts, Deliver, Frames, Hub, Now, Rules};
+use crate::hub::{Command, Counts, Deliver, Frames, Hub, Rules};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::net::codecs::Codecs;
@@ -12,9 +13,10 @@ use crate::net::outbox::{Outbox, Pushed};
 use crate::net::writers::{READY, Writers};
 use crate::wire::frame;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 use std::{io, thread};
 use tungstenite::Bytes;
 
@@ -26,6 +28,8 @@ pub(crate) struct HubQueue {
     /// `None` ends the hub.
     commands: Sender<Option<HubCommand>>,
     room: Arc<ByteBound>,
+    /// Why the engine cannot be reached.
+    deaf: Arc<Mutex<Option<String>>>,
 }
 
 impl HubQueue {
@@ -67,18 +71,34 @@ impl HubQueue {
         metrics: Arc<Metrics>,
         codecs: Arc<Codecs>,
         (node, rules): (&str, Rules),
+        engine: Option<Arc<dyn Engine>>,
     ) -> io::Result<(Self, JoinHandle<()>)> {
         let (commands, queue) = bounded(limits.hub_commands);
         let room = Arc::new(ByteBound::new(limits.hub_queue));
         let (turn, bound) = (limits.turn, room.clone());
-        let hub = Hub::new(node, rules);
+        let hub = Hub::new(node, rules, engine.as_ref().map(|engine| engine.is_shared()));
+        let deaf = Arc::new(Mutex::new(None));
+        let told = deaf.clone();
         let run = move || {
-            let lines = Lines { ready: Vec::new(), writers, codecs, deliveries: 0, bytes: 0 };
-            work(hub, &queue, turn, lines, &bound, &metrics);
+            let orders = Vec::new();
+            let lines = Lines { ready: Vec::new(), writers, codecs, deliveries: 0, bytes: 0, engine, orders };
+            work(hub, &queue, turn, lines, (&bound, &told), &metrics);
             bound.close();
         };
         let thread = thread::Builder::new().name("sb-hub".into()).stack_size(limits.stack).spawn(run)?;
-        Ok((Self { commands, room }, thread))
+        Ok((Self { commands, room, deaf }, thread))
+    }
+
+    /// For an engine's notices: waits while the queue is full.
+    pub(crate) fn inbox(&self) -> Inbox {
+        let queue =
+            Self { commands: self.commands.clone(), room: self.room.clone(), deaf: self.deaf.clone() };
+        Inbox::new(move |notices| queue.send(Command::Notices(notices)).is_ok())
+    }
+
+    /// Why the engine cannot be reached, if it cannot.
+    pub(crate) fn deaf(&self) -> Option<String> {
+        self.deaf.lock().clone()
     }
 }
 
@@ -87,17 +107,18 @@ fn work(
     queue: &Receiver<Option<HubCommand>>,
     turn: usize,
     mut lines: Lines,
-    bound: &ByteBound,
+    (bound, told): (&ByteBound, &Mutex<Option<String>>),
     metrics: &Metrics,
 ) {
     let mut counted = Counts::default();
+    *told.lock() = hub.deaf().map(String::from);
     loop {
         let first = match next_command(queue, hub.next_deadline()) {
             Ok(first) => first,
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let now = now();
+        let now = crate::engine::now();
         hub.tick(now, &mut lines);
         let (mut next, mut commands, mut bytes, mut stop) = (first, 0, 0, false);
         while let Some(command) = next {
@@ -116,8 +137,14 @@ fn work(
                 Err(_) => None,
             };
         }
+        while let Some(notices) = lines.ask_engine() {
+            hub.apply(now, Command::Notices(notices), &mut lines);
+        }
         hub.end_turn(&mut lines);
         lines.end_turn(metrics);
+        if hub.deaf() != told.lock().as_deref() {
+            *told.lock() = hub.deaf().map(String::from);
+        }
         bound.free(bytes);
         metrics.turns.add(1);
         metrics.commands.add(commands);
@@ -145,11 +172,6 @@ fn next_command(
     command.map(Some).ok_or(RecvTimeoutError::Disconnected)
 }
 
-fn now() -> Now {
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now { instant: Instant::now(), unix_ms: unix.as_millis() as u64 }
-}
-
 /// Puts what the hub sends into outboxes, and outboxes that need one before the writers.
 struct Lines {
     ready: Vec<Arc<Outbox>>,
@@ -157,6 +179,9 @@ struct Lines {
     codecs: Arc<Codecs>,
     deliveries: usize,
     bytes: usize,
+    engine: Option<Arc<dyn Engine>>,
+    /// What this turn wants of the engine.
+    orders: Vec<Order>,
 }
 
 impl Lines {
@@ -167,6 +192,12 @@ impl Lines {
                 self.writers.hand_over(std::mem::take(&mut self.ready));
             }
         }
+    }
+
+    /// What the engine says at once to what it is asked; nothing when there is nothing to ask.
+    fn ask_engine(&mut self) -> Option<Vec<Notice>> {
+        let engine = self.engine.as_ref().filter(|_| !self.orders.is_empty())?;
+        Some(engine.take(std::mem::take(&mut self.orders)))
     }
 
     fn end_turn(&mut self, metrics: &Metrics) {
@@ -189,5 +220,9 @@ impl Deliver<Arc<Outbox>> for Lines {
 
     fn encode(&mut self, text: &str) -> Frames {
         self.codecs.encode(frame::TEXT, text.as_bytes())
+    }
+
+    fn order(&mut self, order: Order) {
+        self.orders.push(order);
     }
 }

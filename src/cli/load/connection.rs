@@ -9,8 +9,6 @@ use switchboard::sansio::{Endpoint, Event, Protocol};
 
 /// Bytes that a client which reads nothing lets the kernel hold; the kernel has a minimum of its own.
 const NARROW: usize = 4096;
-/// Of an answer that refuses, so much is kept for the report.
-const ANSWER: usize = 2048;
 
 pub(super) struct Connection {
     socket: Socket,
@@ -20,8 +18,6 @@ pub(super) struct Connection {
     pub(super) began: Instant,
     out: Vec<u8>,
     written: usize,
-    /// What the server answered the handshake, as far as it is wanted.
-    answer: Vec<u8>,
     /// How it ended, until TCP has ended too.
     pub(super) end: Option<(End, Instant)>,
     pub(super) is_paused: bool,
@@ -40,7 +36,7 @@ pub(super) enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Unreachable(io::ErrorKind, String),
-    /// Answered with that HTTP status; the first line of the answer's body.
+    /// Answered with that HTTP status, and what the server says about it.
     Refused(u16, String),
     /// Neither open nor refused.
     Misunderstood(String),
@@ -90,7 +86,6 @@ impl Connection {
             began,
             out: Vec::new(),
             written: 0,
-            answer: Vec::new(),
             end: None,
             is_paused: false,
         })
@@ -116,13 +111,7 @@ impl Connection {
         let now = Instant::now();
         let reading = match read {
             Ok(0) => Reading::Ended,
-            Ok(size) => {
-                if self.stage == Stage::Opening {
-                    let room = ANSWER.saturating_sub(self.answer.len());
-                    self.answer.extend_from_slice(&buffer[..size.min(room)]);
-                }
-                Reading::Events(self.protocol.receive(&buffer[..size], now), size)
-            }
+            Ok(size) => Reading::Events(self.protocol.receive(&buffer[..size], now), size),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Reading::Blocked,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 Reading::Events(Vec::new(), buffer.len())
@@ -136,8 +125,8 @@ impl Connection {
     /// How it ended, by an event that says so.
     pub(super) fn end_of(&self, event: Event) -> Option<End> {
         match event {
-            Event::Failed { code, .. } if self.stage != Stage::Open && code != 0 && code != 408 => {
-                Some(End::Refused(code, first_line(&self.answer)))
+            Event::Failed { code, reason } if self.stage != Stage::Open && code != 0 && code != 408 => {
+                Some(End::Refused(code, reason))
             }
             Event::Failed { reason, .. } if self.stage != Stage::Open => Some(End::Misunderstood(reason)),
             Event::Closed { .. } if self.stage != Stage::Open => {
@@ -182,14 +171,6 @@ impl Connection {
     }
 }
 
-/// The first line of an answer's body, made fit for a terminal.
-fn first_line(answer: &[u8]) -> String {
-    let text = String::from_utf8_lossy(answer);
-    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    let line = body.lines().next().unwrap_or_default();
-    line.chars().filter(|c| !c.is_control()).take(200).collect()
-}
-
 impl End {
     /// For a person, as the reason of a failure.
     pub(super) fn text(&self) -> String {
@@ -222,17 +203,6 @@ mod tests {
             (End::Failed(1011, "silent".into()), "failed with 1011: silent"),
         ] {
             assert_eq!(end.text(), text);
-        }
-    }
-
-    #[test]
-    fn the_body_says_why() {
-        for (answer, line) in [
-            (&b"HTTP/1.1 503 x\r\nA: b\r\n\r\nfull;\x07 wait\nmore"[..], "full; wait"),
-            (b"HTTP/1.1 503 x\r\nA: b\r\n\r\n", ""),
-            (b"HTTP/1.1 503", ""),
-        ] {
-            assert_eq!(first_line(answer), line);
         }
     }
 }
