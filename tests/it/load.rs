@@ -324,7 +324,7 @@ fn a_server_that_is_full_is_told_with_what_to_do() {
     let server = serve_binary(&["--max-connections", "5"]);
     let (code, stdout, stderr) = finish(&mut load(&ws(&server, "/room/load"), "-c 20 -d 200ms --warmup 0"));
     assert_eq!(code, Some(1), "{stdout} {stderr}");
-    for part in [" x refused with HTTP status 503", "switchboard doctor"] {
+    for part in [" x refused with HTTP status 503: all connections are in use", "switchboard doctor"] {
         assert!(stdout.contains(part), "{part}: {stdout}");
     }
     // The place of the one that tried it out may not be free yet.
