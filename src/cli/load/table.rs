@@ -130,7 +130,8 @@ impl Report {
         }
         if BUSY <= self.busy() {
             notes.push(format!(
-                "the generator was busy for {:.0}% of the time: it may be what limits; raise --threads, or give it more cores",
+                "the generator was at work, or waited for a core, for {:.0}% of the time: it may be what limits; raise --threads, or \
+                 give it more cores",
                 100.0 * self.busy()
             ));
         }
@@ -261,7 +262,7 @@ ok: every message came once, in order, unchanged, and to nobody else
             "  -> read faster",
             "  7 of what was due",
             "--others-only",
-            "busy for 100%",
+            "for 100% of the time",
         ] {
             assert!(table.contains(part), "{part}: {table}");
         }
