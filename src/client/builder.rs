@@ -196,7 +196,7 @@ impl ClientBuilder {
     /// [`Error::Handshake`] when it is no WebSocket server, does not answer in time, or has a certificate
     /// that is not trusted; [`Error::Io`] when it breaks the connection off.
     pub fn connect(&self, url: &str) -> Result<Client> {
-        let target = self.target(url)?;
+        let target = self.check(url)?;
         let deadline = Instant::now() + self.limits.head_deadline;
         let stream = Arc::new(dial(&target, deadline)?);
         if target.tls {
@@ -214,13 +214,19 @@ impl ClientBuilder {
     /// # Errors
     /// [`Error::Config`] for a URL, limit, root or header that cannot be.
     pub fn endpoint(&self, url: &str) -> Result<Endpoint> {
-        let target = self.target(url)?;
+        let target = self.check(url)?;
         let tls = if target.tls { Some(self.tls()?) } else { None };
         Ok(Endpoint::new(target, self.wish.clone(), self.limits.clone(), tls))
     }
 
-    /// Where that URL leads, if nothing was said that cannot be.
-    fn target(&self, url: &str) -> Result<Target> {
+    /// How long connecting may take.
+    #[cfg(feature = "protocol")]
+    pub(crate) fn head_deadline(&self) -> Duration {
+        self.limits.head_deadline
+    }
+
+    /// Whether this can be tried at all.
+    pub(crate) fn check(&self, url: &str) -> Result<Target> {
         if let Some(mistake) = &self.mistake {
             return Err(Error::Config(mistake.clone()));
         }

@@ -53,6 +53,10 @@ mod sansio;
 mod schema;
 /// The server API: publishing, broadcast, direct messages, disconnecting over HTTP.
 mod server_api;
+/// The client of `switchboard.v1`, over a network that fails.
+mod session;
+/// The network that fails.
+mod session_proxy;
 /// Rooms on disk, whatever happens to the server or to the disk.
 mod store;
 /// The raw client, and the program as a child process.
