@@ -38,12 +38,16 @@ mod hostile_quotas;
 mod http;
 /// Beginning, budget and end of a server; what its handlers may do with a connection.
 mod lifecycle;
+/// `switchboard load`: each mode, and broken servers that it finds out.
+mod load;
 /// Clients that others wrote.
 mod programs;
 /// `switchboard.v1` on `/ws`.
 mod protocol;
 /// What is kept of the rooms of `/ws`, as flags and files say.
 mod rooms;
+/// The protocol without a socket, over real sockets.
+mod sansio;
 /// Messages that are checked against a schema.
 #[cfg(feature = "schema")]
 mod schema;
