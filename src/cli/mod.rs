@@ -8,6 +8,7 @@ mod direct;
 mod doctor;
 mod pages;
 mod quotas;
+mod redis;
 mod reload;
 mod routes;
 mod schema;

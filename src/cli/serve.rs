@@ -3,6 +3,7 @@
 use super::access::{Access, Guard};
 use super::config::Setting;
 use super::quotas::Shares;
+use super::redis::Shared;
 use super::reload::Live;
 use super::schema::Schemas;
 use super::{Configured, routes, secrets, units};
@@ -58,12 +59,15 @@ pub(crate) struct Serve {
     pub(super) shares: Shares,
     #[command(flatten)]
     pub(super) schemas: Schemas,
+    #[command(flatten)]
+    pub(super) shared: Shared,
 }
 
 /// What clap cannot know: values that are no values of the library.
 pub(crate) fn check(matches: &ArgMatches) -> Result<(), String> {
     let options = Serve::from_arg_matches(matches).map_err(|error| error.to_string())?;
-    limits(&options).check().and_then(|()| options.access.check()).map_err(|error| error.to_string())
+    let checked = limits(&options).check().and_then(|()| options.access.check());
+    checked.and_then(|()| options.shared.engine().map(drop)).map_err(|error| error.to_string())
 }
 
 /// Serves until SIGINT or SIGTERM, then drains. A second signal ends the process at once.
@@ -83,6 +87,7 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
         .compression(!options.no_compression)
         .origins(origins(&options.allow_origin));
     builder = checks.apply(options.shares.apply(options.access.apply(builder, guard.as_ref())));
+    builder = options.shared.apply(builder)?;
     if let Some(files) = &tls {
         builder = builder.tls(files);
     }

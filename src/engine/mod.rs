@@ -5,12 +5,16 @@
 //! right, for servers of one process.
 
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod shelf;
 
 pub use crate::hub::engine::{
     Address, Member, Name, Notice, Order, Publish, Receipt, RoomRules, Stored, Ticket,
 };
 pub use memory::Memory;
+#[cfg(feature = "redis")]
+pub use redis::{Redis, RedisFound};
 
 use crate::error::Result;
 use std::fmt;

@@ -20,6 +20,8 @@ mod connect;
 mod doctor;
 /// Callbacks, views, the event loop, the in-process client.
 mod embed;
+/// What every engine must do, whatever it keeps its rooms in.
+mod engines;
 /// The examples that are programs of their own, and all of them as a collection.
 mod examples;
 /// What each path of the gallery does.
@@ -43,5 +45,7 @@ mod schema;
 mod support;
 /// A real browser, remote-controlled.
 mod support_cdp;
+/// A Redis as a child process.
+mod support_redis;
 /// Servers and clients that speak TLS.
 mod tls;

@@ -45,9 +45,6 @@ pub(crate) struct Doctor {
     /// Report as JSON, for scripts
     #[arg(long)]
     json: bool,
-    /// A Redis that must answer, as redis://:PASSWORD@HOST:PORT
-    #[arg(long, value_name = "URL", hide_env_values = true)]
-    redis: Option<String>,
     /// A file that must be writable, in a folder that exists
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
@@ -65,7 +62,6 @@ struct Patient {
     faulty: Option<Faulty>,
     descriptors: Descriptors,
     place: Place,
-    redis: Option<String>,
     store: Option<PathBuf>,
 }
 
@@ -77,12 +73,11 @@ impl Patient {
 
 /// `faulty`: the configuration file, when it cannot be used.
 pub(crate) fn run(doctor: Doctor, settings: Vec<Setting>, faulty: Option<Faulty>) -> io::Result<ExitCode> {
-    let Doctor { json, redis, store, configured: Configured { file, options } } = doctor;
+    let Doctor { json, store, configured: Configured { file, options } } = doctor;
     let descriptors = Descriptors::raise();
     let limits = limits(&options);
     let place = Place::here();
-    let patient =
-        Patient { options, limits, settings, file: file.path, faulty, descriptors, place, redis, store };
+    let patient = Patient { options, limits, settings, file: file.path, faulty, descriptors, place, store };
     let checks = CHECKS.iter().flat_map(|check| check(&patient)).collect();
     let report = Report::new(checks);
     report.print(json)?;
