@@ -106,6 +106,8 @@ pub use server::{
     Bound, Builder, Callbacks, Denied, Drain, Event, Events, Handle, Identity, Messages, Peer, Quotas,
     Refuse, Report, Request, Response, Room, Server, User, WebSocket, events,
 };
+#[cfg(feature = "protocol")]
+pub use server::{Published, RoomState};
 /// A payload that is shared, not copied, when it is cloned.
 pub use tungstenite::Bytes;
 /// A message. Only text and binary are received, and sent; the other variants are the protocol's own affair (but a

@@ -1,15 +1,19 @@
 //! The command line: what can be said, and which part of the program does it.
 
 mod access;
+mod api;
 mod certificate;
 mod config;
 mod connect;
 mod direct;
 mod doctor;
+mod environment;
+mod nearest;
 mod pages;
 mod quotas;
 mod redis;
 mod reload;
+mod rooms;
 mod routes;
 mod schema;
 mod secrets;
@@ -81,6 +85,9 @@ struct Said {
 
 pub(crate) fn run() -> ExitCode {
     let args: Vec<OsString> = env::args_os().collect();
+    if is_about_options(&args) {
+        environment::strays(env::vars_os()).iter().for_each(|stray| eprintln!("warning: {stray}"));
+    }
     let (said, faulty) = match read(&args) {
         Ok(said) => (said, None),
         Err(failure) => match without_file(&args, failure) {
@@ -105,6 +112,14 @@ pub(crate) fn run() -> ExitCode {
         eprintln!("switchboard: {error}");
         ExitCode::FAILURE
     })
+}
+
+/// Whether it is to serve, or to judge a configuration. The doctor has a report of its own.
+fn is_about_options(args: &[OsString]) -> bool {
+    match args.get(1).map(|arg| arg.to_string_lossy()) {
+        Some(first) => first.starts_with('-') || ["serve", "config"].contains(&&*first),
+        None => true,
+    }
 }
 
 /// Flags, environment and file. Can be asked again: the file may have changed.

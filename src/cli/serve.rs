@@ -1,10 +1,12 @@
 //! `switchboard serve`: its options, its first line, its end by signal.
 
 use super::access::{Access, Guard};
+use super::api::{self, Api};
 use super::config::Setting;
 use super::quotas::Shares;
 use super::redis::Shared;
 use super::reload::Live;
+use super::rooms::RoomOptions;
 use super::schema::Schemas;
 use super::{Configured, routes, secrets, units};
 use clap::{ArgMatches, Args, FromArgMatches};
@@ -17,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::time::Duration;
 use std::{io, thread};
+use switchboard::engine::Store;
 use switchboard::{Budget, Drain, Limits, Origins, Result, TlsFiles};
 
 #[derive(Args)]
@@ -53,10 +56,18 @@ pub(crate) struct Serve {
     /// Time for clients to take what waits for them when the server is stopped
     #[arg(long, value_name = "T", default_value = "10s", value_parser = units::time, env = "SWITCHBOARD_DRAIN")]
     drain: Duration,
+    /// Keep the rooms of /ws in this file, so that they outlive the server: what was acknowledged is on the disk. One server,
+    /// one file [default: in memory]
+    #[arg(long, value_name = "FILE", env = "SWITCHBOARD_STORE")]
+    pub(super) store: Option<PathBuf>,
     #[command(flatten)]
     pub(super) access: Access,
     #[command(flatten)]
+    pub(super) api: Api,
+    #[command(flatten)]
     pub(super) shares: Shares,
+    #[command(flatten)]
+    rooms: RoomOptions,
     #[command(flatten)]
     pub(super) schemas: Schemas,
     #[command(flatten)]
@@ -66,8 +77,13 @@ pub(crate) struct Serve {
 /// What clap cannot know: values that are no values of the library.
 pub(crate) fn check(matches: &ArgMatches) -> Result<(), String> {
     let options = Serve::from_arg_matches(matches).map_err(|error| error.to_string())?;
-    let checked = limits(&options).check().and_then(|()| options.access.check());
-    checked.and_then(|()| options.shared.engine().map(drop)).map_err(|error| error.to_string())
+    let limits = limits(&options);
+    let checked = limits.check().and_then(|()| options.rooms.check(&limits));
+    checked
+        .and_then(|()| options.access.check())
+        .and_then(|()| options.api.check())
+        .and_then(|()| options.shared.engine().map(drop))
+        .map_err(|error| error.to_string())
 }
 
 /// Serves until SIGINT or SIGTERM, then drains. A second signal ends the process at once.
@@ -78,22 +94,28 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let drain = Drain::within(options.drain);
     let limits = limits(&options);
-    let wanted = limits.connections;
+    let (wanted, history) = (limits.connections, limits.history);
     let tls = tls_files(&options)?;
     let guard = Guard::read(&options.access)?;
-    let checks = options.schemas.read()?;
-    let mut builder = routes::all(guard.is_some())
+    let keys = options.api.keys()?;
+    let schemas = options.schemas.read()?;
+    let mut builder = api::apply(routes::all(guard.is_some()), &keys)
         .limits(limits)
         .compression(!options.no_compression)
         .origins(origins(&options.allow_origin));
-    builder = checks.apply(options.shares.apply(options.access.apply(builder, guard.as_ref())));
+    builder = options.rooms.apply(options.shares.apply(options.access.apply(builder, guard.as_ref())));
+    builder = schemas.apply(builder);
     builder = options.shared.apply(builder)?;
     if let Some(files) = &tls {
         builder = builder.tls(files);
     }
+    if let Some(file) = &options.store {
+        builder = builder.engine(Store::open_bounded(file, history)?);
+    }
     let server = builder.bind(&options.bind)?.start()?;
     announce(&server, wanted, tls.is_some())?;
-    let mut live = Live { server: server.handle(), tls, guard, settings, file: file.path, args };
+    let handle = server.handle();
+    let mut live = Live { server: handle, tls, guard, keys, schemas, settings, file: file.path, args };
     for signal in signals.forever() {
         if signal != SIGHUP {
             break;
@@ -153,6 +175,7 @@ pub(super) fn limits(options: &Serve) -> Limits {
         body: defaults.body.max(options.max_message.saturating_mul(2)),
         ping_interval: options.ping_interval,
         ping_timeout: options.ping_timeout,
+        history: options.rooms.total(),
         ..defaults
     }
 }

@@ -7,14 +7,18 @@
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg_attr(not(feature = "store"), allow(dead_code, reason = "only what is on disk is restored"))]
 mod shelf;
+#[cfg(feature = "store")]
+mod store;
 
-pub use crate::hub::engine::{
-    Address, Member, Name, Notice, Order, Publish, Receipt, RoomRules, Stored, Ticket,
-};
+pub use crate::hub::engine::{Address, Member, Name, Notice, Order, Publish, Receipt, Stored, Ticket};
+pub use crate::hub::rules::RoomRules;
 pub use memory::Memory;
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisFound};
+#[cfg(feature = "store")]
+pub use store::Store;
 
 use crate::error::Result;
 use std::fmt;
@@ -63,6 +67,11 @@ pub trait Engine: Send + Sync {
 
     /// Whether several servers have the same rooms. If so it is also told who is where, and carries notes between servers.
     fn is_shared(&self) -> bool;
+
+    /// What `/metrics` has of it, in the Prometheus text format.
+    fn metrics(&self) -> String {
+        String::new()
+    }
 
     /// Ends; what was taken is done first. Blocks, for 10 s at most.
     fn stop(&self);

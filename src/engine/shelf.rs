@@ -75,8 +75,9 @@ impl Shelf {
         &self.room(room, rules).history
     }
 
-    /// A history from before, whose messages are to be told in the order of their times by [`Shelf::restored`].
-    pub(super) fn restore(&mut self, room: Name, history: History, rules: RoomRules) {
+    /// A history from before; [`Shelf::restored`] is to be called after the last one.
+    pub(super) fn restore(&mut self, now: Now, room: Name, mut history: History, rules: RoomRules) {
+        history.trim(now.instant, &rules);
         self.count((0, 0), history.kept());
         self.rooms.insert(room, Kept { history, rules });
     }
@@ -92,18 +93,23 @@ impl Shelf {
         self.make_room();
     }
 
-    pub(super) fn history(&self, room: &str) -> Option<&History> {
-        self.rooms.get(room).map(|kept| &kept.history)
+    pub(super) fn get(&self, room: &str) -> Option<(&History, &RoomRules)> {
+        self.rooms.get(room).map(|kept| (&kept.history, &kept.rules))
     }
 
-    /// Forgets what is too old.
-    pub(super) fn trim(&mut self, now: Now) {
-        for kept in self.rooms.values_mut() {
+    /// Forgets what is too old; in which rooms there was some.
+    pub(super) fn trim(&mut self, now: Now) -> Vec<Name> {
+        let mut trimmed = Vec::new();
+        for (room, kept) in &mut self.rooms {
             let before = kept.history.kept();
             kept.history.trim(now.instant, &kept.rules);
             let after = kept.history.kept();
+            if before != after {
+                trimmed.push(room.clone());
+            }
             self.kept = (self.kept.0 + after.0 - before.0, self.kept.1 + after.1 - before.1);
         }
+        trimmed
     }
 
     /// Forgets rooms of which nothing is kept, unless somebody needs them; which.

@@ -4,47 +4,12 @@
 //! epochs and offsets; what the hub has of such a room is a copy, for as long as the room has members here.
 
 use super::protocol::{Json, quote};
+use super::rules::RoomRules;
 use std::sync::Arc;
-use std::time::Duration;
 use tungstenite::Bytes;
 
 /// The name of a room or a user. Shared, as each member's entry refers to it.
 pub type Name = Arc<str>;
-
-/// How much of a room of `switchboard.v1` is kept, and how long.
-///
-/// ```
-/// use std::time::Duration;
-/// use switchboard::RoomRules;
-///
-/// let rules = RoomRules { messages: 1000, age: Duration::from_secs(3600), ..RoomRules::default() };
-/// assert_eq!(rules.bytes, 1024 * 1024);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoomRules {
-    /// Messages in the history. Default 100.
-    pub messages: usize,
-    /// Bytes in the history. Default 1 MiB. Data that alone is more is refused: `too_large`.
-    pub bytes: usize,
-    /// How old a message in the history gets. Default 300 s.
-    pub age: Duration,
-    /// How long a user whose last connection has ended is still present, so that a reconnect goes unnoticed. Default 5 s.
-    pub grace: Duration,
-    /// Whether only members may publish. Default: everybody may.
-    pub members_publish: bool,
-}
-
-impl Default for RoomRules {
-    fn default() -> Self {
-        Self {
-            messages: 100,
-            bytes: 1024 * 1024,
-            age: Duration::from_secs(300),
-            grace: Duration::from_secs(5),
-            members_publish: false,
-        }
-    }
-}
 
 /// Tells an order whose answer is awaited from all others of this server.
 pub type Ticket = u64;

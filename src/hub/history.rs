@@ -2,14 +2,15 @@
 //!
 //! An *epoch* is one life of a room's history; within it each message has the offset after the one before.
 
-use super::engine::{Publish, RoomRules, Stored};
+use super::engine::{Publish, Stored};
 use super::protocol::Since;
+use super::rules::RoomRules;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What a message that is kept costs besides its text.
-const OVERHEAD: usize = 256;
+pub(super) const OVERHEAD: usize = 256;
 
 /// The present moment, for timers and for people.
 #[derive(Clone, Copy, Debug)]
@@ -170,26 +171,54 @@ impl History {
         }
     }
 
-    /// Whether all messages after that one are kept.
-    pub(crate) fn recovers(&self, since: &Since) -> bool {
+    /// All messages after that one; nothing when they are not all kept, or are more than so many bytes.
+    pub(crate) fn after(&self, since: &Since, bytes: usize) -> Option<Vec<&str>> {
         let oldest = self.oldest().unwrap_or(self.offset + 1);
-        since.epoch == *self.epoch && since.offset <= self.offset && oldest <= since.offset + 1
+        let is_whole =
+            since.epoch == *self.epoch && since.offset <= self.offset && oldest <= since.offset + 1;
+        let skip = is_whole.then(|| (since.offset + 1 - oldest) as usize)?;
+        let elements: Vec<&str> = self.kept.iter().skip(skip).map(|kept| &*kept.message.element).collect();
+        (elements.iter().map(|element| element.len()).sum::<usize>() <= bytes).then_some(elements)
     }
 
-    /// At most so many of the newest, oldest first.
-    pub(crate) fn newest(&self, count: usize) -> impl Iterator<Item = &str> {
-        self.kept.iter().skip(self.kept.len().saturating_sub(count)).map(|kept| &*kept.message.element)
+    /// At most so many of the newest, in so many bytes, oldest first.
+    pub(crate) fn newest(&self, count: usize, bytes: usize) -> Vec<&str> {
+        let newest = self.kept.iter().rev().take(count).map(|kept| &*kept.message.element);
+        let mut elements = fitting(newest, bytes);
+        elements.reverse();
+        elements
     }
 
-    /// Exclusive bounds; ascending. With `after` the oldest that follow, otherwise the newest.
-    pub(crate) fn page(&self, before: Option<u64>, after: Option<u64>, limit: usize) -> Page<'_> {
+    /// Exclusive bounds; ascending. With `after` the oldest that follow, otherwise the newest; at most so many, in so many bytes.
+    pub(crate) fn page(
+        &self,
+        before: Option<u64>,
+        after: Option<u64>,
+        limit: usize,
+        bytes: usize,
+    ) -> Page<'_> {
         let within = |message: &&Stored| {
             before.is_none_or(|before| message.offset < before)
                 && after.is_none_or(|after| after < message.offset)
         };
         let found: Vec<&str> = self.messages().filter(within).map(|message| &*message.element).collect();
-        let more = limit < found.len();
-        let skip = if after.is_some() { 0 } else { found.len().saturating_sub(limit) };
-        Page { elements: found.into_iter().skip(skip).take(limit).collect(), more }
+        let mut elements = match after {
+            Some(_) => fitting(found.iter().copied().take(limit), bytes),
+            None => fitting(found.iter().rev().copied().take(limit), bytes),
+        };
+        if after.is_none() {
+            elements.reverse();
+        }
+        Page { more: elements.len() < found.len(), elements }
     }
+}
+
+/// From the first on, as many as are so many bytes; one at least, so that there is an end to asking.
+fn fitting<'a>(elements: impl Iterator<Item = &'a str>, bytes: usize) -> Vec<&'a str> {
+    let mut sum = 0;
+    let fits = |(at, element): &(usize, &str)| {
+        sum += element.len();
+        *at == 0 || sum <= bytes
+    };
+    elements.enumerate().take_while(fits).map(|(_, element)| element).collect()
 }

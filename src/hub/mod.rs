@@ -4,20 +4,26 @@
 //! frames to ([`Deliver`]); frames are bytes it never looks into. `server::hub_thread` drives it, tests drive it as a
 //! table.
 
+#[cfg(feature = "protocol")]
+pub(crate) mod calls;
 pub(crate) mod engine;
 #[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 pub(crate) mod history;
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 mod notes;
 mod outside;
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
+pub(crate) mod pattern;
 #[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 pub(crate) mod protocol;
 #[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 mod requests;
 mod room;
+pub(crate) mod rules;
 mod topic;
 mod topics;
 
-pub(crate) use engine::{Name, RoomRules};
+pub(crate) use engine::Name;
 pub(crate) use history::Now;
 pub(crate) use topics::Rules;
 
@@ -92,17 +98,26 @@ pub(crate) trait Deliver<L> {
 #[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 #[derive(Debug)]
 pub(crate) enum Command<L> {
-    /// A connection is open; whether its line takes compressed frames.
+    /// A connection is open.
     Connect {
         id: ConnectionId,
         line: L,
+        /// Whether its line takes compressed frames.
         compressed: bool,
+        /// Whose it is, when somebody has proved that; it is this user's until another is identified.
+        owner: Option<Name>,
+        /// Whether it is going to [`Command::Enter`]: until then nothing but the welcome is for it.
+        protocol: bool,
     },
-    /// The connection speaks `switchboard.v1`, as this user.
+    /// The connection speaks `switchboard.v1`, as this user, and is welcomed.
     Enter {
         id: ConnectionId,
         user: Name,
+        welcome: String,
     },
+    /// What the program asks, and is answered.
+    #[cfg(feature = "protocol")]
+    Call(Box<calls::Call>),
     /// A request of `switchboard.v1`, with its `id` as JSON.
     Ask {
         id: ConnectionId,
@@ -178,7 +193,9 @@ impl<L> Command<L> {
             }
             Self::Ask { ask, .. } => ask.size(),
             Self::Notices(notices) => notices.iter().map(Notice::size).sum(),
-            Self::Say { text, .. } => text.len(),
+            Self::Say { text, .. } | Self::Enter { welcome: text, .. } => text.len(),
+            #[cfg(feature = "protocol")]
+            Self::Call(call) => call.size(),
             _ => 0,
         }
     }
@@ -192,10 +209,13 @@ pub(crate) struct Counts {
     pub(crate) rooms: usize,
 }
 
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 struct Connection<L> {
     line: L,
     compressed: bool,
     user: Option<Name>,
+    owner: Option<Name>,
+    protocol: bool,
     rooms: Vec<Name>,
     told_to_close: bool,
 }
@@ -232,11 +252,15 @@ impl<L: Clone> Hub<L> {
         match command {
             Command::Ask { id, tag, ask } => self.topics.ask(now, id, tag, ask, out),
             Command::Say { id, text } => self.topics.say(id, &text, out),
-            Command::Enter { id, user } => {
+            Command::Enter { id, user, welcome } => {
                 if let Some(connection) = self.connections.get(&id) {
                     self.topics.enter(id, connection.line.clone(), connection.compressed, user, out);
+                    // Who has seen it is there for everybody; and nothing comes before it.
+                    self.topics.say(id, &welcome, out);
                 }
             }
+            #[cfg(feature = "protocol")]
+            Command::Call(call) => self.call(now, *call, out),
             Command::SendRoom { room, frames, except } => {
                 self.tell(Address::Room(room.clone()), &frames, out);
                 self.send_room(&room, frames, except, out);
@@ -246,10 +270,13 @@ impl<L: Clone> Hub<L> {
                     self.notice(now, notice, out);
                 }
             }
-            Command::Connect { id, line, compressed } => {
+            Command::Connect { id, line, compressed, owner, protocol } => {
+                let user = owner.clone();
+                let (rooms, told_to_close) = (Vec::new(), false);
                 let connection =
-                    Connection { line, compressed, user: None, rooms: Vec::new(), told_to_close: false };
+                    Connection { line, compressed, user: None, owner, protocol, rooms, told_to_close };
                 self.connections.insert(id, connection);
+                user.into_iter().for_each(|user| self.identify(id, user, out));
             }
             Command::Disconnect { id } => {
                 self.topics.gone(now, id, out);
@@ -376,6 +403,14 @@ impl<L: Clone> Hub<L> {
             (Some(Note::Text(text)), Address::User(user)) => {
                 self.topics.say_to_user(&user, text, out);
             }
+            #[cfg(feature = "protocol")]
+            (Some(Note::Kick(reason, close)), Address::User(user)) => {
+                self.kick(now, &user, reason, &close, out);
+            }
+            #[cfg(feature = "protocol")]
+            (Some(Note::Announce(protocol, plain)), Address::Everyone) => {
+                self.broadcast_by_kind(&protocol.into(), &plain.into(), out);
+            }
             _ => {}
         }
     }
@@ -472,3 +507,6 @@ mod tests;
 
 #[cfg(test)]
 mod topics_tests;
+
+#[cfg(test)]
+mod outside_tests;

@@ -7,10 +7,11 @@ use super::engine::{Address, Member, Name, Notice, Order, Publish, Receipt, Stor
 use super::history::{History, Now};
 use super::protocol::{Ask, Fault, Json};
 use super::requests::{Wrong, sent, too_large};
-use super::topic::published;
+use super::topic::{Waiter, published};
 use super::topics::{Client, Topics};
 use super::{ConnectionId, Deliver, notes};
 use std::collections::HashMap;
+use std::marker::PhantomData;
 use std::mem::take;
 use tungstenite::Bytes;
 
@@ -31,25 +32,26 @@ pub(super) struct Outside {
 }
 
 /// Who asked.
-#[derive(Debug)]
-pub(super) enum Asker {
+pub(super) enum Asker<T> {
     Client {
         id: ConnectionId,
         tag: Option<Json>,
     },
+    #[cfg(feature = "protocol")]
+    Call(super::calls::Answer<T>),
     /// It is gone.
-    Nobody,
+    Nobody(PhantomData<T>),
 }
 
 /// What happens with an answer.
 enum Awaited {
     Publish {
-        asker: Asker,
+        asker: Asker<Receipt>,
         room: Name,
     },
     /// So many connections here got it already.
     Direct {
-        asker: Asker,
+        asker: Asker<usize>,
         to: Name,
         here: usize,
     },
@@ -132,7 +134,7 @@ impl<L: Clone> Topics<L> {
                 if !rules.members_publish || client.rooms.contains(&room) {
                     let from = Some(client.user.clone());
                     let publish = Publish { room, from, data, key, time: now.unix_ms, rules };
-                    let _ = self.publish(now, publish, || Asker::Nobody, out);
+                    self.publish_outside(publish, Asker::Nobody(PhantomData), out);
                 }
             }
         }
@@ -141,22 +143,22 @@ impl<L: Clone> Topics<L> {
     pub(super) fn publish_outside(
         &mut self,
         publish: Publish,
-        asker: Asker,
+        asker: Asker<Receipt>,
         out: &mut impl Deliver<L>,
-    ) -> Result<(), Wrong> {
-        self.is_reachable()?;
+    ) {
         let size = publish.data.len() + publish.from.as_ref().map_or(0, |from| from.len()) + FIELDS;
-        if publish.rules.bytes < size {
-            return Err(too_large(publish.rules.bytes));
+        let possible = self.is_reachable().and_then(|()| match publish.rules.bytes < size {
+            true => Err(too_large(publish.rules.bytes)),
+            false => Ok(()),
+        });
+        if let Err(wrong) = possible {
+            return self.refuse(asker, wrong, out);
         }
-        if let Asker::Client { id, .. } = asker {
-            self.await_answer(id, false);
-        }
+        self.begin(&asker, false);
         if let Some(outside) = &mut self.outside {
             let ticket = outside.ticket(Awaited::Publish { asker, room: publish.room.clone() });
             out.order(Order::Publish { ticket, publish });
         }
-        Ok(())
     }
 
     /// To all connections of the user, here and at other servers.
@@ -164,19 +166,67 @@ impl<L: Clone> Topics<L> {
         &mut self,
         to: &Name,
         text: &str,
-        asker: Asker,
+        asker: Asker<usize>,
         out: &mut impl Deliver<L>,
-    ) -> Result<(), Wrong> {
-        self.is_reachable()?;
-        if let Asker::Client { id, .. } = asker {
-            self.await_answer(id, true);
+    ) {
+        if let Err(wrong) = self.is_reachable() {
+            return self.refuse(asker, wrong, out);
         }
         let here = self.say_to_user(to, text, out);
+        self.tell_user(to, notes::text(text), here, asker, out);
+    }
+
+    /// To the user's connections at other servers; so many here have it already.
+    pub(super) fn tell_user(
+        &mut self,
+        to: &Name,
+        note: Bytes,
+        here: usize,
+        asker: Asker<usize>,
+        out: &mut impl Deliver<L>,
+    ) {
+        self.begin(&asker, true);
         if let Some(outside) = &mut self.outside {
             let ticket = Some(outside.ticket(Awaited::Direct { asker, to: to.clone(), here }));
-            out.order(Order::Tell { ticket, to: Address::User(to.clone()), note: notes::text(text) });
+            out.order(Order::Tell { ticket, to: Address::User(to.clone()), note });
         }
-        Ok(())
+    }
+
+    fn begin<T>(&mut self, asker: &Asker<T>, stands: bool) {
+        if let Asker::Client { id, .. } = asker {
+            self.await_answer(*id, stands);
+        }
+    }
+
+    fn refuse<T>(&self, asker: Asker<T>, wrong: Wrong, out: &mut impl Deliver<L>) {
+        match asker {
+            Asker::Client { id, tag } => self.reply(id, tag.as_ref(), Err(wrong), out),
+            #[cfg(feature = "protocol")]
+            Asker::Call(answer) => answer.give(Err(wrong)),
+            Asker::Nobody(_) => {}
+        }
+    }
+
+    /// Gives the answer, in the words of whoever asked.
+    fn resolve<T>(
+        &mut self,
+        now: Now,
+        asker: Asker<T>,
+        result: Result<T, String>,
+        text: impl FnOnce(Option<&Json>, T) -> Result<String, Wrong>,
+        out: &mut impl Deliver<L>,
+    ) {
+        let result = result.map_err(|why| (Fault::Unavailable, format!("{why}; try again")));
+        match asker {
+            Asker::Client { id, tag } => {
+                let reply = result.and_then(|value| text(tag.as_ref(), value)).map(Some);
+                self.reply(id, tag.as_ref(), reply, out);
+                self.answered(now, id, out);
+            }
+            #[cfg(feature = "protocol")]
+            Asker::Call(answer) => answer.give(result),
+            Asker::Nobody(_) => {}
+        }
     }
 
     /// A ticket for what is sent to a nick: `frames` go to the connection if nobody anywhere has it.
@@ -219,13 +269,10 @@ impl<L: Clone> Topics<L> {
         out: &mut impl Deliver<L>,
     ) {
         let awaited = self.outside.as_mut().and_then(|outside| outside.awaited.remove(&ticket));
-        let Some(Awaited::Publish { asker: Asker::Client { id, tag }, room }) = awaited else { return };
-        let reply = match result {
-            Ok(at) => Ok(Some(published(tag.as_ref(), &room, &at.epoch, at.offset))),
-            Err(why) => Err((Fault::Unavailable, format!("{why}; try again"))),
-        };
-        self.reply(id, tag.as_ref(), reply, out);
-        self.answered(now, id, out);
+        if let Some(Awaited::Publish { asker, room }) = awaited {
+            let text = |tag: Option<&Json>, at: Receipt| Ok(published(tag, &room, &at.epoch, at.offset));
+            self.resolve(now, asker, result, text, out);
+        }
     }
 
     fn told(
@@ -237,22 +284,18 @@ impl<L: Clone> Topics<L> {
     ) -> Option<(ConnectionId, Bytes)> {
         match self.outside.as_mut()?.awaited.remove(&ticket)? {
             Awaited::Otherwise { id, frames } => return (result == Ok(0)).then_some((id, frames)),
-            Awaited::Direct { asker: Asker::Client { id, tag }, to, here } => {
-                let reply = match result {
-                    Ok(connections) => sent(tag.as_ref(), &to, here + connections).map(Some),
-                    Err(why) => Err((Fault::Unavailable, format!("{why}; try again"))),
-                };
-                self.reply(id, tag.as_ref(), reply, out);
-                self.answered(now, id, out);
+            Awaited::Direct { asker, to, here } => {
+                let all = result.map(|elsewhere| here + elsewhere);
+                self.resolve(now, asker, all, |tag, connections| sent(tag, &to, connections), out);
             }
-            Awaited::Direct { .. } | Awaited::Publish { .. } => {}
+            Awaited::Publish { .. } => {}
         }
         None
     }
 
     /// Something was said in a room that is open here.
     fn heard(&mut self, now: Now, room: &Name, epoch: &Name, message: Stored, out: &mut impl Deliver<L>) {
-        let Some(topic) = self.topics.get_mut(room).filter(|topic| topic.joiners.is_none()) else { return };
+        let Some(topic) = self.topics.get_mut(room).filter(|topic| topic.waiters.is_none()) else { return };
         let is_same = topic.history.epoch() == &**epoch;
         if is_same && message.offset <= topic.history.offset() {
             return;
@@ -277,7 +320,7 @@ impl<L: Clone> Topics<L> {
     ) {
         let Some(topic) = self.topics.get_mut(room) else { return };
         topic.asked_again = false;
-        let is_open = topic.joiners.is_none();
+        let is_open = topic.waiters.is_none();
         if is_open && topic.history.epoch() == &**epoch {
             messages.retain(|message| topic.history.offset() < message.offset);
         }
@@ -318,11 +361,17 @@ impl<L: Clone> Topics<L> {
 
     /// Who waited for the room's state is let in.
     fn admit(&mut self, now: Now, room: &Name, out: &mut impl Deliver<L>) {
-        let joiners = self.topics.get_mut(room).and_then(|topic| topic.joiners.take());
-        for joiner in joiners.into_iter().flatten() {
-            let text = self.join_open(room, &joiner, out);
-            self.reply(joiner.id, joiner.tag.as_ref(), Ok(text), out);
-            self.answered(now, joiner.id, out);
+        let waiters = self.topics.get_mut(room).and_then(|topic| topic.waiters.take());
+        for waiter in waiters.into_iter().flatten() {
+            match waiter {
+                Waiter::Join(joiner) => {
+                    let text = self.join_open(room, &joiner, out);
+                    self.reply(joiner.id, joiner.tag.as_ref(), Ok(text), out);
+                    self.answered(now, joiner.id, out);
+                }
+                #[cfg(feature = "protocol")]
+                Waiter::Look(answer) => answer.give(Ok(self.seen(room))),
+            }
         }
         self.drop_if_void(room, out);
     }
@@ -371,14 +420,20 @@ impl<L: Clone> Topics<L> {
     fn deaf(&mut self, now: Now, why: &str, out: &mut impl Deliver<L>) {
         let Some(outside) = &mut self.outside else { return };
         outside.deaf = Some(why.into());
-        let waiting = self.topics.iter().filter(|(_, topic)| topic.joiners.is_some());
+        let waiting = self.topics.iter().filter(|(_, topic)| topic.waiters.is_some());
         let rooms: Vec<Name> = waiting.map(|(room, _)| room.clone()).collect();
         for room in rooms {
-            let joiners = self.topics.get_mut(&room).and_then(|topic| topic.joiners.as_mut()).map(take);
-            for joiner in joiners.into_iter().flatten() {
-                let wrong = self.is_reachable().map(|()| None);
-                self.reply(joiner.id, joiner.tag.as_ref(), wrong, out);
-                self.answered(now, joiner.id, out);
+            let waiters = self.topics.get_mut(&room).and_then(|topic| topic.waiters.as_mut()).map(take);
+            for waiter in waiters.into_iter().flatten() {
+                let Err(wrong) = self.is_reachable() else { return };
+                match waiter {
+                    Waiter::Join(joiner) => {
+                        self.reply(joiner.id, joiner.tag.as_ref(), Err(wrong), out);
+                        self.answered(now, joiner.id, out);
+                    }
+                    #[cfg(feature = "protocol")]
+                    Waiter::Look(answer) => answer.give(Err(wrong)),
+                }
             }
             self.drop_if_void(&room, out);
         }

@@ -39,7 +39,7 @@ pub(crate) struct Since {
 }
 
 /// Why a request was not carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     BadJson,
     BadRequest,
@@ -51,10 +51,15 @@ pub(crate) enum Fault {
     RateLimited,
     Forbidden,
     Unavailable,
+    /// The data does not fit the room's schema; the JSON pointer (RFC 6901) to what in it does not.
+    #[cfg(feature = "schema")]
+    InvalidData {
+        path: String,
+    },
 }
 
 impl Fault {
-    pub(crate) fn code(self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::BadJson => "bad_json",
             Self::BadRequest => "bad_request",
@@ -66,6 +71,17 @@ impl Fault {
             Self::RateLimited => "rate_limited",
             Self::Forbidden => "forbidden",
             Self::Unavailable => "unavailable",
+            #[cfg(feature = "schema")]
+            Self::InvalidData { .. } => "invalid_data",
+        }
+    }
+
+    /// Where in what was sent it lies, if that is known.
+    pub(crate) fn path(&self) -> Option<&str> {
+        match self {
+            #[cfg(feature = "schema")]
+            Self::InvalidData { path } => Some(path),
+            _ => None,
         }
     }
 }
@@ -130,8 +146,12 @@ impl Text {
     }
 }
 
-pub(crate) fn error(id: Option<&Json>, fault: Fault, message: &str) -> String {
-    Text::new("error", id).string("code", fault.code()).string("message", message).end()
+pub(crate) fn error(id: Option<&Json>, fault: &Fault, message: &str) -> String {
+    let text = Text::new("error", id).string("code", fault.code()).string("message", message);
+    match fault.path() {
+        Some(path) => text.string("path", path).end(),
+        None => text.end(),
+    }
 }
 
 /// A string as JSON. RFC 8259 §7

@@ -4,7 +4,7 @@ use super::engine::{Name, Publish, Receipt};
 use super::history::{Now, Published};
 use super::outside::Asker;
 use super::protocol::{Ask, Fault, Json, Text, error, quote};
-use super::topic::{Joiner, Topic, published};
+use super::topic::{Joiner, Topic, Waiter, published};
 use super::topics::Topics;
 use super::{ConnectionId, Deliver};
 
@@ -51,7 +51,7 @@ impl<L: Clone> Topics<L> {
             }
             Ask::History { room, before, after, limit } => {
                 let most = self.rules.of(&room).messages;
-                let limit = limit.unwrap_or(most).min(most);
+                let limit = (limit.unwrap_or(most).min(most), self.rules.reply);
                 self.trim(&room, now.instant);
                 self.of_member(id, &room, out, |topic| {
                     topic.page(tag.as_ref(), &room, (before, after), limit)
@@ -76,7 +76,7 @@ impl<L: Clone> Topics<L> {
                     self.say(id, &text, out);
                 }
             }
-            Err((fault, message)) => self.say(id, &error(tag, fault, &message), out),
+            Err((fault, message)) => self.say(id, &error(tag, &fault, &message), out),
         }
     }
 
@@ -91,9 +91,9 @@ impl<L: Clone> Topics<L> {
         self.is_reachable()?;
         self.trim(room, now.instant);
         let topic = self.topic(room, now.instant, out);
-        if let Some(joiners) = &mut topic.joiners {
+        if let Some(waiters) = &mut topic.waiters {
             let id = joiner.id;
-            joiners.push(joiner);
+            waiters.push(Waiter::Join(joiner));
             self.await_answer(id, true);
             return Ok(None);
         }
@@ -124,7 +124,7 @@ impl<L: Clone> Topics<L> {
             self.topics.get_mut(room).into_iter().for_each(|topic| topic.room.deliver(out));
         }
         let topic = self.topics.get(room)?;
-        Some(topic.joined(joiner.tag.as_ref(), room, joiner.since.as_ref(), joiner.history))
+        Some(topic.joined(joiner, room, self.rules.reply))
     }
 
     fn leave(
@@ -160,30 +160,29 @@ impl<L: Clone> Topics<L> {
         }
         let from = self.clients.get(&id).map(|client| client.user.clone());
         let publish = Publish { room: room.clone(), from, data, key, time: now.unix_ms, rules };
-        let asker = || Asker::Client { id, tag: tag.clone() };
-        let receipt = self.publish(now, publish, asker, out)?;
-        Ok(receipt.map(|at| published(tag.as_ref(), &room, &at.epoch, at.offset)))
+        if self.outside.is_some() {
+            self.publish_outside(publish, Asker::Client { id, tag: tag.clone() }, out);
+            return Ok(None);
+        }
+        let at = self.publish_here(now, &publish, out)?;
+        Ok(Some(published(tag.as_ref(), &room, &at.epoch, at.offset)))
     }
 
-    /// Where the message is, once it is in the history. Nothing: an engine will tell, and then the asker is answered.
-    pub(super) fn publish(
+    /// Where the message is, once it is in the hub's own history.
+    pub(super) fn publish_here(
         &mut self,
         now: Now,
-        publish: Publish,
-        asker: impl FnOnce() -> Asker,
+        publish: &Publish,
         out: &mut impl Deliver<L>,
-    ) -> Result<Option<Receipt>, Wrong> {
-        if self.outside.is_some() {
-            return self.publish_outside(publish, asker(), out).map(|()| None);
-        }
+    ) -> Result<Receipt, Wrong> {
         let room = publish.room.clone();
         let topic = self.topic(&room, now.instant, out);
         let before = topic.history.kept();
-        let published = topic.publish(now, &publish);
+        let published = topic.publish(now, publish);
         let (after, epoch) = (topic.history.kept(), topic.history.epoch_name());
         self.count(before, after);
         match published {
-            Published::Before { offset } => Ok(Some(Receipt { epoch, offset })),
+            Published::Before { offset } => Ok(Receipt { epoch, offset }),
             Published::TooLarge => {
                 self.drop_if_void(&room, out);
                 Err(too_large(publish.rules.bytes))
@@ -193,7 +192,7 @@ impl<L: Clone> Topics<L> {
                     self.send(&room, &text, None, out);
                 }
                 self.came_in(&room, message.offset, out);
-                Ok(Some(Receipt { epoch, offset: message.offset }))
+                Ok(Receipt { epoch, offset: message.offset })
             }
         }
     }
@@ -211,7 +210,8 @@ impl<L: Clone> Topics<L> {
         let text = direct(now, from.as_deref(), data);
         if self.is_shared() {
             let asker = Asker::Client { id, tag: tag.clone() };
-            return self.direct_outside(to, &text, asker, out).map(|()| None);
+            self.direct_outside(to, &text, asker, out);
+            return Ok(None);
         }
         let connections = self.say_to_user(to, &text, out);
         sent(tag.as_ref(), to, connections).map(Some)

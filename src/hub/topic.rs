@@ -1,8 +1,9 @@
 //! One room of `switchboard.v1`: who is present, what was said lately, and the texts that tell it.
 
-use super::engine::{Member, Publish, RoomRules, Stored};
+use super::engine::{Member, Publish, Stored};
 use super::history::{History, Now, Published};
 use super::protocol::{Json, Since, Text, quote};
+use super::rules::RoomRules;
 use super::{ConnectionId, Name, Room};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,12 +16,19 @@ pub(super) struct Topic<L> {
     /// Of the presence: rises with each change.
     version: u64,
     /// Who waits for an engine to tell what there is of the room; `None`: that is known.
-    pub(super) joiners: Option<Vec<Joiner>>,
+    pub(super) waiters: Option<Vec<Waiter>>,
     /// Something was missed, and the engine has been asked for it.
     pub(super) asked_again: bool,
 }
 
-/// A `join` that waits.
+/// Who waits for what an engine tells of a room.
+pub(super) enum Waiter {
+    Join(Joiner),
+    #[cfg(feature = "protocol")]
+    Look(super::calls::Answer<super::calls::Seen>),
+}
+
+/// A `join`.
 pub(super) struct Joiner {
     pub(super) id: ConnectionId,
     pub(super) tag: Option<Json>,
@@ -55,20 +63,20 @@ pub(super) enum Change {
 }
 
 impl<L> Topic<L> {
-    pub(super) fn new(history: History, joiners: Option<Vec<Joiner>>) -> Self {
+    pub(super) fn new(history: History, waiters: Option<Vec<Waiter>>) -> Self {
         Self {
             room: Room::default(),
             history,
             users: BTreeMap::new(),
             version: 0,
-            joiners,
+            waiters,
             asked_again: false,
         }
     }
 
     /// Nobody is here, nor waits to be.
     pub(super) fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.room.is_empty() && self.joiners.as_ref().is_none_or(Vec::is_empty)
+        self.users.is_empty() && self.room.is_empty() && self.waiters.as_ref().is_none_or(Vec::is_empty)
     }
 
     pub(super) fn has(&self, id: ConnectionId) -> bool {
@@ -162,25 +170,16 @@ impl<L> Topic<L> {
         self.history.trim(now, rules);
     }
 
-    /// The answer to a `join`: everything after `since` if it is all there, otherwise the newest.
-    pub(super) fn joined(
-        &self,
-        id: Option<&Json>,
-        room: &str,
-        since: Option<&Since>,
-        history: Option<usize>,
-    ) -> String {
-        let offset = self.history.offset();
-        let recovered = since.filter(|since| self.history.recovers(since));
-        let count = match (recovered, since, history) {
-            (Some(since), ..) => (offset - since.offset) as usize,
-            (None, _, Some(history)) => history,
-            (None, Some(_), None) => usize::MAX,
-            (None, None, None) => 0,
-        };
-        let text = Text::new("joined", id).string("room", room).string("epoch", self.history.epoch());
-        let text = text.number("offset", offset).bool("recovered", recovered.is_some());
-        self.with_members(text.list("messages", self.history.newest(count))).end()
+    /// The answer to a `join`: everything after `since` if it is all there, otherwise the newest; in so many bytes.
+    pub(super) fn joined(&self, joiner: &Joiner, room: &str, bytes: usize) -> String {
+        let recovered = joiner.since.as_ref().and_then(|since| self.history.after(since, bytes));
+        let count = joiner.history.unwrap_or(if joiner.since.is_some() { usize::MAX } else { 0 });
+        let is_recovered = recovered.is_some();
+        let messages = recovered.unwrap_or_else(|| self.history.newest(count, bytes));
+        let text = Text::new("joined", joiner.tag.as_ref()).string("room", room);
+        let text = text.string("epoch", self.history.epoch()).number("offset", self.history.offset());
+        let text = text.bool("recovered", is_recovered);
+        self.with_members(text.list("messages", messages.into_iter())).end()
     }
 
     pub(super) fn members(&self, id: Option<&Json>, room: &str) -> String {
@@ -201,9 +200,9 @@ impl<L> Topic<L> {
         id: Option<&Json>,
         room: &str,
         (before, after): (Option<u64>, Option<u64>),
-        limit: usize,
+        (limit, bytes): (usize, usize),
     ) -> String {
-        let page = self.history.page(before, after, limit);
+        let page = self.history.page(before, after, limit, bytes);
         let text = Text::new("history", id).string("room", room).string("epoch", self.history.epoch());
         text.list("messages", page.elements.into_iter()).bool("more", page.more).end()
     }
@@ -224,6 +223,12 @@ impl<L> Topic<L> {
         let text = Text::new("presence", None).string("room", room).string("user", user);
         let text = text.string("change", change).number("users", self.users.len() as u64);
         text.number("version", self.version).end()
+    }
+
+    /// Who is present, with how many connections.
+    #[cfg(feature = "protocol")]
+    pub(super) fn users(&self) -> impl ExactSizeIterator<Item = (&Name, usize)> {
+        self.users.iter().map(|(user, here)| (user, here.all()))
     }
 }
 

@@ -1,10 +1,12 @@
 //! The rooms and users of `switchboard.v1`, and what time does to them. What clients ask for is in `requests`; what an
 //! engine tells, in `outside`.
 
-use super::engine::{Address, Name, Order, RoomRules};
+use super::engine::{Address, Name, Order};
 use super::history::{History, Now};
 use super::outside::Outside;
+use super::pattern::ByPattern;
 use super::protocol::{Ask, Json, Text};
+use super::rules::RoomRules;
 use super::topic::{Change, Topic};
 use super::{ConnectionId, Deliver};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -22,21 +24,19 @@ const RECONNECT_SPREAD: u64 = 4000;
 pub(crate) struct Rules {
     /// Rooms that one connection is in at once.
     pub(crate) rooms: usize,
+    /// Bytes of messages in one reply.
+    pub(crate) reply: usize,
     /// Bytes in all histories together.
     pub(crate) bytes: usize,
     /// For rooms that no pattern fits.
     pub(crate) room: RoomRules,
-    /// Names, or with a `*` at the end beginnings of names; the first that fits counts.
-    pub(crate) patterns: Vec<(String, RoomRules)>,
+    /// For the others.
+    pub(crate) patterns: ByPattern<RoomRules>,
 }
 
 impl Rules {
     pub(crate) fn of(&self, room: &str) -> &RoomRules {
-        let fits = |pattern: &str| match pattern.strip_suffix('*') {
-            Some(start) => room.starts_with(start),
-            None => pattern == room,
-        };
-        self.patterns.iter().find(|(pattern, _)| fits(pattern)).map_or(&self.room, |(_, rules)| rules)
+        self.patterns.of(room).unwrap_or(&self.room)
     }
 }
 

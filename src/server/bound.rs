@@ -61,7 +61,9 @@ impl Bound {
         let Builder { rules, limits, quotas, policy, proxies, authenticate, refuse, router, state, .. } =
             builder;
         let node: String = random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let rules = Rules { rooms: quotas.rooms, bytes: limits.history, ..rules };
+        // Clients take messages as large as they may send; the names of the members go into the same.
+        let reply = limits.message - limits.message / 64;
+        let rules = Rules { rooms: quotas.rooms, bytes: limits.history, reply, ..rules };
         #[cfg(feature = "protocol")]
         let room = rules.room.clone();
         #[cfg(feature = "tls")]
@@ -93,6 +95,8 @@ impl Bound {
             node,
             #[cfg(feature = "protocol")]
             room,
+            #[cfg(all(feature = "protocol", feature = "schema"))]
+            data_checks: builder.data_checks,
             quotas: Mutex::new(Arc::new(quotas)),
             visitors: Arc::default(),
             proxies,

@@ -47,6 +47,8 @@ pub struct Builder {
     pub(super) quotas: Quotas,
     pub(super) rules: Rules,
     pub(super) engine: Option<Arc<dyn Engine>>,
+    #[cfg(all(feature = "protocol", feature = "schema"))]
+    pub(super) data_checks: super::rooms::DataChecks,
     pub(super) policy: Policy,
     pub(super) proxies: Proxies,
     pub(super) authenticate: Option<Authenticator>,
@@ -106,7 +108,10 @@ impl Builder {
         path: &str,
         handler: impl Fn(WebSocket) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
-        self.change(path, |route| route.websocket = Some(Arc::new(handler)))
+        self.change(path, |route| {
+            route.websocket = Some(Arc::new(handler));
+            route.protocol = false;
+        })
     }
 
     /// The callback style: a WebSocket at this path whose connections each get a value of their own from
@@ -257,13 +262,15 @@ impl Builder {
     /// Port 0 takes any free one. Blocks only while a host's name is resolved, whose first address counts.
     ///
     /// # Errors
-    /// [`Error::Config`] for a limit, route or origin that cannot be, [`Error::Address`] when the address cannot be resolved,
+    /// [`Error::Config`] for a limit, rule, route or origin that cannot be, [`Error::Address`] when the address cannot be resolved,
     /// [`Error::Bind`] when it cannot be listened on.
     pub fn bind(self, address: &str) -> Result<Bound> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
         self.limits.check()?;
+        #[cfg(feature = "protocol")]
+        self.check_rooms()?;
         self.policy.origins.check()?;
         let resolved = |address: &str| -> std::io::Result<SocketAddr> {
             address.to_socket_addrs()?.next().ok_or_else(|| std::io::ErrorKind::NotFound.into())

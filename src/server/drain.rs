@@ -4,7 +4,7 @@ use super::accept::Door;
 use super::shared::{Shared, Stage};
 use crate::engine::Engine;
 use crate::hub::Command;
-use crate::limits::from_now;
+use crate::limits::{BATCH_PAUSE, UNWIND, from_now};
 use crate::sender::close_code;
 use crate::wire::frame;
 use parking_lot::Mutex;
@@ -66,11 +66,6 @@ impl Drain {
         Self { batch: clients.max(1), ..self }
     }
 }
-
-/// Between two batches of clients that are told.
-const BATCH_PAUSE: Duration = Duration::from_millis(50);
-/// For threads whose sockets were cut to come to an end.
-const UNWIND: Duration = Duration::from_secs(1);
 
 /// How a server ended: what [`Handle::shutdown`](crate::Handle::shutdown) gives.
 ///

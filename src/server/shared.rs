@@ -8,7 +8,7 @@ use super::refusals::Refusals;
 use super::router::Router;
 use crate::hub::Frames;
 #[cfg(feature = "protocol")]
-use crate::hub::RoomRules;
+use crate::hub::rules::RoomRules;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::net::codecs::Codecs;
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) node: String,
     #[cfg(feature = "protocol")]
     pub(crate) room: RoomRules,
+    #[cfg(all(feature = "protocol", feature = "schema"))]
+    pub(crate) data_checks: super::rooms::DataChecks,
     pub(crate) quotas: Mutex<Arc<Quotas>>,
     pub(crate) visitors: Arc<Visitors>,
     pub(crate) proxies: Proxies,
@@ -64,7 +66,7 @@ impl Shared {
 
     /// The first message of a connection that speaks `switchboard.v1`.
     #[cfg(feature = "protocol")]
-    pub(crate) fn welcome(&self, line: &super::hub_line::HubLine, user: &str) -> tungstenite::Message {
+    pub(crate) fn welcome(&self, line: &super::hub_line::HubLine, user: &str) -> String {
         let (message, rooms, history) = (self.limits.message, self.quotas().rooms, self.room.messages);
         let grace = self.room.grace.as_millis();
         let limits =

@@ -38,14 +38,22 @@ mod lifecycle;
 mod programs;
 /// `switchboard.v1` on `/ws`.
 mod protocol;
+/// What is kept of the rooms of `/ws`, as flags and files say.
+mod rooms;
 /// Messages that are checked against a schema.
 #[cfg(feature = "schema")]
 mod schema;
+/// The server API: publishing, broadcast, direct messages, disconnecting over HTTP.
+mod server_api;
+/// Rooms on disk, whatever happens to the server or to the disk.
+mod store;
 /// The raw client, and the program as a child process.
 mod support;
 /// A real browser, remote-controlled.
 mod support_cdp;
 /// A Redis as a child process.
 mod support_redis;
+/// A client of `switchboard.v1`.
+mod support_v1;
 /// Servers and clients that speak TLS.
 mod tls;

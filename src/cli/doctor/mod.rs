@@ -21,10 +21,12 @@ use switchboard::Limits;
 /// Every group of checks, in the order of the report. What needs no options comes from [`machine`].
 const CHECKS: &[fn(&Patient) -> Vec<Check>] = &[
     server::configuration,
+    server::environment,
     server::permissions,
     server::address,
     server::certificate,
     server::tokens,
+    server::keys,
     server::schemas,
     elsewhere::redis,
     elsewhere::store,
@@ -45,9 +47,6 @@ pub(crate) struct Doctor {
     /// Report as JSON, for scripts
     #[arg(long)]
     json: bool,
-    /// A file that must be writable, in a folder that exists
-    #[arg(long, value_name = "FILE")]
-    store: Option<PathBuf>,
     #[command(flatten)]
     configured: Configured,
 }
@@ -62,7 +61,6 @@ struct Patient {
     faulty: Option<Faulty>,
     descriptors: Descriptors,
     place: Place,
-    store: Option<PathBuf>,
 }
 
 impl Patient {
@@ -73,11 +71,11 @@ impl Patient {
 
 /// `faulty`: the configuration file, when it cannot be used.
 pub(crate) fn run(doctor: Doctor, settings: Vec<Setting>, faulty: Option<Faulty>) -> io::Result<ExitCode> {
-    let Doctor { json, store, configured: Configured { file, options } } = doctor;
+    let Doctor { json, configured: Configured { file, options } } = doctor;
     let descriptors = Descriptors::raise();
     let limits = limits(&options);
     let place = Place::here();
-    let patient = Patient { options, limits, settings, file: file.path, faulty, descriptors, place, store };
+    let patient = Patient { options, limits, settings, file: file.path, faulty, descriptors, place };
     let checks = CHECKS.iter().flat_map(|check| check(&patient)).collect();
     let report = Report::new(checks);
     report.print(json)?;
