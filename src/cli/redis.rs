@@ -9,7 +9,13 @@ use switchboard::{Builder, Error, Result};
 pub(crate) struct Shared {
     /// A Redis through which servers have the same rooms and users: redis://:PASSWORD@HOST:PORT, or rediss:// for TLS. Others
     /// can see a command line: rather put a password into the environment
-    #[arg(long, value_name = "URL", env = "SWITCHBOARD_REDIS", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        conflicts_with = "store",
+        env = "SWITCHBOARD_REDIS",
+        hide_env_values = true
+    )]
     redis: Option<String>,
     /// What its keys and channels begin with; servers with different ones know nothing of each other
     #[arg(long, value_name = "TEXT", default_value = "sb:", env = "SWITCHBOARD_REDIS_PREFIX")]

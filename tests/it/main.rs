@@ -38,6 +38,8 @@ mod lifecycle;
 mod programs;
 /// `switchboard.v1` on `/ws`.
 mod protocol;
+/// `--redis`: several servers as one.
+mod redis;
 /// What is kept of the rooms of `/ws`, as flags and files say.
 mod rooms;
 /// Messages that are checked against a schema.

@@ -67,11 +67,13 @@ impl Redis {
         kill_process(Pid::from_child(&self.child), Signal::CONT).unwrap();
     }
 
-    /// The answer to a command, a simple one or a text.
+    /// The answer to a command whose words have no space in them: a simple one or a text.
     pub(crate) fn ask(&self, command: &str) -> String {
         let stream = TcpStream::connect(self.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        (&stream).write_all(format!("{command}\r\n").as_bytes()).unwrap();
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let strings: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+        (&stream).write_all(format!("*{}\r\n{strings}", words.len()).as_bytes()).unwrap();
         let (mut reader, mut line) = (BufReader::new(stream), String::new());
         reader.read_line(&mut line).unwrap();
         let Some(length) = line.strip_prefix('$') else { return line.trim_end().into() };

@@ -150,13 +150,21 @@ pub(super) fn look(access: &Access) -> RedisResult<RedisFound> {
 }
 
 /// What Redis tells about itself, in lines; nothing if it does not, as some services do.
-pub(super) fn info(connection: &mut Connection, section: &str) -> RedisResult<String> {
+fn info(connection: &mut Connection, section: &str) -> RedisResult<String> {
     match ask(connection, cmd("INFO").arg(section)) {
         Ok(Value::BulkString(info)) => Ok(String::from_utf8_lossy(&info).into_owned()),
         Ok(_) => Err(misplaced()),
         Err(error) if error.code().is_some_and(|code| code != "NOAUTH") => Ok(String::new()),
         Err(error) => Err(error),
     }
+}
+
+/// What tells this life of Redis' data from another: a restart, or another Redis that has taken over. Where Redis does not
+/// tell, what there is, is compared with what was told, and no more.
+pub(super) fn life(connection: &mut Connection) -> RedisResult<String> {
+    let info = info(connection, "server")?;
+    let id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+    Ok(id.unwrap_or_default().trim().to_string())
 }
 
 /// Silence that has lasted too long.

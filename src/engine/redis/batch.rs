@@ -15,17 +15,19 @@ pub(super) enum Script {
     Open,
     Presence,
     Announce,
+    Listen,
     Refresh,
     Tell,
     Beat,
     Bye,
 }
 
-const TEXTS: [&str; 8] = [
+const TEXTS: [&str; 9] = [
     concat!(include_str!("lua/room.lua"), include_str!("lua/publish.lua")),
     concat!(include_str!("lua/room.lua"), include_str!("lua/open.lua")),
     include_str!("lua/presence.lua"),
     include_str!("lua/announce.lua"),
+    include_str!("lua/listen.lua"),
     include_str!("lua/refresh.lua"),
     include_str!("lua/tell.lua"),
     include_str!("lua/beat.lua"),
@@ -100,8 +102,11 @@ impl<T> Batch<T> {
         keep: bool,
         answer: &mut impl FnMut(T, RedisResult<Value>),
     ) -> RedisResult<Self> {
+        if self.commands.is_empty() {
+            return Ok(self);
+        }
         let (mut unknown, deadline) = (Self::default(), Instant::now() + TOGETHER);
-        if lost.is_none() && !self.commands.is_empty() {
+        if lost.is_none() {
             lost = connection.send_packed_command(&self.bytes).err();
         }
         for (range, then) in self.commands {

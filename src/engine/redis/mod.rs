@@ -7,7 +7,9 @@
 //! Redis is believed to be there as long as this server's own beat, every 2 s, comes back to it.
 
 mod access;
+mod answers;
 mod batch;
+mod commands;
 mod desk;
 mod heard;
 mod names;

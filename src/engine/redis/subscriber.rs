@@ -9,13 +9,13 @@
 //! something to do, which takes one way to Redis and back.
 
 use super::Line;
-use super::access::{ask, misplaced, silence};
+use super::access::{ask, life, misplaced, silence};
 use super::batch::{Batch, Script, Scripts};
+use super::commands::history;
 use super::desk::{Channel, Side};
 use super::heard::{Heard, read};
 use super::pause::Pause;
 use super::peers::{Peers, SILENCE};
-use super::publisher::{AFTERLIFE, life, millis};
 use super::replies;
 use super::rooms::{Outcome, Rooms};
 use crate::engine::{Address, Name, Notice};
@@ -214,8 +214,8 @@ impl<'a> Session<'a> {
                 let (epoch, offset) = told.unwrap_or(("".into(), 0));
                 let keys = [names.head(room), names.messages(room), names.servers_in(room)];
                 let mut command = self.scripts.call(Script::Open, &keys.each_ref().map(String::as_str));
-                command.arg(&self.life).arg(self.line.epochs.next()).arg(rules.messages).arg(rules.bytes);
-                command.arg(millis(rules.age)).arg(millis(rules.age + AFTERLIFE)).arg(&*epoch).arg(offset);
+                history(&mut command, self.line, &self.life, &rules);
+                command.arg(&*epoch).arg(offset);
                 command.arg(&**names.node()).arg(names.users_at(room)).arg(names.to_me()).arg(mark);
                 batch.add(&command, mark);
             }
@@ -251,7 +251,7 @@ impl<'a> Session<'a> {
             (Some(Ear::All), Some(Heard::Others { node, note })) => {
                 self.note(&node, Notice::Note { to: Address::Everyone, note });
             }
-            (Some(Ear::All), Some(Heard::Beat { node })) => self.beat(&node),
+            (Some(Ear::All), Some(Heard::Beat { node })) => self.beat(&node)?,
             (Some(Ear::All), Some(Heard::Bye { node })) if node == *self.line.names.node() => {
                 self.ended = true
             }
@@ -303,13 +303,15 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn beat(&mut self, node: &Name) {
+    fn beat(&mut self, node: &Name) -> RedisResult<()> {
         let now = Instant::now();
-        if node == self.line.names.node() {
-            self.own_beat = now;
-        } else {
+        if node != self.line.names.node() {
             self.ears.peers.heard(node, now);
+            return Ok(());
         }
+        self.own_beat = now;
+        // Its answer is not needed: that the connection is lost should be known before somebody waits for what it is for.
+        ask(&mut self.asking, &cmd("PING")).map(drop)
     }
 
     fn gone(&mut self, node: Name) {
