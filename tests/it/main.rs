@@ -49,10 +49,14 @@ mod schema;
 mod server_api;
 /// Rooms on disk, whatever happens to the server or to the disk.
 mod store;
+/// Servers that share a Redis, and publishers, while something fails.
+mod storm;
 /// The raw client, and the program as a child process.
 mod support;
 /// A real browser, remote-controlled.
 mod support_cdp;
+/// A bad network.
+mod support_proxy;
 /// A Redis as a child process.
 mod support_redis;
 /// A client of `switchboard.v1`.
