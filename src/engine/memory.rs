@@ -3,7 +3,6 @@
 use super::shelf::{Put, Shelf};
 use super::{Address, Engine, Inbox, Member, Name, Notice, Order};
 use crate::error::Result;
-use crate::hub::Now;
 use crate::limits::Limits;
 use crossbeam_channel::{Sender, unbounded};
 use parking_lot::Mutex;
@@ -18,9 +17,31 @@ use tungstenite::Bytes;
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// An engine in memory: for several servers of one process, for tests, and as an example of how an engine is written. Each
-/// server takes a clone; all clones have the same rooms. [`Engine`] has an example.
+/// server takes a clone; all clones have the same rooms. [`Engine`] has another example.
 ///
 /// What a server is told waits in a queue for it. When its hub does not keep up, publishing is refused from 65536 notices on.
+///
+/// ```
+/// use switchboard::Server;
+/// use switchboard::engine::Memory;
+///
+/// let chat = |mut ws: switchboard::WebSocket| {
+///     let room = ws.join("den")?;
+///     ws.send("joined")?;
+///     while let Some(message) = ws.recv()? { room.send_others(message); }
+///     Ok(())
+/// };
+/// let engine = Memory::new(); // plain rooms reach over the servers, too
+/// let east = Server::builder().route("/", chat).engine(engine.clone()).bind("127.0.0.1:0")?.start()?;
+/// let west = Server::builder().route("/", chat).engine(engine).bind("127.0.0.1:0")?.start()?;
+/// let (mut ann, mut bob) = (east.connect("/")?, west.connect("/")?);
+/// ann.recv()?;
+/// bob.recv()?;
+/// # while west.metrics().contains("switchboard_rooms 0") || east.metrics().contains("switchboard_rooms 0") {}
+/// bob.send("hello from the west")?;
+/// assert_eq!(ann.recv()?, Some("hello from the west".into()));
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 pub struct Memory {
     world: Arc<Mutex<World>>,
     server: Mutex<Option<(Name, JoinHandle<()>)>>,
@@ -119,7 +140,7 @@ impl World {
                     let why = "a server does not keep up with what is said".into();
                     return Some(Notice::Published { ticket, result: Err(why) });
                 }
-                let result = match self.shelf.publish(Now::here(), &publish) {
+                let result = match self.shelf.publish(super::now(), &publish) {
                     Put::New(receipt, message) => {
                         let (room, epoch) = (publish.room, receipt.epoch.clone());
                         let notice = Notice::Message { room: room.clone(), epoch, message };
@@ -132,7 +153,7 @@ impl World {
                 Some(Notice::Published { ticket, result })
             }
             Order::Open { room, rules } => {
-                let history = self.shelf.open(Now::here(), &room, &rules);
+                let history = self.shelf.open(super::now(), &room, &rules);
                 let state = Notice::State {
                     epoch: history.epoch_name(),
                     offset: history.offset(),
@@ -207,7 +228,7 @@ impl World {
             return;
         }
         self.swept = Instant::now();
-        self.shelf.trim(Now::here());
+        self.shelf.trim(super::now());
         self.present.retain(|_, present| !present.is_empty());
         let nodes = take(&mut self.nodes);
         self.shelf.forget_empty(|room| nodes.values().any(|node| node.open.contains(room)));

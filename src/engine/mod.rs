@@ -21,8 +21,10 @@ pub use redis::{Redis, RedisFound};
 pub use store::Store;
 
 use crate::error::Result;
+use crate::hub::Now;
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Keeps rooms outside of the hub. [`Builder::engine`](crate::Builder::engine) gives it to a server.
 ///
@@ -78,20 +80,20 @@ pub trait Engine: Send + Sync {
 }
 
 /// The way from an engine to its server's hub. Costs nothing to clone.
+///
+/// ```
+/// use switchboard::engine::{Engine, Inbox, Memory, Notice};
+///
+/// let (tell, told) = std::sync::mpsc::channel();
+/// Memory::new().start("here", Inbox::new(move |notices| tell.send(notices).is_ok()))?;
+/// assert_eq!(told.recv().unwrap(), [Notice::Hearing]);
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Inbox(Arc<dyn Fn(Vec<Notice>) -> bool + Send + Sync>);
 
 impl Inbox {
     /// One that calls `deliver`, for tests of an engine. A server makes its own.
-    ///
-    /// ```
-    /// use switchboard::engine::{Engine, Inbox, Memory, Notice};
-    ///
-    /// let (tell, told) = std::sync::mpsc::channel();
-    /// Memory::new().start("here", Inbox::new(move |notices| tell.send(notices).is_ok()))?;
-    /// assert_eq!(told.recv().unwrap(), [Notice::Hearing]);
-    /// # Ok::<(), switchboard::Error>(())
-    /// ```
     pub fn new(deliver: impl Fn(Vec<Notice>) -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(deliver))
     }
@@ -106,4 +108,10 @@ impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Inbox")
     }
+}
+
+/// By this machine's clocks.
+pub(crate) fn now() -> Now {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { instant: Instant::now(), unix_ms: unix.as_millis() as u64 }
 }

@@ -16,6 +16,7 @@ use std::fmt;
 use tungstenite::Bytes;
 
 /// One question.
+#[cfg_attr(not(feature = "auth"), allow(dead_code, reason = "some are asked by the server API only"))]
 #[derive(Debug)]
 pub(crate) enum Call {
     /// A message that is nobody's, to a room.

@@ -9,12 +9,43 @@ use std::sync::Arc;
 use tungstenite::Bytes;
 
 /// The name of a room or a user. Shared, as each member's entry refers to it.
+///
+/// ```
+/// let room: switchboard::engine::Name = "tea".into();
+/// assert_eq!(&*room, "tea");
+/// ```
 pub type Name = Arc<str>;
 
 /// Tells an order whose answer is awaited from all others of this server.
+///
+/// ```
+/// use switchboard::engine::{Address, Order, Ticket};
+///
+/// let ticket: Ticket = 7;
+/// let to = Address::User("ann".into());
+/// let order = Order::Tell { ticket: Some(ticket), to, note: switchboard::Bytes::from_static(b"note") };
+/// assert_eq!(order.size(), 4);
+/// ```
 pub type Ticket = u64;
 
 /// A message on its way into a room's history.
+///
+/// ```
+/// use switchboard::engine::{Publish, RoomRules};
+///
+/// let publish = Publish {
+///     room: "tea".into(),
+///     from: Some("ann".into()),
+///     data: r#"{"text":"hello"}"#.into(),
+///     key: None,
+///     time: 1_700_000_000_000,
+///     rules: RoomRules::default(),
+/// };
+/// assert_eq!(
+///     &*publish.stored(1).element,
+///     r#"{"offset":1,"from":"ann","data":{"text":"hello"},"time":1700000000000}"#
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Publish {
     /// Where it is said.
@@ -51,6 +82,14 @@ impl Publish {
 }
 
 /// A message in a room's history.
+///
+/// ```
+/// use switchboard::engine::Stored;
+///
+/// let element = r#"{"offset":1,"from":null,"data":1,"time":0}"#.into();
+/// let stored = Stored { offset: 1, time: 0, element };
+/// assert_eq!(stored.clone(), stored);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// The first message of an epoch has 1, each next one 1 more.
@@ -62,6 +101,13 @@ pub struct Stored {
 }
 
 /// Who of a server's connections are meant.
+///
+/// ```
+/// use switchboard::engine::Address;
+///
+/// // A nick of a plain route is no user of `switchboard.v1`.
+/// assert_ne!(Address::Nick("ann".into()), Address::User("ann".into()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// The members of a plain room.
@@ -75,6 +121,13 @@ pub enum Address {
 }
 
 /// A user in a room, as another server told.
+///
+/// ```
+/// use switchboard::engine::Member;
+///
+/// let gone = Member { node: "east".into(), user: "ann".into(), connections: 0 };
+/// assert_eq!(gone.connections, 0);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// The server.
@@ -86,6 +139,18 @@ pub struct Member {
 }
 
 /// What the hub wants of an engine.
+///
+/// ```
+/// use switchboard::engine::{Engine, Inbox, Memory, Notice, Order, RoomRules};
+///
+/// let (tell, told) = std::sync::mpsc::channel();
+/// let engine = Memory::new();
+/// engine.start("here", Inbox::new(move |notices| tell.send(notices).is_ok()))?;
+/// engine.take(vec![Order::Open { room: "tea".into(), rules: RoomRules::default() }]);
+/// let state = told.iter().flatten().find(|notice| matches!(notice, Notice::State { .. }));
+/// assert!(matches!(state, Some(Notice::State { offset: 0, .. })));
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order {
     /// Say this in a room: give it the next offset, keep it, and tell it to all servers that have the room open. Answered by
@@ -139,6 +204,14 @@ pub enum Order {
 }
 
 /// What an engine tells the hub.
+///
+/// ```
+/// use switchboard::engine::Notice;
+///
+/// // What a hub is told when nothing that is said would be kept.
+/// let notice = Notice::Deaf { why: "the disk is full".into() };
+/// assert_eq!(notice.size(), 0);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// The answer to [`Order::Publish`]: exactly one for each, in their order.
@@ -231,6 +304,13 @@ impl Notice {
 }
 
 /// Where a message is in a room's history.
+///
+/// ```
+/// use switchboard::engine::Receipt;
+///
+/// let receipt = Receipt { epoch: "5f3a-1".into(), offset: 7 };
+/// assert_eq!(receipt.offset, 7);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// The history's epoch.

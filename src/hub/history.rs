@@ -7,7 +7,7 @@ use super::protocol::Since;
 use super::rules::RoomRules;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// What a message that is kept costs besides its text.
 pub(super) const OVERHEAD: usize = 256;
@@ -17,14 +17,6 @@ pub(super) const OVERHEAD: usize = 256;
 pub(crate) struct Now {
     pub(crate) instant: Instant,
     pub(crate) unix_ms: u64,
-}
-
-impl Now {
-    /// By this machine's clocks.
-    pub(crate) fn here() -> Self {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { instant: Instant::now(), unix_ms: unix.as_millis() as u64 }
-    }
 }
 
 #[derive(Clone)]

@@ -1,23 +1,18 @@
 //! Rooms of `switchboard.v1` that an engine keeps: what is asked of it, who waits for the answers, and what it tells.
 //!
-//! The hub never waits. What a connection asks while an engine still owes it an answer stands in line, so that the requests
-//! of one connection are carried out in order; only publishing goes on behind publishing.
+//! The hub never waits: answers come as notices, and whoever they are for is remembered by ticket.
 
-use super::engine::{Address, Member, Name, Notice, Order, Publish, Receipt, Stored, Ticket};
+use super::engine::{Address, Name, Notice, Order, Publish, Receipt, Stored, Ticket};
 use super::history::{History, Now};
-use super::protocol::{Ask, Fault, Json};
+use super::protocol::{Fault, Json};
 use super::requests::{Wrong, sent, too_large};
 use super::topic::{Waiter, published};
-use super::topics::{Client, Topics};
+use super::topics::Topics;
 use super::{ConnectionId, Deliver, notes};
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::mem::take;
 use tungstenite::Bytes;
-
-/// Requests, and their bytes, that may stand in line for one connection.
-const LINE: usize = 4096;
-const LINE_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a message that is kept has besides its data and its sender's name.
 const FIELDS: usize = 80;
@@ -75,68 +70,12 @@ impl Outside {
     }
 }
 
-impl<L> Client<L> {
-    /// Whether nothing that was asked before stands in the way.
-    pub(super) fn may_go(&self, ask: &Ask) -> bool {
-        let overtakes = |ask: &Ask| !self.stands && matches!(ask, Ask::Publish { .. });
-        self.waiting.is_empty() && (self.unanswered == 0 || overtakes(ask))
-    }
-
-    pub(super) fn wait(&mut self, tag: Option<Json>, ask: Ask) -> Result<(), Wrong> {
-        let bytes = self.waiting_bytes + ask.size();
-        if LINE <= self.waiting.len() || LINE_BYTES < bytes {
-            let text = "too many requests wait for an answer; ask for less at once";
-            return Err((Fault::Unavailable, text.into()));
-        }
-        self.waiting_bytes = bytes;
-        self.waiting.push_back((tag, ask));
-        Ok(())
-    }
-}
-
 impl<L: Clone> Topics<L> {
     /// Whether what is said now would be kept.
     pub(super) fn is_reachable(&self) -> Result<(), Wrong> {
         match self.outside.as_ref().and_then(|outside| outside.deaf.as_ref()) {
             Some(why) => Err((Fault::Unavailable, format!("{why}; try again"))),
             None => Ok(()),
-        }
-    }
-
-    pub(super) fn await_answer(&mut self, id: ConnectionId, stands: bool) {
-        if let Some(client) = self.clients.get_mut(&id) {
-            client.unanswered += 1;
-            client.stands |= stands;
-        }
-    }
-
-    /// One answer has come: what stood behind it can go.
-    fn answered(&mut self, now: Now, id: ConnectionId, out: &mut impl Deliver<L>) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        client.unanswered = client.unanswered.saturating_sub(1);
-        client.stands &= 0 < client.unanswered;
-        while let Some(client) = self.clients.get_mut(&id) {
-            let Some((tag, ask)) = client.waiting.pop_front() else { return };
-            if 0 < client.unanswered && (client.stands || !matches!(ask, Ask::Publish { .. })) {
-                client.waiting.push_front((tag, ask));
-                return;
-            }
-            client.waiting_bytes -= ask.size();
-            self.carry_out(now, id, tag, ask, out);
-        }
-    }
-
-    /// The connection has ended: what it said before that is said.
-    pub(super) fn carry_out_last(&mut self, now: Now, client: &mut Client<L>, out: &mut impl Deliver<L>) {
-        for (_, ask) in take(&mut client.waiting) {
-            if let Ask::Publish { room, data, key } = ask {
-                let rules = self.rules.of(&room).clone();
-                if !rules.members_publish || client.rooms.contains(&room) {
-                    let from = Some(client.user.clone());
-                    let publish = Publish { room, from, data, key, time: now.unix_ms, rules };
-                    self.publish_outside(publish, Asker::Nobody(PhantomData), out);
-                }
-            }
         }
     }
 
@@ -246,7 +185,7 @@ impl<L: Clone> Topics<L> {
             Notice::Message { room, epoch, message } => self.heard(now, &room, &epoch, message, out),
             Notice::State { room, epoch, offset, messages, members } => {
                 self.state(now, &room, (&epoch, offset), messages, out);
-                self.meet(now, &room, members, out);
+                self.meet(now, &room, &members, out);
                 self.admit(now, &room, out);
             }
             Notice::Told { ticket, result } => return self.told(now, ticket, result, out),
@@ -362,58 +301,21 @@ impl<L: Clone> Topics<L> {
     /// Who waited for the room's state is let in.
     fn admit(&mut self, now: Now, room: &Name, out: &mut impl Deliver<L>) {
         let waiters = self.topics.get_mut(room).and_then(|topic| topic.waiters.take());
+        let mut let_in = Vec::new();
         for waiter in waiters.into_iter().flatten() {
             match waiter {
                 Waiter::Join(joiner) => {
                     let text = self.join_open(room, &joiner, out);
                     self.reply(joiner.id, joiner.tag.as_ref(), Ok(text), out);
-                    self.answered(now, joiner.id, out);
+                    let_in.push(joiner.id);
                 }
                 #[cfg(feature = "protocol")]
                 Waiter::Look(answer) => answer.give(Ok(self.seen(room))),
             }
         }
+        // Only now: one may leave at once, and the room must not end before the others are in it.
+        let_in.into_iter().for_each(|id| self.answered(now, id, out));
         self.drop_if_void(room, out);
-    }
-
-    /// Who is in the room at other servers: these, and nobody else.
-    fn meet(&mut self, now: Now, room: &Name, members: Vec<Member>, out: &mut impl Deliver<L>) {
-        let known = self.topics.get(room).map(|topic| topic.strangers(None)).unwrap_or_default();
-        for member in &members {
-            self.elsewhere(now, room, member, false, out);
-        }
-        let is_here = |known: &Member| {
-            members.iter().any(|member| member.node == known.node && member.user == known.user)
-        };
-        for member in known.into_iter().filter(|known| !is_here(known)) {
-            self.elsewhere(now, room, &Member { connections: 0, ..member }, false, out);
-        }
-    }
-
-    fn elsewhere(&mut self, now: Now, room: &Name, member: &Member, left: bool, out: &mut impl Deliver<L>) {
-        let until = (!left).then(|| now.instant + self.rules.of(room).grace);
-        let Some(topic) = self.topics.get_mut(room) else { return };
-        let change = topic.elsewhere(member, until);
-        self.changed(room, &member.user, change, (until, None), out);
-        self.drop_if_void(room, out);
-    }
-
-    fn gone_node(&mut self, now: Now, node: &str, out: &mut impl Deliver<L>) {
-        let rooms: Vec<Name> = self.topics.keys().cloned().collect();
-        for room in rooms {
-            let gone = self.topics.get(&room).map(|topic| topic.strangers(Some(node))).unwrap_or_default();
-            for member in gone {
-                self.elsewhere(now, &room, &Member { connections: 0, ..member }, false, out);
-            }
-        }
-    }
-
-    /// Other servers are told how often the user is in the room here.
-    pub(super) fn tell_presence(&mut self, room: &Name, user: &Name, left: bool, out: &mut impl Deliver<L>) {
-        if self.is_shared() {
-            let connections = self.topics.get(room).map_or(0, |topic| topic.connections(user));
-            out.order(Order::Presence { room: room.clone(), user: user.clone(), connections, left });
-        }
     }
 
     /// Who waits for the engine is told that it is not to be waited for.

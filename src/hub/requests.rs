@@ -19,15 +19,15 @@ impl<L: Clone> Topics<L> {
         &mut self,
         now: Now,
         id: ConnectionId,
-        tag: Option<Json>,
+        tag: Option<&Json>,
         ask: Ask,
         out: &mut impl Deliver<L>,
     ) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         if client.may_go(&ask) {
             self.carry_out(now, id, tag, ask, out);
-        } else if let Err(wrong) = client.wait(tag.clone(), ask) {
-            self.reply(id, tag.as_ref(), Err(wrong), out);
+        } else if let Err(wrong) = client.wait(tag.cloned(), ask) {
+            self.reply(id, tag, Err(wrong), out);
         }
     }
 
@@ -35,31 +35,27 @@ impl<L: Clone> Topics<L> {
         &mut self,
         now: Now,
         id: ConnectionId,
-        tag: Option<Json>,
+        tag: Option<&Json>,
         ask: Ask,
         out: &mut impl Deliver<L>,
     ) {
         let reply = match ask {
             Ask::Join { room, since, history } => {
-                self.join(now, &room, Joiner { id, tag: tag.clone(), since, history }, out)
+                self.join(now, &room, Joiner { id, tag: tag.cloned(), since, history }, out)
             }
-            Ask::Leave { room } => self.leave(id, tag.as_ref(), &room, out),
-            Ask::Publish { room, data, key } => self.publish_from(now, id, &tag, room, (data, key), out),
-            Ask::Direct { to, data } => self.direct(now, id, &tag, &to, &data, out),
-            Ask::Members { room } => {
-                self.of_member(id, &room, out, |topic| topic.members(tag.as_ref(), &room))
-            }
+            Ask::Leave { room } => self.leave(id, tag, &room, out),
+            Ask::Publish { room, data, key } => self.publish_from(now, id, tag, &room, (data, key), out),
+            Ask::Direct { to, data } => self.direct(now, id, tag, &to, &data, out),
+            Ask::Members { room } => self.of_member(id, &room, out, |topic| topic.members(tag, &room)),
             Ask::History { room, before, after, limit } => {
                 let most = self.rules.of(&room).messages;
                 let limit = (limit.unwrap_or(most).min(most), self.rules.reply);
                 self.trim(&room, now.instant);
-                self.of_member(id, &room, out, |topic| {
-                    topic.page(tag.as_ref(), &room, (before, after), limit)
-                })
+                self.of_member(id, &room, out, |topic| topic.page(tag, &room, (before, after), limit))
             }
-            Ask::Ping => Ok(Some(Text::new("pong", tag.as_ref()).number("time", now.unix_ms).end())),
+            Ask::Ping => Ok(Some(Text::new("pong", tag).number("time", now.unix_ms).end())),
         };
-        self.reply(id, tag.as_ref(), reply, out);
+        self.reply(id, tag, reply, out);
     }
 
     /// Without an `id` only errors are replied.
@@ -148,24 +144,24 @@ impl<L: Clone> Topics<L> {
         &mut self,
         now: Now,
         id: ConnectionId,
-        tag: &Option<Json>,
-        room: Name,
+        tag: Option<&Json>,
+        room: &Name,
         (data, key): (Json, Option<String>),
         out: &mut impl Deliver<L>,
     ) -> Reply {
-        let rules = self.rules.of(&room).clone();
-        let is_member = self.topics.get(&room).is_some_and(|topic| topic.has(id));
+        let rules = self.rules.of(room).clone();
+        let is_member = self.topics.get(room).is_some_and(|topic| topic.has(id));
         if rules.members_publish && !is_member {
-            return Err(not_member(&room));
+            return Err(not_member(room));
         }
         let from = self.clients.get(&id).map(|client| client.user.clone());
         let publish = Publish { room: room.clone(), from, data, key, time: now.unix_ms, rules };
         if self.outside.is_some() {
-            self.publish_outside(publish, Asker::Client { id, tag: tag.clone() }, out);
+            self.publish_outside(publish, Asker::Client { id, tag: tag.cloned() }, out);
             return Ok(None);
         }
         let at = self.publish_here(now, &publish, out)?;
-        Ok(Some(published(tag.as_ref(), &room, &at.epoch, at.offset)))
+        Ok(Some(published(tag, room, &at.epoch, at.offset)))
     }
 
     /// Where the message is, once it is in the hub's own history.
@@ -201,7 +197,7 @@ impl<L: Clone> Topics<L> {
         &mut self,
         now: Now,
         id: ConnectionId,
-        tag: &Option<Json>,
+        tag: Option<&Json>,
         to: &Name,
         data: &str,
         out: &mut impl Deliver<L>,
@@ -209,12 +205,12 @@ impl<L: Clone> Topics<L> {
         let from = self.clients.get(&id).map(|client| client.user.clone());
         let text = direct(now, from.as_deref(), data);
         if self.is_shared() {
-            let asker = Asker::Client { id, tag: tag.clone() };
+            let asker = Asker::Client { id, tag: tag.cloned() };
             self.direct_outside(to, &text, asker, out);
             return Ok(None);
         }
         let connections = self.say_to_user(to, &text, out);
-        sent(tag.as_ref(), to, connections).map(Some)
+        sent(tag, to, connections).map(Some)
     }
 
     /// A text to all connections of a user here; how many there are.

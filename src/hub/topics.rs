@@ -99,7 +99,7 @@ impl<L: Clone> Topics<L> {
         id: ConnectionId,
         line: L,
         compressed: bool,
-        user: Name,
+        user: &Name,
         out: &mut impl Deliver<L>,
     ) {
         self.people.entry(user.clone()).or_default().push(id);
@@ -114,7 +114,7 @@ impl<L: Clone> Topics<L> {
             waiting_bytes: 0,
         };
         self.clients.insert(id, client);
-        self.listen(&user, out);
+        self.listen(user, out);
     }
 
     /// Tells other servers how many connections the user has here.

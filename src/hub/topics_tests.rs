@@ -1,7 +1,7 @@
 //! Tables for `switchboard.v1` with virtual time, and a comparison with a model over random requests.
 
 use super::pattern::{ByPattern, Pattern};
-use super::protocol::{Ask, Since};
+use super::protocol::{Ask, Json, Since};
 use super::rules::RoomRules;
 use super::*;
 use proptest::prelude::*;

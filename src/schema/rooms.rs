@@ -6,10 +6,10 @@ use crate::server::Builder;
 
 impl Builder {
     /// What is published in the room of that name, or, with a `*` at the end, in all rooms whose names begin so, must fit the
-    /// schema: its `data`, from whomever. Other data is published nowhere, and answered with the error `invalid_data`, whose
-    /// `path` is the JSON pointer (RFC 6901) to what in the data does not fit. Of the patterns that fit a room the longest
-    /// counts, and only that; the same pattern again takes the first one's place. Checked on the publisher's thread, with the
-    /// bounds of [`Schema`].
+    /// schema: the `data` of clients and of the server API; what the program itself publishes is its own affair. Other data is
+    /// published nowhere, and answered with the error `invalid_data`, whose `path` is the JSON pointer (RFC 6901) to what in
+    /// the data does not fit. Of the patterns that fit a room the longest counts, and only that; the same pattern again takes
+    /// the first one's place. Checked on the publisher's thread, with the bounds of [`Schema`].
     ///
     /// ```
     /// use switchboard::{Schema, Server};

@@ -5,7 +5,7 @@
 use super::byte_bound::ByteBound;
 use crate::engine::{Engine, Inbox, Notice, Order};
 use crate::error::{Error, Result};
-use crate::hub::{Command, Counts, Deliver, Frames, Hub, Now, Rules};
+use crate::hub::{Command, Counts, Deliver, Frames, Hub, Rules};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::net::codecs::Codecs;
@@ -118,7 +118,7 @@ fn work(
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let now = Now::here();
+        let now = crate::engine::now();
         hub.tick(now, &mut lines);
         let (mut next, mut commands, mut bytes, mut stop) = (first, 0, 0, false);
         while let Some(command) = next {

@@ -8,10 +8,16 @@ mod api;
 mod architecture;
 /// Clients that break, stall or flood.
 mod attacks;
-/// The web app in a real browser.
+/// The web app in a real browser: what people do with each other.
 mod browser;
+/// The same: the inspector, the echo, tokens, TLS, and the pictures of the README.
+mod browser_lab;
+/// The same: when something is wrong.
+mod browser_line;
 /// What `switchboard serve` does with messages, path by path.
 mod chat;
+/// The client of browsers, in Node.
+mod client_js;
 /// Flags, environment and file as one; what SIGHUP changes.
 mod config;
 /// `switchboard connect` as a pipe.

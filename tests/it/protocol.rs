@@ -184,6 +184,18 @@ fn a_server_that_ends_says_when_to_come_back() {
 }
 
 #[test]
+fn a_restart_is_told_by_its_close_code_and_reported() {
+    let program = serve_binary(&["--restart"]);
+    let mut ann = Speaker::open(&program, "ann");
+    program.signal(rustix::process::Signal::TERM);
+    assert!(ann.next_of("going_away")["reconnect_after"].as_u64().unwrap() >= 1000);
+    assert!(ann.client.recv_timeout(LONG).unwrap().is_none());
+    assert_eq!(ann.client.closed(), Some((1012, "the server restarts")));
+    program.wait_said("of 1 connection 1 took all that waited for them");
+    assert_eq!(program.exit_code(), Some(0));
+}
+
+#[test]
 fn who_asks_too_often_is_warned_and_then_closed() {
     let program = serve_binary(&["--rate", "5/h"]);
     let mut ann = Speaker::open(&program, "ann");

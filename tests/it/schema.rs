@@ -1,6 +1,6 @@
 //! Messages that are checked against JSON Schema, by `--schema` and by the library.
 
-use crate::support::{BINARY, Client, Program, get, metric, serve, serve_binary};
+use crate::support::{BINARY, Client, Program, exchange, get, metric, serve, serve_binary};
 use crate::support_v1::Speaker;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -353,4 +353,26 @@ fn sighup_reads_the_files_again() {
     program.signal(Signal::HUP);
     program.wait_said("the schemas were read again");
     assert_eq!((takes(json!("a")), takes(json!(1))), ((false, false), (true, true)));
+}
+
+#[test]
+fn the_server_api_publishes_only_what_fits_too() {
+    let files = Files::new("api", &[("note.json", NOTE)]);
+    let program =
+        serve_binary(&["--api-key", "swordfish", "--schema", &files.rule("ws:note-*", "note.json")]);
+    let publish = |data: Value| {
+        let body = json!({"room": "note-1", "data": data}).to_string();
+        let head = format!("Host: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        let head = format!("POST /api/publish HTTP/1.1\r\n{head}Authorization: Bearer swordfish\r\n\r\n");
+        let answer = exchange(program.address, head + &body);
+        (answer.status, serde_json::from_str::<Value>(answer.text()).unwrap())
+    };
+    let (status, error) = publish(json!({"say": 5}));
+    assert_eq!(
+        (status, &error["code"], &error["path"]),
+        (400, &json!("invalid_data"), &json!("/say")),
+        "{error}"
+    );
+    let (status, published) = publish(json!({"say": "hello"}));
+    assert_eq!((status, &published["offset"]), (200, &json!(1)), "{published}");
 }

@@ -13,11 +13,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// By room: epoch, newest offset, and what is kept of it (messages, bytes, milliseconds).
-const ROOMS: TableDefinition<'_, &str, (&str, u64, (u64, u64, u64))> = TableDefinition::new("rooms");
-/// By room and offset: time, key, and the message as JSON.
-const MESSAGES: TableDefinition<'_, (&str, u64), (u64, Option<&str>, &str)> =
-    TableDefinition::new("messages");
+/// Epoch, newest offset, and what is kept (messages, bytes, milliseconds).
+type RoomRow = (&'static str, u64, (u64, u64, u64));
+/// Time, key, and the message as JSON.
+type MessageRow = (u64, Option<&'static str>, &'static str);
+
+/// By room.
+const ROOMS: TableDefinition<'_, &str, RoomRow> = TableDefinition::new("rooms");
+/// By room and offset.
+const MESSAGES: TableDefinition<'_, (&str, u64), MessageRow> = TableDefinition::new("messages");
 
 /// Memory for pages of the file. What is read is in memory anyway.
 const CACHE: usize = 8 * 1024 * 1024;
@@ -90,7 +94,7 @@ impl Disk {
     fn rooms(&self, mut each: impl FnMut(Name, History, u64, RoomRules)) -> Result<(), redb::Error> {
         let transaction = self.database.begin_read()?;
         let (rooms, messages) = (transaction.open_table(ROOMS)?, transaction.open_table(MESSAGES)?);
-        let now = Now::here();
+        let now = super::super::now();
         for entry in rooms.iter()? {
             let (room, value) = entry?;
             let (room, (epoch, newest, (count, bytes, age))) = (room.value(), value.value());

@@ -108,7 +108,7 @@ impl Store {
 fn read(path: &Path, bytes: usize) -> Result<(Disk, Shelf), String> {
     let name: String = crate::net::masks::random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let (mut disk, mut shelf) = (Disk::open(path)?, Shelf::new(&name, bytes));
-    disk.load(Now::here(), &mut shelf)?;
+    disk.load(super::now(), &mut shelf)?;
     Ok((disk, shelf))
 }
 
@@ -245,7 +245,7 @@ impl Writer {
 
     /// Carries out what is asked, and tells of it when it is on the disk.
     fn turn(&mut self, orders: Vec<Order>) {
-        let (now, mut turn) = (Now::here(), Turn::default());
+        let (now, mut turn) = (super::now(), Turn::default());
         self.sweep(now, &mut turn.batch);
         for order in orders {
             match order {
@@ -342,7 +342,7 @@ impl Writer {
             Ok((disk, shelf)) => {
                 log::info!("the store {} can be written again", self.path.display());
                 (self.disk, self.shelf) = (Ok(disk), shelf);
-                let now = Now::here();
+                let now = super::now();
                 let open: Vec<(Name, RoomRules)> =
                     self.open.iter().map(|(room, rules)| (room.clone(), rules.clone())).collect();
                 let mut notices: Vec<Notice> =
