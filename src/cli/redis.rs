@@ -7,8 +7,9 @@ use switchboard::{Builder, Error, Result};
 #[derive(Args)]
 #[command(next_help_heading = "Several servers as one")]
 pub(crate) struct Shared {
-    /// A Redis through which servers have the same rooms and users: redis://:PASSWORD@HOST:PORT, or rediss:// for TLS. Others
-    /// can see a command line: rather put a password into the environment
+    /// A Redis through which servers have the same rooms and users: redis://:PASSWORD@HOST:PORT, or rediss:// for TLS.
+    /// Repeatable: rooms are spread over all of them, which every server must name in the same order. Others can see a command
+    /// line: rather put a password into the environment
     #[arg(
         long,
         value_name = "URL",
@@ -33,8 +34,10 @@ impl Shared {
     /// `None`: this server is alone.
     pub(crate) fn engine(&self) -> Result<Option<Redis>> {
         let named = |flag: &'static str| move |error: Error| Error::Config(format!("--{flag}: {error}"));
-        let Some(url) = &self.redis else { return Ok(None) };
-        let redis = Redis::open(url).map_err(named("redis"))?;
+        let Some((first, others)) = self.redis.split_first() else { return Ok(None) };
+        let redis =
+            others.iter().try_fold(Redis::open(first).map_err(named("redis"))?, |redis, url| redis.and(url));
+        let redis = redis.map_err(named("redis"))?;
         redis.prefix(&self.redis_prefix).map_err(named("redis-prefix")).map(Some)
     }
 }

@@ -6,6 +6,7 @@ use rustix::fs::{Access, access, statvfs};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use switchboard::engine::RedisFound;
 
 /// Less free space than that is soon used up.
 const SCARCE: u64 = 100 * 1024 * 1024;
@@ -17,13 +18,14 @@ pub(super) fn redis(patient: &Patient) -> Vec<Check> {
         Ok(Some(redis)) => redis,
         Err(error) => return vec![failure(NAME, &error.to_string())],
     };
+    let look = |found: RedisFound| match found.evicts {
+        true => Check::warn(NAME, format!("{found}; it throws keys away when its memory is used up"))
+            .next("redis-cli CONFIG SET maxmemory-policy noeviction"),
+        false => Check::ok(NAME, found.to_string()),
+    };
     match redis.check() {
         Err(error) => vec![failure(NAME, &error.to_string())],
-        Ok(found) if found.evicts => vec![
-            Check::warn(NAME, format!("{found}; it throws away keys when its memory is used up"))
-                .next("redis-cli CONFIG SET maxmemory-policy noeviction"),
-        ],
-        Ok(found) => vec![Check::ok(NAME, found.to_string())],
+        Ok(found) => found.into_iter().map(look).collect(),
     }
 }
 

@@ -76,8 +76,15 @@ impl<'a> Answers<'a> {
         }
     }
 
+    /// An error in words that clients may read.
     fn explained<T>(&self, result: RedisResult<T>) -> Result<T, String> {
-        result.map_err(|error| self.line.access.why(&error))
+        result.map_err(|error| {
+            self.log(&error);
+            match (error.code(), error.detail()) {
+                (Some("TOOLARGE"), Some(detail)) => detail.into(),
+                _ => "nobody knows whether Redis has kept it".into(),
+            }
+        })
     }
 
     fn log(&self, error: &RedisError) {

@@ -274,7 +274,7 @@ impl State {
     fn trouble(&self) -> Option<String> {
         match (&self.publisher, &self.subscriber) {
             _ if self.stop => Some("the server is stopping".into()),
-            (Side::Down(why), _) | (_, Side::Down(why)) => Some(why.clone()),
+            (Side::Down(_), _) | (_, Side::Down(_)) => Some("Redis cannot be reached".into()),
             (Side::Healing, _) => Some("the connection to Redis was lost".into()),
             (Side::Up, _) => None,
         }
@@ -322,7 +322,9 @@ impl State {
                 let why = why.clone();
                 let waiting = take(&mut self.orders);
                 self.bytes = 0;
-                news.extend(waiting.iter().filter_map(|(_, order)| refusal(order, why.clone())));
+                news.extend(
+                    waiting.iter().filter_map(|(_, order)| refusal(order, "Redis cannot be reached".into())),
+                );
                 let deaf = Told::Deaf(why.clone());
                 if self.told != deaf {
                     self.told = deaf;

@@ -18,6 +18,7 @@ mod peers;
 mod publisher;
 mod replies;
 mod rooms;
+mod shards;
 mod subscriber;
 
 use super::{Engine, Inbox, Notice, Order};
@@ -55,11 +56,12 @@ use std::time::Duration;
 /// # Ok::<(), switchboard::Error>(())
 /// ```
 pub struct Redis {
-    access: Access,
+    shards: Vec<Access>,
     prefix: String,
-    running: Mutex<Option<Running>>,
+    running: Mutex<Vec<Running>>,
 }
 
+/// At one Redis.
 struct Running {
     line: Arc<Line>,
     threads: [JoinHandle<()>; 2],
@@ -98,7 +100,23 @@ impl Redis {
     /// # Errors
     /// [`Error::Config`] for a URL that is none.
     pub fn open(url: &str) -> Result<Self> {
-        Ok(Self { access: Access::parse(url)?, prefix: "sb:".into(), running: Mutex::new(None) })
+        Ok(Self { shards: vec![Access::parse(url)?], prefix: "sb:".into(), running: Mutex::default() })
+    }
+
+    /// One more Redis, when one does not carry everything: rooms are spread over all of them by their names. All servers must
+    /// name the same ones in the same order. They can be reached when all can.
+    ///
+    /// ```
+    /// let redis = switchboard::engine::Redis::open("redis://10.0.0.1")?.and("redis://10.0.0.2")?;
+    /// # let _ = redis;
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a URL that is none.
+    pub fn and(mut self, url: &str) -> Result<Self> {
+        self.shards.push(Access::parse(url)?);
+        Ok(self)
     }
 
     /// What all keys and channels in Redis begin with. Default `sb:`. Servers with different ones know nothing of each other.
@@ -114,12 +132,27 @@ impl Redis {
         Ok(Self { prefix: prefix.into(), ..self })
     }
 
-    /// Asks Redis once whether it could be used. Changes nothing. Blocks, for 10 s at most. [`RedisFound`] has an example.
+    /// Asks each Redis once whether it could be used. Changes nothing. Blocks, for 10 s at most for each. [`RedisFound`] has an
+    /// example.
     ///
     /// # Errors
-    /// [`Error::Other`]: why not, and what would help.
-    pub fn check(&self) -> Result<RedisFound> {
-        access::look(&self.access).map_err(|error| Error::other(self.access.why(&error)))
+    /// [`Error::Other`]: why one could not, and what would help.
+    pub fn check(&self) -> Result<Vec<RedisFound>> {
+        let check = |access: &Access| access::look(access).map_err(|error| Error::other(access.why(&error)));
+        self.shards.iter().map(check).collect()
+    }
+
+    fn begin(&self, access: &Access, node: &str, inbox: Inbox) -> Result<Running> {
+        let names = Names::new(&self.prefix, access.database, node);
+        let (access, desk, epochs) = (access.clone(), Desk::default(), Epochs::new());
+        let line = Arc::new(Line { access, names, desk, inbox, epochs });
+        let spawn = |name: &str, run: fn(&Line)| {
+            let line = line.clone();
+            thread::Builder::new().name(name.into()).spawn(move || run(&line))
+        };
+        let publisher = spawn("sb-redis-pub", publisher::run)?;
+        let subscriber = spawn("sb-redis-sub", subscriber::run).inspect_err(|_| line.desk.stop())?;
+        Ok(Running { line, threads: [publisher, subscriber] })
     }
 }
 
@@ -154,21 +187,28 @@ impl Engine for Redis {
         if node.contains(char::is_control) {
             return Err(Error::Config("a server's name has no control characters".into()));
         }
-        let names = Names::new(&self.prefix, self.access.database, node);
-        let desk = Desk::default();
-        let line = Arc::new(Line { access: self.access.clone(), names, desk, inbox, epochs: Epochs::new() });
-        let spawn = |name: &str, run: fn(&Line)| {
-            let line = line.clone();
-            thread::Builder::new().name(name.into()).spawn(move || run(&line))
-        };
-        let publisher = spawn("sb-redis-pub", publisher::run)?;
-        let subscriber = spawn("sb-redis-sub", subscriber::run).inspect_err(|_| line.desk.stop())?;
-        *self.running.lock() = Some(Running { line, threads: [publisher, subscriber] });
+        let inboxes = shards::inboxes(inbox, self.shards.len());
+        for (access, inbox) in self.shards.iter().zip(inboxes) {
+            let begun = self.begin(access, node, inbox).inspect_err(|_| self.stop())?;
+            self.running.lock().push(begun);
+        }
         Ok(())
     }
 
     fn take(&self, orders: Vec<Order>) -> Vec<Notice> {
-        self.running.lock().as_ref().map(|running| running.line.desk.put(orders)).unwrap_or_default()
+        let running = self.running.lock();
+        if let [running] = &running[..] {
+            return running.line.desk.put(orders);
+        }
+        let mut parts: Vec<Vec<Order>> = running.iter().map(|_| Vec::new()).collect();
+        for order in orders {
+            // None is running any more after the end.
+            parts
+                .get_mut(shards::shard(&order, self.shards.len()))
+                .into_iter()
+                .for_each(|part| part.push(order.clone()));
+        }
+        running.iter().zip(parts).flat_map(|(running, part)| running.line.desk.put(part)).collect()
     }
 
     fn is_shared(&self) -> bool {
@@ -176,8 +216,9 @@ impl Engine for Redis {
     }
 
     fn stop(&self) {
-        let Some(Running { line, threads }) = self.running.lock().take() else { return };
-        line.desk.stop();
-        threads.into_iter().for_each(|thread| drop(thread.join()));
+        let running = std::mem::take(&mut *self.running.lock());
+        running.iter().for_each(|running| running.line.desk.stop());
+        let threads = running.into_iter().flat_map(|running| running.threads);
+        threads.for_each(|thread| drop(thread.join()));
     }
 }

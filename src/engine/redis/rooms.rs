@@ -121,8 +121,10 @@ impl Rooms {
             return Outcome::Nothing;
         };
         let Some((told, offset)) = &mut room.told else { return Outcome::Nothing };
-        // After a failure of Redis it could be another message than was told with this offset.
         if *told == epoch && message.offset <= *offset {
+            // Redis' history has gone back: this is another message than was told with this offset. Whatever Redis says now,
+            // more was told.
+            *offset = u64::MAX;
             return Outcome::Ask;
         }
         if *told == epoch && message.offset == *offset + 1 {

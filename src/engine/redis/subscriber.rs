@@ -175,7 +175,7 @@ impl<'a> Session<'a> {
                 _ => {}
             }
         }
-        self.unsubscribe(old)?;
+        self.unsubscribe(&old)?;
         self.subscribe(new)?;
         self.ask(&rooms)
     }
@@ -195,7 +195,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn unsubscribe(&mut self, names: Vec<String>) -> RedisResult<()> {
+    fn unsubscribe(&mut self, names: &[String]) -> RedisResult<()> {
         names.iter().for_each(|name| drop(self.channels.remove(name)));
         for names in names.chunks(CHANNELS) {
             self.listening.send_packed_command(&cmd("UNSUBSCRIBE").arg(names).get_packed_command())?;
@@ -252,14 +252,7 @@ impl<'a> Session<'a> {
                 self.note(&node, Notice::Note { to: Address::Everyone, note });
             }
             (Some(Ear::All), Some(Heard::Beat { node })) => self.beat(&node)?,
-            (Some(Ear::All), Some(Heard::Bye { node })) if node == *self.line.names.node() => {
-                self.ended = true
-            }
-            (Some(Ear::All), Some(Heard::Bye { node })) => {
-                if self.ears.peers.forget(&node) {
-                    self.gone(node);
-                }
-            }
+            (Some(Ear::All), Some(Heard::Bye { node })) => self.bye(node),
             (Some(Ear::Me), Some(Heard::Mark(mark))) => {
                 let Ears { rooms, peers } = &mut *self.ears;
                 let notice = rooms.mark(mark, |node| peers.is_alive(node), Instant::now());
@@ -312,6 +305,14 @@ impl<'a> Session<'a> {
         self.own_beat = now;
         // Its answer is not needed: that the connection is lost should be known before somebody waits for what it is for.
         ask(&mut self.asking, &cmd("PING")).map(drop)
+    }
+
+    fn bye(&mut self, node: Name) {
+        if node == *self.line.names.node() {
+            self.ended = true;
+        } else if self.ears.peers.forget(&node) {
+            self.gone(node);
+        }
     }
 
     fn gone(&mut self, node: Name) {
