@@ -15,9 +15,10 @@ pub(crate) struct Shared {
         value_name = "URL",
         conflicts_with = "store",
         env = "SWITCHBOARD_REDIS",
-        hide_env_values = true
+        hide_env_values = true,
+        value_delimiter = ','
     )]
-    redis: Option<String>,
+    redis: Vec<String>,
     /// What its keys and channels begin with; servers with different ones know nothing of each other
     #[arg(long, value_name = "TEXT", default_value = "sb:", env = "SWITCHBOARD_REDIS_PREFIX")]
     redis_prefix: String,

@@ -35,18 +35,13 @@ pub(super) enum Channel {
 }
 
 /// How a connection to Redis is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Side {
     Up,
-    /// It was lost, and is being made again.
-    Healing,
+    /// It is being made, for the first time or because it was lost.
+    #[default]
+    Connecting,
     Down(String),
-}
-
-impl Default for Side {
-    fn default() -> Self {
-        Self::Down("not connected to Redis yet".into())
-    }
 }
 
 #[derive(Default)]
@@ -153,6 +148,12 @@ impl Desk {
     pub(super) fn stop(&self) {
         self.state.lock().stop = true;
         self.bell.notify_all();
+    }
+
+    /// Whether Redis can be reached, and how many orders wait.
+    pub(super) fn shown(&self) -> (bool, usize) {
+        let state = self.state.lock();
+        (state.told == Told::Hearing, state.orders.len())
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -275,7 +276,7 @@ impl State {
         match (&self.publisher, &self.subscriber) {
             _ if self.stop => Some("the server is stopping".into()),
             (Side::Down(_), _) | (_, Side::Down(_)) => Some("Redis cannot be reached".into()),
-            (Side::Healing, _) => Some("the connection to Redis was lost".into()),
+            (Side::Connecting, _) => Some("there is no connection to Redis at this moment".into()),
             (Side::Up, _) => None,
         }
     }
@@ -352,4 +353,133 @@ pub(super) fn refusal(order: &Order, why: String) -> Option<Notice> {
 
 pub(super) fn told(ticket: Ticket, result: Result<usize, String>) -> Notice {
     Notice::Told { ticket, result }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Publish;
+    use std::thread;
+
+    fn say(ticket: Ticket, bytes: usize) -> Order {
+        let publish = Publish {
+            room: "tea".into(),
+            from: None,
+            data: "x".repeat(bytes).into(),
+            key: None,
+            time: 0,
+            rules: RoomRules::default(),
+        };
+        Order::Publish { ticket, publish }
+    }
+
+    /// Answers as ticket and whether it is one of success.
+    fn refused(notices: &[Notice]) -> Vec<Ticket> {
+        let refused = |notice: &Notice| match notice {
+            Notice::Published { ticket, result: Err(_) } | Notice::Told { ticket, result: Err(_) } => {
+                Some(*ticket)
+            }
+            _ => None,
+        };
+        notices.iter().filter_map(refused).collect()
+    }
+
+    fn up() -> Desk {
+        let desk = Desk::default();
+        desk.subscriber(Side::Up);
+        assert_eq!(desk.publisher(Side::Up), [Notice::Hearing]);
+        desk
+    }
+
+    fn work(desk: &Desk) -> Work {
+        desk.work(Instant::now())
+    }
+
+    #[test]
+    fn the_line_is_bounded_by_number_and_by_bytes() {
+        let desk = up();
+        let full = (1..=QUEUE as Ticket).map(|ticket| say(ticket, 1)).collect();
+        assert!(refused(&desk.put(full)).is_empty());
+        let note = Order::Tell { ticket: Some(2), to: Address::Everyone, note: b"x".as_slice().into() };
+        let silent = Order::Tell { ticket: None, to: Address::Everyone, note: b"x".as_slice().into() };
+        assert_eq!(refused(&desk.put(vec![say(1, 1), note, silent])), [1, 2]);
+        assert_eq!(work(&desk).orders.len(), BATCH);
+        assert!(refused(&desk.put(vec![say(3, 1)])).is_empty());
+        let desk = up();
+        let large = (1..=3).map(|ticket| say(ticket, QUEUE_BYTES / 2)).collect();
+        assert_eq!(refused(&desk.put(large)), [3]);
+        assert_eq!(work(&desk).orders.len(), 1, "a batch is bounded by bytes");
+        assert!(refused(&desk.put(vec![say(4, QUEUE_BYTES / 2)])).is_empty());
+        assert_eq!(desk.shown(), (true, 2));
+    }
+
+    #[test]
+    fn whoever_waits_is_answered_before_the_hub_is_told() {
+        let desk = Desk::default();
+        assert_eq!(refused(&desk.put(vec![say(1, 1)])), [1], "nothing can be said yet");
+        assert!(desk.publisher(Side::Connecting).is_empty(), "nothing has been tried");
+        desk.subscriber(Side::Up);
+        assert_eq!(desk.publisher(Side::Up), [Notice::Hearing]);
+        desk.put(vec![say(2, 1), say(3, 1)]);
+        desk.subscriber(Side::Connecting);
+        assert!(work(&desk).news.is_empty(), "nobody has to know of a moment");
+        desk.put(vec![say(4, 1)]);
+        desk.subscriber(Side::Down("why".into()));
+        assert_eq!(refused(&desk.put(vec![say(5, 1)])), [5]);
+        let Work { news, orders, .. } = work(&desk);
+        assert_eq!((refused(&news), orders.len()), (vec![4], 0));
+        assert_eq!(news.last(), Some(&Notice::Deaf { why: "why".into() }));
+        assert!(desk.publisher(Side::Down("why".into())).is_empty(), "once");
+        assert_eq!(desk.publisher(Side::Down("other".into())), [Notice::Deaf { why: "other".into() }]);
+        desk.subscriber(Side::Up);
+        assert_eq!(desk.publisher(Side::Up), [Notice::Hearing]);
+        desk.publisher(Side::Connecting);
+        assert_eq!(refused(&desk.put(vec![say(6, 1)])), [6], "it could not be sent now");
+    }
+
+    #[test]
+    fn what_is_wanted_is_kept_up_and_what_has_changed_is_work() {
+        let desk = up();
+        let here = |user: &str, connections, left| Order::Presence {
+            room: "tea".into(),
+            user: user.into(),
+            connections,
+            left,
+        };
+        let listen = |connections| Order::Listen { to: Address::Nick("ann".into()), connections };
+        desk.put(vec![here("ann", 1, false), here("bob", 2, false), listen(1)]);
+        let Work { moved, turned, .. } = work(&desk);
+        assert!(moved.is_empty() && turned.is_empty(), "everything will be said");
+        desk.follow(true);
+        assert_eq!(desk.present("tea"), [("ann".into(), 1), ("bob".into(), 2)]);
+        desk.put(vec![here("ann", 0, true), listen(2), listen(3)]);
+        let Work { moved, turned, .. } = work(&desk);
+        assert_eq!((moved.len(), moved[0].connections, moved[0].left), (1, 0, true));
+        assert_eq!(turned, [(Address::Nick("ann".into()), 3)]);
+        assert_eq!(desk.present("tea"), [("bob".into(), 2)]);
+        desk.put(vec![Order::Open { room: "tea".into(), rules: RoomRules::default() }]);
+        desk.put(vec![Order::Listen { to: Address::Room("plain".into()), connections: 1 }]);
+        assert!(work(&desk).wake);
+        assert_eq!(desk.asked().len(), 2);
+        assert!(desk.asked().is_empty() && desk.has_plain("plain") && desk.rules("tea").is_some());
+        desk.put(vec![Order::Close { room: "tea".into() }]);
+        assert_eq!((desk.rules("tea"), desk.present("tea").len()), (None, 0));
+        assert_eq!(desk.all(), [Channel::Plain("plain".into())]);
+    }
+
+    #[test]
+    fn who_waits_for_work_is_woken_by_it_and_by_the_end() {
+        let desk = up();
+        let far = Instant::now() + Duration::from_secs(60);
+        thread::scope(|scope| {
+            let worker = scope.spawn(|| desk.work(far).orders.len());
+            desk.put(vec![say(1, 1)]);
+            assert_eq!(worker.join().unwrap(), 1);
+            let worker = scope.spawn(|| desk.work(far).stop);
+            let pauser = scope.spawn(|| desk.pause(far));
+            desk.stop();
+            assert!(worker.join().unwrap() && pauser.join().unwrap());
+        });
+        assert_eq!(refused(&desk.put(vec![say(2, 1)])), [2]);
+    }
 }

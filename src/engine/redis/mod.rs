@@ -10,6 +10,7 @@ mod access;
 mod answers;
 mod batch;
 mod commands;
+mod counts;
 mod desk;
 mod heard;
 mod names;
@@ -25,6 +26,7 @@ use super::{Engine, Inbox, Notice, Order};
 use crate::error::{Error, Result};
 use crate::net::masks::random;
 use access::Access;
+use counts::Counts;
 use desk::Desk;
 use names::Names;
 use parking_lot::Mutex;
@@ -74,6 +76,7 @@ struct Line {
     desk: Desk,
     inbox: Inbox,
     epochs: Epochs,
+    counts: Counts,
 }
 
 /// Names for epochs that nobody has had before.
@@ -144,8 +147,9 @@ impl Redis {
 
     fn begin(&self, access: &Access, node: &str, inbox: Inbox) -> Result<Running> {
         let names = Names::new(&self.prefix, access.database, node);
-        let (access, desk, epochs) = (access.clone(), Desk::default(), Epochs::new());
-        let line = Arc::new(Line { access, names, desk, inbox, epochs });
+        let (access, desk, epochs, counts) =
+            (access.clone(), Desk::default(), Epochs::new(), Counts::default());
+        let line = Arc::new(Line { access, names, desk, inbox, epochs, counts });
         let spawn = |name: &str, run: fn(&Line)| {
             let line = line.clone();
             thread::Builder::new().name(name.into()).spawn(move || run(&line))
@@ -213,6 +217,15 @@ impl Engine for Redis {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn metrics(&self) -> String {
+        let running = self.running.lock();
+        let shown = running.iter().map(|Running { line, .. }| {
+            let (is_up, waiting) = line.desk.shown();
+            (&*line.access.address, is_up, waiting, &line.counts)
+        });
+        counts::text(&shown.collect::<Vec<_>>())
     }
 
     fn stop(&self) {

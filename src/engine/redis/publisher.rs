@@ -13,6 +13,7 @@ use super::pause::Pause;
 use crate::engine::{Name, Order};
 use ::redis::{Connection, RedisResult};
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// How often this server says that it is alive.
@@ -39,8 +40,9 @@ pub(super) fn run(line: &Line) {
         line.desk.follow(false);
         let why = line.access.why(&error);
         log::warn!("{why}");
+        line.counts.lost.fetch_add(1, Relaxed);
         let wait = pause.next(&error);
-        let side = if wait.is_zero() { Side::Healing } else { Side::Down(why) };
+        let side = if wait.is_zero() { Side::Connecting } else { Side::Down(why) };
         line.inbox.tell(line.desk.publisher(side));
         if line.desk.pause(Instant::now() + wait) {
             line.inbox.tell(line.desk.publisher(Side::Down("the server is stopping".into())));
@@ -171,7 +173,9 @@ impl<'a> Session<'a> {
     /// Sends a batch, answers orders, and does what the answers ask for.
     fn run(&mut self, batch: Commands) -> RedisResult<()> {
         let mut answers = Answers::of(self.line);
+        let began = Instant::now();
         let ran = batch.run(&mut self.connection, |then, result| answers.take(then, result));
+        self.line.counts.answered(began.elapsed());
         self.line.inbox.tell(std::mem::take(&mut answers.notices));
         ran?;
         if let Some(error) = answers.fatal {

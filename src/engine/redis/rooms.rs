@@ -203,3 +203,124 @@ impl Room {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(offset: u64) -> Stored {
+        Stored { offset, time: 0, element: "{}".into() }
+    }
+
+    fn state(epoch: &str, offset: u64, members: &[(&str, &[(&str, usize)])]) -> State {
+        let users =
+            |users: &[(&str, usize)]| users.iter().map(|(user, some)| ((*user).into(), *some)).collect();
+        let members = members.iter().map(|(node, at)| ((*node).into(), users(at))).collect();
+        State { epoch: epoch.into(), offset, messages: (1..=offset).map(stored).collect(), members }
+    }
+
+    /// Who is told to be in a room, as `node/user connections`.
+    fn members(notice: Option<Notice>) -> Vec<String> {
+        let Some(Notice::State { members, .. }) = notice else { panic!("{notice:?}") };
+        members
+            .iter()
+            .map(|member| format!("{}/{} {}", member.node, member.user, member.connections))
+            .collect()
+    }
+
+    fn open(rooms: &mut Rooms, state: State, now: Instant) -> Option<Notice> {
+        let (mark, _) = rooms.ask(&"tea".into());
+        rooms.answer(mark, state);
+        rooms.mark(mark, |node| node != "dead", now)
+    }
+
+    #[test]
+    fn what_the_state_holds_is_not_told_again() {
+        let (mut rooms, tea, now): (_, Name, _) = (Rooms::default(), "tea".into(), Instant::now());
+        let (mark, told) = rooms.ask(&tea);
+        assert_eq!((told, rooms.is_settled()), (None, false));
+        assert_eq!(rooms.message(&tea, "e".into(), stored(1)), Outcome::Nothing);
+        let ann = Member { node: "a".into(), user: "ann".into(), connections: 1 };
+        assert_eq!(rooms.presence(&tea, ann, false), None);
+        rooms.answer(mark, state("e", 2, &[]));
+        assert_eq!(rooms.message(&tea, "e".into(), stored(2)), Outcome::Nothing);
+        assert_eq!(rooms.mark(mark + 1, |_| true, now), None);
+        let Some(Notice::State { room, epoch, offset: 2, messages, .. }) = rooms.mark(mark, |_| true, now)
+        else {
+            panic!()
+        };
+        assert_eq!((&*room, &*epoch, messages.len(), rooms.is_settled()), ("tea", "e", 2, true));
+        let told = Notice::Message { room: tea.clone(), epoch: "e".into(), message: stored(3) };
+        assert_eq!(rooms.message(&tea, "e".into(), stored(3)), Outcome::Tell(told));
+        assert_eq!(rooms.message(&"other".into(), "e".into(), stored(3)), Outcome::Nothing);
+        // Asked once more before the first answer: only the second one counts.
+        let (first, told) = rooms.ask(&tea);
+        assert_eq!(told, Some(("e".into(), 3)));
+        let (second, _) = rooms.ask(&tea);
+        rooms.answer(first, state("e", 3, &[]));
+        assert_eq!(rooms.mark(first, |_| true, now), None);
+        rooms.answer(second, state("e", 4, &[]));
+        assert!(rooms.mark(second, |_| true, now).is_some());
+        rooms.close("tea");
+        assert_eq!(rooms.message(&tea, "e".into(), stored(5)), Outcome::Nothing);
+        assert_eq!(rooms.ask(&tea).1, None);
+        rooms.forget_asked();
+        assert!(rooms.is_settled());
+    }
+
+    #[test]
+    fn an_offset_that_was_told_is_not_told_with_another_message() {
+        let (mut rooms, tea, now): (_, Name, _) = (Rooms::default(), "tea".into(), Instant::now());
+        open(&mut rooms, state("e", 3, &[]), now);
+        assert_eq!(rooms.message(&tea, "e".into(), stored(3)), Outcome::Ask);
+        assert_eq!(rooms.ask(&tea).1, Some(("e".into(), u64::MAX)), "more than Redis can have");
+        open(&mut rooms, state("f", 3, &[]), now);
+        assert!(matches!(rooms.message(&tea, "g".into(), stored(1)), Outcome::Tell(_)), "a new epoch");
+        assert!(matches!(rooms.message(&tea, "f".into(), stored(4)), Outcome::Tell(_)));
+    }
+
+    #[test]
+    fn who_is_missing_at_a_server_that_is_alive_is_doubted_first() {
+        let (mut rooms, now) = (Rooms::default(), Instant::now());
+        let both = [("a", &[("ann", 1), ("abe", 2)][..]), ("b", &[("bob", 1)]), ("dead", &[("dan", 1)])];
+        assert_eq!(members(open(&mut rooms, state("e", 0, &both), now)), ["a/abe 2", "a/ann 1", "b/bob 1"]);
+        // Redis has lost what was there of b; what it has of a is all that there is of a.
+        let some = [("a", &[("ann", 1)][..])];
+        assert_eq!(members(open(&mut rooms, state("f", 0, &some), now)), ["a/ann 1", "b/bob 1"]);
+        let due = now + DOUBT;
+        assert!(rooms.doubtful(due - Duration::from_millis(1)).is_empty());
+        // Asking for another reason meanwhile changes nothing.
+        assert_eq!(members(open(&mut rooms, state("f", 0, &some), due - Duration::from_millis(1))).len(), 2);
+        assert_eq!(rooms.doubtful(due), [Name::from("tea")]);
+        assert_eq!(members(open(&mut rooms, state("f", 0, &some), due)), ["a/ann 1"]);
+        assert!(rooms.doubtful(due + DOUBT).is_empty());
+        rooms.gone("a");
+        assert!(members(open(&mut rooms, state("f", 0, &[]), due)).is_empty());
+        assert!(rooms.doubtful(due + DOUBT).is_empty());
+    }
+
+    #[test]
+    fn of_all_users_at_a_server_what_is_new_is_told() {
+        let (mut rooms, tea): (_, Name) = (Rooms::default(), "tea".into());
+        open(
+            &mut rooms,
+            state("e", 0, &[("a", &[("ann", 1), ("abe", 2)]), ("b", &[("ann", 1)])]),
+            Instant::now(),
+        );
+        let all = |rooms: &mut Rooms, users: &[(&str, usize)]| {
+            let users = users.iter().map(|(user, some)| ((*user).into(), *some)).collect();
+            let told = rooms.users(&tea, &"a".into(), users);
+            let told = told.iter().map(|notice| match notice {
+                Notice::Presence { member, left: false, .. } => {
+                    format!("{} {}", member.user, member.connections)
+                }
+                other => panic!("{other:?}"),
+            });
+            told.collect::<Vec<_>>()
+        };
+        assert!(all(&mut rooms, &[("ann", 1), ("abe", 2)]).is_empty());
+        assert_eq!(all(&mut rooms, &[("ann", 2), ("new", 1)]), ["ann 2", "new 1", "abe 0"]);
+        assert_eq!(all(&mut rooms, &[]), ["ann 0", "new 0"]);
+        assert!(rooms.users(&"other".into(), &"a".into(), vec![("x".into(), 1)]).is_empty());
+    }
+}

@@ -21,6 +21,7 @@ use super::rooms::{Outcome, Rooms};
 use crate::engine::{Address, Name, Notice};
 use ::redis::{Connection, RedisResult, Value, cmd};
 use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Every 2 s this server's own beat is to be heard. A channel on which nothing is heard for so long is dead.
@@ -46,8 +47,9 @@ pub(super) fn run(line: &Line) {
         };
         ears.rooms.forget_asked();
         let why = line.access.why(&error);
+        line.counts.lost.fetch_add(1, Relaxed);
         let wait = pause.next(&error);
-        line.desk.subscriber(if wait.is_zero() { Side::Healing } else { Side::Down(why.clone()) });
+        line.desk.subscriber(if wait.is_zero() { Side::Connecting } else { Side::Down(why.clone()) });
         log::warn!("{why}");
         line.desk.pause(Instant::now() + wait);
     }
