@@ -30,8 +30,6 @@ pub(super) trait Client {
     fn text(&mut self, _line: &mut Line<'_>, _text: &str) {}
     /// The time has come that [`Line::wake`] said. The connection is open.
     fn due(&mut self, _line: &mut Line<'_>) {}
-    /// The server has ended a connection that reads nothing.
-    fn cut(&mut self, _line: &mut Line<'_>) {}
     /// The connection is gone, and we have not cut it. What is not ours to end is a fault, unless the client knows better. Not
     /// told when all is closed.
     fn ended(&mut self, line: &mut Line<'_>, end: &End) {

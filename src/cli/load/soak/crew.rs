@@ -32,8 +32,6 @@ pub(super) struct Crew<'a> {
     /// By place: when it is told that it is time. What the heap has beside that is out of date.
     wakes: Vec<Option<Instant>>,
     due: BinaryHeap<Reverse<(Instant, usize)>>,
-    /// Places whose connections read nothing, and were cut.
-    stalled_cut: Vec<usize>,
 }
 
 /// Which connections a thread has: each has every n-th, so that rooms are at all servers.
@@ -56,7 +54,7 @@ impl<'a> Crew<'a> {
         let wake = |place: usize| now + Duration::from_secs_f64(place as f64 / OPENING);
         let wakes: Vec<Option<Instant>> = (0..clients.len()).map(|place| Some(wake(place))).collect();
         let due = (0..clients.len()).map(|place| Reverse((wake(place), place))).collect();
-        Self { ledger, thread, random, clients, parts, wakes, due, stalled_cut: Vec::new() }
+        Self { ledger, thread, random, clients, parts, wakes, due }
     }
 
     /// Until the phase is [`Phase::Over`].
@@ -90,9 +88,6 @@ impl<'a> Crew<'a> {
             let next = self.due.peek().map_or(now + LOOK, |Reverse((at, _))| *at).min(now + LOOK);
             let next = if phase == Phase::Closing { now + LOOK } else { next };
             pool.turn(&mut self, next)?;
-            while let Some(place) = self.stalled_cut.pop() {
-                self.tell(&mut pool, place, Instant::now(), |client, line| client.cut(line));
-            }
         }
     }
 
@@ -188,7 +183,7 @@ fn client(ledger: &Ledger, part: Part, next: Instant) -> Box<dyn Client> {
         Part::Speaker(pair) => Box::new(Speaker { pair, next, sequence: 0, under_way: false }),
         Part::Listener(pair) => Box::new(Listener { pair, expected: 0 }),
         Part::Churn(_) => Box::new(Churn),
-        Part::Stalled => Box::new(Stalled),
+        Part::Stalled => Box::new(Stalled::default()),
         Part::Flood => Box::new(Flood),
         Part::Idle => Box::new(Idle),
     }
@@ -204,10 +199,6 @@ impl Handler for Crew<'_> {
         if let Message::Text(text) = &message {
             self.tell(pool, place, now, |client, line| client.text(line, text));
         }
-    }
-
-    fn cut(&mut self, place: usize, _: Instant) {
-        self.stalled_cut.push(place);
     }
 
     fn ended(&mut self, pool: &mut Pool, place: usize, end: End, was_open: bool, now: Instant) {

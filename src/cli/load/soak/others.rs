@@ -12,7 +12,9 @@ const CHURN: Duration = Duration::from_secs(4);
 /// What makes an outbox overflow, and how often it is sent.
 const FLOOD: usize = 64 << 10;
 const FLOODING: Duration = Duration::from_millis(500);
-/// How long somebody who read nothing stays away.
+/// How long somebody reads nothing, at least: the server waits for 10 s without progress, once buffers are full.
+const STALLING: Duration = Duration::from_secs(25);
+/// How long somebody who read nothing reads, or stays away.
 const RESTING: Duration = Duration::from_secs(5);
 /// When somebody tries again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -212,16 +214,23 @@ impl Client for Churn {
     }
 }
 
-/// Reads nothing, until the server cuts it.
-pub(super) struct Stalled;
+/// Reads nothing for longer than the server bears it. That it was cut it can only see by reading: the end is behind all else.
+#[derive(Default)]
+pub(super) struct Stalled {
+    reads: bool,
+}
 
 impl Client for Stalled {
     fn opened(&mut self, line: &mut Line<'_>) {
-        line.act(Act::Pause);
+        self.reads = true;
+        self.due(line);
     }
 
-    fn cut(&mut self, line: &mut Line<'_>) {
-        line.act(Act::Resume);
+    fn due(&mut self, line: &mut Line<'_>) {
+        self.reads = !self.reads;
+        line.act(if self.reads { Act::Resume } else { Act::Pause });
+        let time = if self.reads { RESTING } else { STALLING + line.below(STALLING) };
+        line.wake_in(time);
     }
 
     fn ended(&mut self, line: &mut Line<'_>, _: &End) {
