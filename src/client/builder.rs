@@ -259,7 +259,7 @@ impl ClientBuilder {
     fn client(&self, stream: Arc<Stream>, agreed: Agreed, leftover: Vec<u8>) -> Result<Client> {
         let limits = &self.limits;
         let metrics = Arc::new(Metrics::default());
-        let codecs = Arc::new(Codecs::new(limits.compress_from, 1));
+        let codecs = Arc::new(Codecs::new(limits.compress_from, 1, metrics.clone()));
         let slow_lane = slow_lane()?;
         let inflate = agreed.deflate.map(|_| Box::new(SharedInflate(codecs.clone())) as Box<dyn Inflate>);
         let outbox = Outbox::new(

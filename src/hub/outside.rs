@@ -85,6 +85,7 @@ impl<L: Clone> Topics<L> {
         asker: Asker<Receipt>,
         out: &mut impl Deliver<L>,
     ) {
+        self.publishes += 1;
         let size = publish.data.len() + publish.from.as_ref().map_or(0, |from| from.len()) + FIELDS;
         let possible = self.is_reachable().and_then(|()| match publish.rules.bytes < size {
             true => Err(too_large(publish.rules.bytes)),
@@ -209,6 +210,7 @@ impl<L: Clone> Topics<L> {
     ) {
         let awaited = self.outside.as_mut().and_then(|outside| outside.awaited.remove(&ticket));
         if let Some(Awaited::Publish { asker, room }) = awaited {
+            self.acknowledged += u64::from(result.is_ok());
             let text = |tag: Option<&Json>, at: Receipt| Ok(published(tag, &room, &at.epoch, at.offset));
             self.resolve(now, asker, result, text, out);
         }

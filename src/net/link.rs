@@ -7,7 +7,7 @@ use super::meter::Meter;
 use super::outbox::Outbox;
 use crate::error::{Error, Result};
 use crate::limits::KIB;
-use crate::metrics::Metrics;
+use crate::metrics::{Kind, Metrics};
 use crate::wire::frame::{self, Role};
 use crate::wire::session::{Ending, Event, Session};
 use std::collections::VecDeque;
@@ -187,6 +187,12 @@ impl Link {
         })
     }
 
+    /// The close code by which the connection is counted: what was said first, by either side; 1006 when nothing was.
+    pub(crate) fn close_code(&self) -> u16 {
+        let theirs = || self.closed().map_or(CloseCode::Abnormal.into(), |(code, _)| code);
+        self.outbox.close_code().unwrap_or_else(theirs)
+    }
+
     /// Sends a Close frame behind everything that waits. What the peer still sends can be received until it answers.
     pub(crate) fn close(&mut self, code: CloseCode, reason: &str) {
         if self.end.is_none() && self.session.close(Instant::now()) {
@@ -316,6 +322,7 @@ impl Link {
     /// Gives the session what was read. Of what is more than the peer may send nothing is passed on.
     fn feed(&mut self, read: usize, now: Instant) {
         self.taken_in += read;
+        self.metrics.bytes_in.add(read);
         let (before, was_open) = (self.events.len(), self.session.is_open());
         self.session.receive(&mut self.buffer[..read], now, &mut self.events);
         if let Some(meter) = &mut self.meter
@@ -349,11 +356,14 @@ impl Link {
 
     fn handle_events(&mut self) {
         let mut events = std::mem::take(&mut self.events);
-        let before = self.inbox.len();
+        let mut received = [0; 2];
         let mut waiting = events.drain(..);
         while let Some(event) = waiting.next() {
             match event {
-                Event::Message(message) => self.inbox.push_back(message),
+                Event::Message(message) => {
+                    received[usize::from(message.is_binary())] += 1;
+                    self.inbox.push_back(message);
+                }
                 Event::Send(OpCode::Control(Control::Close), payload) => {
                     self.last_word = Some(payload);
                 }
@@ -362,7 +372,8 @@ impl Link {
                     let more = !self.inbox.is_empty() || 0 < waiting.len();
                     self.outbox.send_control(opcode, &payload, more);
                 }
-                Event::Pong(_) => {}
+                Event::Pong(Some(round_trip)) => self.metrics.pings.observe_time(round_trip),
+                Event::Pong(None) => {}
                 Event::Ended(ending) => self.end_session(ending),
             }
         }
@@ -370,7 +381,11 @@ impl Link {
         if self.inbox.is_empty() {
             self.say_last_word();
         }
-        self.metrics.messages_in.add(self.inbox.len() - before);
+        for (kind, count) in [Kind::Text, Kind::Binary].into_iter().zip(received) {
+            if 0 < count {
+                self.metrics.messages_in.add(kind, count);
+            }
+        }
         if events.capacity() <= KEEP_LISTED {
             self.events = events;
         }
