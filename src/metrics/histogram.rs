@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn buckets_are_cumulative_and_their_bounds_are_inclusive() {
         let numbers = Numbers::default();
-        [0, 1, 2, 3, 1024, 1025].map(|value| numbers.observe(value));
+        [0, 1, 2, 3, 1024, 1025].into_iter().for_each(|value| numbers.observe(value));
         let mut text = Text::default();
         text.add("turn", "Turns.", &numbers);
         let text = text.finish();

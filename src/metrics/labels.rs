@@ -3,21 +3,18 @@
 use super::number::{By, Label};
 
 /// Of data messages. RFC 6455 §5.6
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Text,
-    Binary,
-}
+pub(crate) struct Kind;
 
 pub(crate) type ByKind = By<Kind, 2>;
 
 impl Label<2> for Kind {
     const NAME: &'static str = "kind";
     const VALUES: [&'static str; 2] = ["text", "binary"];
-    type Key = Self;
+    /// Whether it is binary.
+    type Key = bool;
 
-    fn index(key: Self) -> usize {
-        key as usize
+    fn index(is_binary: bool) -> usize {
+        usize::from(is_binary)
     }
 }
 
@@ -97,7 +94,7 @@ mod tests {
         let code = |number| Code::VALUES[Code::index(number)];
         assert_eq!([1000, 1013, 3000, 4999].map(code), ["1000", "1013", "3xxx", "4xxx"]);
         assert_eq!([0, 999, 1004, 1015, 2999, 5000, u16::MAX].map(code), ["other"; 7]);
-        assert_eq!(Kind::VALUES[Kind::index(Kind::Binary)], "binary");
+        assert_eq!(Kind::VALUES[Kind::index(true)], "binary");
         assert_eq!(DenialReason::VALUES[DenialReason::index(DenialReason::TooMany)], "too_many");
     }
 }

@@ -10,7 +10,7 @@ mod process;
 mod text;
 
 pub(crate) use histogram::{Numbers, Seconds};
-pub(crate) use labels::{ByCode, ByKind, ByReason, ByStatus, DenialReason, Kind};
+pub(crate) use labels::{ByCode, ByKind, ByReason, ByStatus, DenialReason};
 pub(crate) use number::{Counter, Gauge};
 pub(crate) use text::Text;
 
@@ -197,7 +197,7 @@ mod tests {
         metrics.accepted.add(3);
         metrics.slow_lane.add(2);
         metrics.slow_lane.sub(1);
-        metrics.messages_in.add(Kind::Binary, 7);
+        metrics.messages_in.add(true, 7);
         metrics.hub.turn_commands.observe(5);
         let mut text = Text::default();
         metrics.write_all(&mut text);

@@ -82,6 +82,13 @@ impl<L: Label<N>, const N: usize> By<L, N> {
     pub(crate) fn add(&self, key: L::Key, by: usize) {
         self.counters[L::index(key)].add(by);
     }
+
+    /// So many to each, in the order of [`Label::VALUES`]. Adds no nothing: memory that all threads share would be fetched for it.
+    pub(crate) fn add_each(&self, counts: [usize; N]) {
+        for (counter, count) in self.counters.iter().zip(counts).filter(|(_, count)| 0 < *count) {
+            counter.add(count);
+        }
+    }
 }
 
 impl<L, const N: usize> Default for By<L, N> {

@@ -7,7 +7,7 @@ use super::meter::Meter;
 use super::outbox::Outbox;
 use crate::error::{Error, Result};
 use crate::limits::KIB;
-use crate::metrics::{Kind, Metrics};
+use crate::metrics::Metrics;
 use crate::wire::frame::{self, Role};
 use crate::wire::session::{Ending, Event, Session};
 use std::collections::VecDeque;
@@ -185,12 +185,6 @@ impl Link {
             End::Session(Ending::Violated(violation)) => (violation.code.into(), violation.reason),
             End::Session(Ending::Silent | Ending::CloseIgnored) | End::Eof | End::Io(_) => (1006, ""),
         })
-    }
-
-    /// The close code by which the connection is counted: what was said first, by either side; 1006 when nothing was.
-    pub(crate) fn close_code(&self) -> u16 {
-        let theirs = || self.closed().map_or(CloseCode::Abnormal.into(), |(code, _)| code);
-        self.outbox.close_code().unwrap_or_else(theirs)
     }
 
     /// Sends a Close frame behind everything that waits. What the peer still sends can be received until it answers.
@@ -372,8 +366,7 @@ impl Link {
                     let more = !self.inbox.is_empty() || 0 < waiting.len();
                     self.outbox.send_control(opcode, &payload, more);
                 }
-                Event::Pong(Some(round_trip)) => self.metrics.pings.observe_time(round_trip),
-                Event::Pong(None) => {}
+                Event::Pong(took) => took.into_iter().for_each(|took| self.metrics.pings.observe_time(took)),
                 Event::Ended(ending) => self.end_session(ending),
             }
         }
@@ -381,11 +374,7 @@ impl Link {
         if self.inbox.is_empty() {
             self.say_last_word();
         }
-        for (kind, count) in [Kind::Text, Kind::Binary].into_iter().zip(received) {
-            if 0 < count {
-                self.metrics.messages_in.add(kind, count);
-            }
-        }
+        self.metrics.messages_in.add_each(received);
         if events.capacity() <= KEEP_LISTED {
             self.events = events;
         }

@@ -219,7 +219,10 @@ impl Drop for Connection {
         if self.link.outbox.is_abandoned() {
             log::info!("{}: cut as a slow consumer", self.link.outbox.stream().peer());
         }
-        self.shared.metrics.disconnects.add(self.link.close_code(), 1);
+        // What was said first, by either side.
+        let ours = self.link.outbox.close_code();
+        let code = ours.or_else(|| Some(self.link.closed()?.0)).unwrap_or(CloseCode::Abnormal.into());
+        self.shared.metrics.disconnects.add(code, 1);
         self.link.outbox.cut();
         self.counted.open.sub(1);
     }

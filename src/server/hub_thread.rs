@@ -7,7 +7,7 @@ use crate::engine::{Engine, Inbox, Notice, Order};
 use crate::error::{Error, Result};
 use crate::hub::{Command, Counts, Deliver, Frames, Hub, Rules};
 use crate::limits::Limits;
-use crate::metrics::{Kind, Metrics};
+use crate::metrics::Metrics;
 use crate::net::codecs::Codecs;
 use crate::net::outbox::{Outbox, Pushed};
 use crate::net::writers::{READY, Writers};
@@ -230,16 +230,14 @@ impl Lines {
         if !is_last {
             self.last = (frames.clone(), frame::count(frames));
         }
-        self.messages[0] += self.last.1[0];
-        self.messages[1] += self.last.1[1];
+        let [texts, binaries] = self.last.1;
+        self.messages = [self.messages[0] + texts, self.messages[1] + binaries];
     }
 
     fn end_turn(&mut self, metrics: &Metrics) {
         self.writers.hand_over(std::mem::take(&mut self.ready));
         self.last = Default::default();
-        let [texts, binaries] = std::mem::take(&mut self.messages);
-        metrics.messages_out.add(Kind::Text, texts);
-        metrics.messages_out.add(Kind::Binary, binaries);
+        metrics.messages_out.add_each(std::mem::take(&mut self.messages));
         metrics.hub.deliveries.add(std::mem::take(&mut self.deliveries));
         metrics.hub.delivered_bytes.add(std::mem::take(&mut self.bytes));
     }

@@ -32,6 +32,10 @@ mod hostile_quotas;
 mod http;
 /// Beginning, budget and end of a server; what its handlers may do with a connection.
 mod lifecycle;
+/// What `/metrics` shows: each number moves when the thing happens, and only then.
+mod metrics;
+/// The text of `/metrics`, and what Prometheus and Grafana make of it.
+mod monitoring;
 /// Clients that others wrote.
 mod programs;
 /// `switchboard.v1` on `/ws`.
@@ -49,6 +53,8 @@ mod store;
 mod support;
 /// A real browser, remote-controlled.
 mod support_cdp;
+/// A strict reader of the Prometheus text format.
+mod support_prometheus;
 /// A client of `switchboard.v1`.
 mod support_v1;
 /// Servers and clients that speak TLS.

@@ -1,7 +1,7 @@
 //! Pieces that were taken out of an outbox, on their way into its socket.
 
 use super::state::{State, cost};
-use crate::metrics::{Kind, Metrics};
+use crate::metrics::Metrics;
 use crate::net::stream::Stream;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -28,8 +28,8 @@ pub(crate) struct Batch {
 /// What was sent and is not counted yet.
 #[derive(Default)]
 struct Sent {
-    texts: usize,
-    binaries: usize,
+    /// Texts and binary ones.
+    messages: [usize; 2],
     bytes: usize,
 }
 
@@ -40,8 +40,9 @@ impl Batch {
 
     /// Tells what was sent since the last time: once for many connections, if one thread serves them.
     pub(crate) fn count(&mut self, metrics: &Metrics) {
-        let Sent { texts, binaries, bytes } = take(&mut self.sent);
-        count_sent(metrics, [texts, binaries], bytes);
+        let Sent { messages, bytes } = take(&mut self.sent);
+        metrics.messages_out.add_each(messages);
+        metrics.bytes_out.add(bytes);
     }
 
     /// What did not leave is dropped.
@@ -50,9 +51,9 @@ impl Batch {
     }
 
     pub(super) fn fill(&mut self, state: &mut State) {
-        let [texts, binaries] = take(&mut state.uncounted);
-        self.sent.texts += texts as usize;
-        self.sent.binaries += binaries as usize;
+        for (sum, more) in self.sent.messages.iter_mut().zip(take(&mut state.uncounted)) {
+            *sum += more as usize;
+        }
         if KEEP_PIECES < self.pieces.capacity() {
             self.pieces = VecDeque::new();
         }
@@ -108,19 +109,5 @@ impl Batch {
             count += 1;
         }
         stream.try_write_vectored(&slices[..count])
-    }
-}
-
-/// Texts, binary messages, and the bytes that were written. No addition of nothing: each is an access to memory that all threads
-/// share.
-pub(super) fn count_sent(metrics: &Metrics, [texts, binaries]: [usize; 2], bytes: usize) {
-    if 0 < texts {
-        metrics.messages_out.add(Kind::Text, texts);
-    }
-    if 0 < binaries {
-        metrics.messages_out.add(Kind::Binary, binaries);
-    }
-    if 0 < bytes {
-        metrics.bytes_out.add(bytes);
     }
 }

@@ -1,6 +1,6 @@
 //! The way out of an outbox: what waits goes into the socket, as much as it takes, by one thread at a time.
 
-use super::batch::{Batch, count_sent};
+use super::batch::Batch;
 use super::state::{PIECE_OVERHEAD, Phase, State, cost, rest_of_begun_frame};
 use super::{Drained, Outbox};
 use crate::limits::KIB;
@@ -137,7 +137,8 @@ impl Outbox {
                 return false;
             }
         };
-        count_sent(&self.metrics, messages.map(|count| count as usize), written);
+        self.metrics.messages_out.add_each(messages.map(|count| count as usize));
+        self.metrics.bytes_out.add(written);
         let mut state = self.state.lock();
         if written < reply.len() {
             state.charged += PIECE_OVERHEAD;
