@@ -77,7 +77,8 @@ impl HubQueue {
         let room = Arc::new(ByteBound::new(limits.hub_queue));
         let (turn, bound) = (limits.turn, room.clone());
         let hub = Hub::new(node, rules, engine.as_ref().map(|engine| engine.is_shared()));
-        let deaf = Arc::new(Mutex::new(None));
+        // Known before anybody can ask: a server is not ready until its engine has been heard of.
+        let deaf = Arc::new(Mutex::new(hub.deaf().map(String::from)));
         let told = deaf.clone();
         let run = move || {
             let orders = Vec::new();
@@ -119,7 +120,6 @@ fn work(
     metrics: &Metrics,
 ) {
     let mut counted = Counts::default();
-    *told.lock() = hub.deaf().map(String::from);
     loop {
         let first = match next_command(queue, hub.next_deadline()) {
             Ok(first) => first,
