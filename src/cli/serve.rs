@@ -55,6 +55,9 @@ pub(crate) struct Serve {
     /// Time for clients to take what waits for them when the server is stopped
     #[arg(long, value_name = "T", default_value = "10s", value_parser = units::time, env = "SWITCHBOARD_DRAIN")]
     drain: Duration,
+    /// When it is stopped it is to be started again: clients are closed with 1012 (service restart) instead of 1001
+    #[arg(long, env = "SWITCHBOARD_RESTART")]
+    restart: bool,
     /// Keep the rooms of /ws in this file, so that they outlive the server: what was acknowledged is on the disk. One server,
     /// one file [default: in memory]
     #[arg(long, value_name = "FILE", env = "SWITCHBOARD_STORE")]
@@ -88,7 +91,10 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     tell(&settings, file.path.as_deref());
     raise_descriptor_limit();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let drain = Drain::within(options.drain);
+    let mut drain = Drain::within(options.drain);
+    if options.restart {
+        drain = drain.with_code(1012).with_reason("the server restarts");
+    }
     let limits = limits(&options);
     let (wanted, history) = (limits.connections, limits.history);
     let tls = tls_files(&options)?;
@@ -123,8 +129,8 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     });
     eprintln!("stopping; once more to stop at once");
     let report = server.shutdown(drain);
-    if 0 < report.cut + report.busy {
-        eprintln!("{} of {} connections were cut", report.cut, report.open);
+    if 0 < report.open {
+        eprintln!("{report}");
     }
     Ok(())
 }

@@ -301,17 +301,20 @@ impl<L: Clone> Topics<L> {
     /// Who waited for the room's state is let in.
     fn admit(&mut self, now: Now, room: &Name, out: &mut impl Deliver<L>) {
         let waiters = self.topics.get_mut(room).and_then(|topic| topic.waiters.take());
+        let mut let_in = Vec::new();
         for waiter in waiters.into_iter().flatten() {
             match waiter {
                 Waiter::Join(joiner) => {
                     let text = self.join_open(room, &joiner, out);
                     self.reply(joiner.id, joiner.tag.as_ref(), Ok(text), out);
-                    self.answered(now, joiner.id, out);
+                    let_in.push(joiner.id);
                 }
                 #[cfg(feature = "protocol")]
                 Waiter::Look(answer) => answer.give(Ok(self.seen(room))),
             }
         }
+        // Only now: one may leave at once, and the room must not end before the others are in it.
+        let_in.into_iter().for_each(|id| self.answered(now, id, out));
         self.drop_if_void(room, out);
     }
 

@@ -8,8 +8,12 @@ mod api;
 mod architecture;
 /// Clients that break, stall or flood.
 mod attacks;
-/// The web app in a real browser.
+/// The web app in a real browser: what people do with each other.
 mod browser;
+/// The same: the inspector, the echo, tokens, TLS, and the pictures of the README.
+mod browser_lab;
+/// The same: when something is wrong.
+mod browser_line;
 /// What `switchboard serve` does with messages, path by path.
 mod chat;
 /// The client of browsers, in Node.
@@ -45,6 +49,10 @@ mod rooms;
 mod schema;
 /// The server API: publishing, broadcast, direct messages, disconnecting over HTTP.
 mod server_api;
+/// The client of `switchboard.v1`, over a network that fails.
+mod session;
+/// The network that fails.
+mod session_proxy;
 /// Rooms on disk, whatever happens to the server or to the disk.
 mod store;
 /// The raw client, and the program as a child process.
