@@ -26,6 +26,8 @@ mod connect;
 mod doctor;
 /// Callbacks, views, the event loop, the in-process client.
 mod embed;
+/// What only an engine with a Redis can be asked.
+mod engine_redis;
 /// What every engine must do, whatever it keeps its rooms in.
 mod engines;
 /// The examples that are programs of their own, and all of them as a collection.

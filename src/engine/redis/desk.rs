@@ -61,6 +61,8 @@ struct State {
     wake: bool,
     publisher: Side,
     subscriber: Side,
+    /// What has happened to the subscriber may have happened to the publisher.
+    check: bool,
     /// The publisher tells Redis what changes. Otherwise it tells everything once it does.
     follows: bool,
     told: Told,
@@ -87,6 +89,8 @@ pub(super) struct Moved {
 /// What the publisher is to do.
 #[derive(Default)]
 pub(super) struct Work {
+    /// To look first whether Redis can still be reached.
+    pub(super) check: bool,
     pub(super) orders: Vec<Order>,
     pub(super) moved: Vec<Moved>,
     pub(super) turned: Vec<(Address, usize)>,
@@ -126,7 +130,10 @@ impl Desk {
     }
 
     pub(super) fn subscriber(&self, side: Side) {
-        self.state.lock().subscriber = side;
+        let mut state = self.state.lock();
+        state.subscriber = side;
+        state.check = true;
+        drop(state);
         self.bell.notify_all();
     }
 
@@ -283,6 +290,9 @@ impl State {
 
     /// `None`: nothing.
     fn work(&mut self) -> Option<Work> {
+        if take(&mut self.check) {
+            return Some(Work { check: true, ..Work::default() });
+        }
         let mut work =
             Work { news: self.news(), stop: self.stop, wake: take(&mut self.wake), ..Work::default() };
         let (mut bytes, now) = (0, Instant::now());
@@ -387,6 +397,7 @@ mod tests {
     fn up() -> Desk {
         let desk = Desk::default();
         desk.subscriber(Side::Up);
+        assert!(desk.work(Instant::now()).check);
         assert_eq!(desk.publisher(Side::Up), [Notice::Hearing]);
         desk
     }
@@ -422,10 +433,12 @@ mod tests {
         assert_eq!(desk.publisher(Side::Up), [Notice::Hearing]);
         desk.put(vec![say(2, 1), say(3, 1)]);
         desk.subscriber(Side::Connecting);
+        assert!(work(&desk).check, "perhaps both are lost");
         assert!(work(&desk).news.is_empty(), "nobody has to know of a moment");
         desk.put(vec![say(4, 1)]);
         desk.subscriber(Side::Down("why".into()));
         assert_eq!(refused(&desk.put(vec![say(5, 1)])), [5]);
+        assert!(work(&desk).check);
         let Work { news, orders, .. } = work(&desk);
         assert_eq!((refused(&news), orders.len()), (vec![4], 0));
         assert_eq!(news.last(), Some(&Notice::Deaf { why: "why".into() }));

@@ -84,6 +84,10 @@ impl<'a> Session<'a> {
         pause.good();
         loop {
             let work = line.desk.work(self.beat_at.min(self.part_at));
+            if work.check {
+                self.beat()?;
+                continue;
+            }
             let is_last = work.stop && work.orders.is_empty();
             self.carry_out(work)?;
             if is_last {
