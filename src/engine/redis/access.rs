@@ -43,6 +43,11 @@ impl Access {
         {
             return Err(wrong("it has no host"));
         }
+        #[cfg(feature = "tls")]
+        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+            // Without one, and with several to choose from, rustls would panic. Whoever was first stays.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
         let settings =
             info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name();
         let tcp = info.tcp_settings().clone().set_nodelay(true);
