@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// For all answers of a batch. One that comes later is not believed to come.
-const TOGETHER: Duration = Duration::from_secs(6);
+const TOGETHER: Duration = Duration::from_secs(5);
 
 /// A script, in the order of [`TEXTS`].
 #[derive(Clone, Copy, Debug)]

@@ -18,7 +18,7 @@ const BATCH: usize = 512;
 const BATCH_BYTES: usize = 1024 * 1024;
 
 /// An order that has waited for so long is not carried out any more.
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(4);
 
 #[derive(Default)]
 pub(super) struct Desk {
@@ -66,6 +66,8 @@ struct State {
     /// The publisher tells Redis what changes. Otherwise it tells everything once it does.
     follows: bool,
     told: Told,
+    /// The hub has been told of it.
+    is_told: bool,
     stop: bool,
 }
 
@@ -155,6 +157,18 @@ impl Desk {
     pub(super) fn stop(&self) {
         self.state.lock().stop = true;
         self.bell.notify_all();
+    }
+
+    /// The hub has been told whether Redis can be reached.
+    pub(super) fn told(&self) {
+        self.state.lock().is_told = true;
+        self.bell.notify_all();
+    }
+
+    /// Waits until it has, or until `deadline`.
+    pub(super) fn wait_told(&self, deadline: Instant) {
+        let mut state = self.state.lock();
+        while !state.is_told && !self.bell.wait_until(&mut state, deadline).timed_out() {}
     }
 
     /// Whether Redis can be reached, and how many orders wait.

@@ -21,7 +21,6 @@ use super::rooms::{Outcome, Rooms};
 use crate::engine::{Address, Name, Notice};
 use ::redis::{Connection, RedisResult, Value, cmd};
 use std::collections::HashMap;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Every 2 s this server's own beat is to be heard. A channel on which nothing is heard for so long is dead.
@@ -46,11 +45,8 @@ pub(super) fn run(line: &Line) {
             return;
         };
         ears.rooms.forget_asked();
-        let why = line.access.why(&error);
-        line.counts.lost.fetch_add(1, Relaxed);
-        let wait = pause.next(&error);
-        line.desk.subscriber(if wait.is_zero() { Side::Connecting } else { Side::Down(why.clone()) });
-        log::warn!("{why}");
+        let (why, wait) = line.lost(&error, &mut pause);
+        line.desk.subscriber(if wait.is_zero() { Side::Connecting } else { Side::Down(why) });
         line.desk.pause(Instant::now() + wait);
     }
 }
@@ -60,6 +56,8 @@ pub(super) fn run(line: &Line) {
 struct Ears {
     rooms: Rooms,
     peers: Peers,
+    /// When this server has heard itself last, or has begun to listen.
+    own_beat: Option<Instant>,
 }
 
 /// What a channel that is subscribed to is for.
@@ -83,7 +81,6 @@ struct Session<'a> {
     confirmed: usize,
     woken: bool,
     ended: bool,
-    own_beat: Instant,
     look_at: Instant,
     is_up: bool,
 }
@@ -96,7 +93,10 @@ impl<'a> Session<'a> {
         let listening = line.access.connect("switchboard-subscriber")?;
         listening.set_read_timeout(Some(SILENT))?;
         let now = Instant::now();
-        ears.peers.again(now);
+        // Since then nobody else could be heard either.
+        let deaf_since = ears.own_beat.unwrap_or(now);
+        ears.peers.skip(now.saturating_duration_since(deaf_since));
+        ears.own_beat = Some(now);
         Ok(Self {
             line,
             ears,
@@ -108,7 +108,6 @@ impl<'a> Session<'a> {
             confirmed: 0,
             woken: false,
             ended: false,
-            own_beat: now,
             look_at: now,
             is_up: false,
         })
@@ -256,7 +255,7 @@ impl<'a> Session<'a> {
             (Some(Ear::All), Some(Heard::Beat { node })) => self.beat(&node)?,
             (Some(Ear::All), Some(Heard::Bye { node })) => self.bye(node),
             (Some(Ear::Me), Some(Heard::Mark(mark))) => {
-                let Ears { rooms, peers } = &mut *self.ears;
+                let Ears { rooms, peers, .. } = &mut *self.ears;
                 let notice = rooms.mark(mark, |node| peers.is_alive(node), Instant::now());
                 self.line.inbox.tell(notice.into_iter().collect());
             }
@@ -304,7 +303,7 @@ impl<'a> Session<'a> {
             self.ears.peers.heard(node, now);
             return Ok(());
         }
-        self.own_beat = now;
+        self.ears.own_beat = Some(now);
         // Its answer is not needed: that the connection is lost should be known before somebody waits for what it is for.
         ask(&mut self.asking, &cmd("PING")).map(drop)
     }
@@ -329,7 +328,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         self.look_at = now + LOOK;
-        if ASTRAY < now.saturating_duration_since(self.own_beat) {
+        if self.ears.own_beat.is_some_and(|heard| ASTRAY < now.saturating_duration_since(heard)) {
             return Err(silence());
         }
         for node in self.ears.peers.silent(now) {

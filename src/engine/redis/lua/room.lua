@@ -19,8 +19,9 @@ elseif head[5] ~= ARGV[1] then
   epoch = ARGV[2]
 end
 
+-- Not all at once, if it is very much: Redis does nothing else meanwhile.
 local function trim()
-  while 0 < count do
+  for _ = 1, math.min(count, 1000) do
     local fields = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
     local id, message = fields[1], fields[2]
     if count <= tonumber(ARGV[3]) and bytes <= tonumber(ARGV[4]) and now - message[2] < tonumber(ARGV[5]) then
