@@ -226,3 +226,14 @@ fn a_redis_that_answers_passes_and_one_that_wants_a_password_says_so() {
     assert!(is == "warn" && what.contains("throws keys away") && next.contains("noeviction"), "{report:#}");
     assert_eq!(code, Some(0));
 }
+
+#[test]
+fn keys_of_the_api_are_examined() {
+    let (code, report) = examine(&["--bind", "127.0.0.1:0", "--api-key", "hush"]);
+    assert_eq!((code, of(&report, "api")[0][0]), (Some(0), "ok"), "{report:#}");
+    assert!(!report.to_string().contains("hush"));
+    let (code, report) = examine(&["--bind", "127.0.0.1:0", "--api-key-file", "/nowhere/keys"]);
+    assert_eq!((code, of(&report, "api")[0][0]), (Some(1), "fail"), "{report:#}");
+    assert!(of(&report, "api")[0][1].contains("/nowhere/keys"), "{report:#}");
+    assert_eq!(of(&examine(&["--bind", "127.0.0.1:0"]).1, "api")[0][1], "there is no key, and so no /api");
+}

@@ -42,6 +42,8 @@ mod hostile_quotas;
 mod http;
 /// Beginning, budget and end of a server; what its handlers may do with a connection.
 mod lifecycle;
+/// `switchboard load`: each mode, and broken servers that it finds out.
+mod load;
 /// Clients that others wrote.
 mod programs;
 /// `switchboard.v1` on `/ws`.
@@ -50,11 +52,17 @@ mod protocol;
 mod redis;
 /// What is kept of the rooms of `/ws`, as flags and files say.
 mod rooms;
+/// The protocol without a socket, over real sockets.
+mod sansio;
 /// Messages that are checked against a schema.
 #[cfg(feature = "schema")]
 mod schema;
 /// The server API: publishing, broadcast, direct messages, disconnecting over HTTP.
 mod server_api;
+/// The client of `switchboard.v1`, over a network that fails.
+mod session;
+/// The network that fails.
+mod session_proxy;
 /// Rooms on disk, whatever happens to the server or to the disk.
 mod store;
 /// Servers that share a Redis, and publishers, while something fails.

@@ -24,6 +24,9 @@ fn who_connects_is_welcomed() {
         assert_eq!(exchange(program.address, request).status, 400, "{query}");
     }
     assert_eq!(Speaker::connect(&program, "?user=%E5%A4%A7").next()["user"], "大");
+    // Other paths do not speak it.
+    let echo = Client::builder().subprotocol("switchboard.v1");
+    assert_eq!(echo.connect(&format!("ws://{}/echo", program.address)).unwrap().subprotocol(), None);
     // Without the subprotocol, or with another one, it is served too.
     let mut plain =
         Client::builder().subprotocol("other").connect(&format!("ws://{}/ws", program.address)).unwrap();
