@@ -12,6 +12,7 @@ mod load;
 mod nearest;
 mod pages;
 mod quotas;
+mod redis;
 mod reload;
 mod rooms;
 mod routes;
