@@ -4,6 +4,7 @@ use super::access::{Access, Guard};
 use super::api::{self, Api};
 use super::config::Setting;
 use super::quotas::Shares;
+use super::redis::Shared;
 use super::reload::Live;
 use super::rooms::RoomOptions;
 use super::schema::Schemas;
@@ -55,6 +56,9 @@ pub(crate) struct Serve {
     /// Time for clients to take what waits for them when the server is stopped
     #[arg(long, value_name = "T", default_value = "10s", value_parser = units::time, env = "SWITCHBOARD_DRAIN")]
     drain: Duration,
+    /// When it is stopped it is to be started again: clients are closed with 1012 (service restart) instead of 1001
+    #[arg(long, env = "SWITCHBOARD_RESTART")]
+    restart: bool,
     /// Keep the rooms of /ws in this file, so that they outlive the server: what was acknowledged is on the disk. One server,
     /// one file [default: in memory]
     #[arg(long, value_name = "FILE", env = "SWITCHBOARD_STORE")]
@@ -69,6 +73,8 @@ pub(crate) struct Serve {
     rooms: RoomOptions,
     #[command(flatten)]
     pub(super) schemas: Schemas,
+    #[command(flatten)]
+    pub(super) shared: Shared,
 }
 
 /// What clap cannot know: values that are no values of the library.
@@ -79,6 +85,7 @@ pub(crate) fn check(matches: &ArgMatches) -> Result<(), String> {
     checked
         .and_then(|()| options.access.check())
         .and_then(|()| options.api.check())
+        .and_then(|()| options.shared.engine().map(drop))
         .map_err(|error| error.to_string())
 }
 
@@ -88,7 +95,10 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     tell(&settings, file.path.as_deref());
     raise_descriptor_limit();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let drain = Drain::within(options.drain);
+    let mut drain = Drain::within(options.drain);
+    if options.restart {
+        drain = drain.with_code(1012).with_reason("the server restarts");
+    }
     let limits = limits(&options);
     let (wanted, history) = (limits.connections, limits.history);
     let tls = tls_files(&options)?;
@@ -101,6 +111,7 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
         .origins(origins(&options.allow_origin));
     builder = options.rooms.apply(options.shares.apply(options.access.apply(builder, guard.as_ref())));
     builder = schemas.apply(builder);
+    builder = options.shared.apply(builder)?;
     if let Some(files) = &tls {
         builder = builder.tls(files);
     }
@@ -123,8 +134,8 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     });
     eprintln!("stopping; once more to stop at once");
     let report = server.shutdown(drain);
-    if 0 < report.cut + report.busy {
-        eprintln!("{} of {} connections were cut", report.cut, report.open);
+    if 0 < report.open {
+        eprintln!("{report}");
     }
     Ok(())
 }

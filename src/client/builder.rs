@@ -8,8 +8,10 @@ use crate::net::codecs::{Codecs, SharedInflate};
 use crate::net::link::Link;
 use crate::net::masks::random;
 use crate::net::outbox::Outbox;
+use crate::net::sealed;
 use crate::net::slow_lane::SlowLane;
 use crate::net::stream::Stream;
+use crate::sansio::Endpoint;
 use crate::wire::deflate::Inflate;
 use crate::wire::frame::Role;
 use crate::wire::handshake::{Agreed, is_token};
@@ -54,16 +56,15 @@ pub struct ClientBuilder {
     mistake: Option<String>,
 }
 
+#[cfg(not(feature = "tls"))]
+const NO_TLS: &str = "wss:// needs the feature `tls` of the crate";
+
 impl Client {
     /// A client with the default limits, compression offered if the crate has it, and for `wss://` the usual
     /// certificate authorities (those that Mozilla trusts, as of this build).
     pub fn builder() -> ClientBuilder {
         ClientBuilder {
-            wish: Wish {
-                headers: Vec::new(),
-                subprotocols: Vec::new(),
-                compression: cfg!(feature = "deflate"),
-            },
+            wish: Wish { compression: cfg!(feature = "deflate"), ..Wish::default() },
             limits: Limits::default(),
             #[cfg(feature = "tls")]
             trust: crate::net::trust::Trust::default(),
@@ -195,11 +196,7 @@ impl ClientBuilder {
     /// [`Error::Handshake`] when it is no WebSocket server, does not answer in time, or has a certificate
     /// that is not trusted; [`Error::Io`] when it breaks the connection off.
     pub fn connect(&self, url: &str) -> Result<Client> {
-        if let Some(mistake) = &self.mistake {
-            return Err(Error::Config(mistake.clone()));
-        }
-        self.limits.check()?;
-        let target = Target::parse(url).map_err(Error::Config)?;
+        let target = self.check(url)?;
         let deadline = Instant::now() + self.limits.head_deadline;
         let stream = Arc::new(dial(&target, deadline)?);
         if target.tls {
@@ -207,6 +204,44 @@ impl ClientBuilder {
         }
         let (agreed, leftover) = self.open(&stream, &target, deadline)?;
         self.client(stream, agreed, leftover)
+    }
+
+    /// The same for many connections that the program drives itself, with [`sansio`](crate::sansio). Connects
+    /// to nothing. Of the timers, `head_deadline` counts from the making of each [`Protocol`].
+    ///
+    /// [`Protocol`]: crate::sansio::Protocol
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a URL, limit, root or header that cannot be.
+    pub fn endpoint(&self, url: &str) -> Result<Endpoint> {
+        let target = self.check(url)?;
+        let tls = if target.tls { Some(self.tls()?) } else { None };
+        Ok(Endpoint::new(target, self.wish.clone(), self.limits.clone(), tls))
+    }
+
+    /// How long connecting may take.
+    #[cfg(feature = "protocol")]
+    pub(crate) fn head_deadline(&self) -> Duration {
+        self.limits.head_deadline
+    }
+
+    /// Whether this can be tried at all.
+    pub(crate) fn check(&self, url: &str) -> Result<Target> {
+        if let Some(mistake) = &self.mistake {
+            return Err(Error::Config(mistake.clone()));
+        }
+        self.limits.check()?;
+        Target::parse(url).map_err(Error::Config)
+    }
+
+    #[cfg(feature = "tls")]
+    fn tls(&self) -> Result<sealed::Config> {
+        self.trust.config()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn tls(&self) -> Result<sealed::Config> {
+        Err(Error::Config(NO_TLS.into()))
     }
 
     #[cfg(feature = "tls")]
@@ -220,7 +255,7 @@ impl ClientBuilder {
 
     #[cfg(not(feature = "tls"))]
     fn secure(&self, _: &Stream, _: &Target, _: Instant) -> Result<()> {
-        Err(Error::Config("wss:// needs the feature `tls` of the crate".into()))
+        Err(Error::Config(NO_TLS.into()))
     }
 
     /// The opening handshake: what was agreed on, and what came behind the answer.
@@ -259,7 +294,7 @@ impl ClientBuilder {
     fn client(&self, stream: Arc<Stream>, agreed: Agreed, leftover: Vec<u8>) -> Result<Client> {
         let limits = &self.limits;
         let metrics = Arc::new(Metrics::default());
-        let codecs = Arc::new(Codecs::new(limits.compress_from, 1, metrics.clone()));
+        let codecs = Arc::new(Codecs::new(limits.compress_from, 1));
         let slow_lane = slow_lane()?;
         let inflate = agreed.deflate.map(|_| Box::new(SharedInflate(codecs.clone())) as Box<dyn Inflate>);
         let outbox = Outbox::new(

@@ -120,6 +120,10 @@ impl<L: Clone> Hub<L> {
             }
             Call::Broadcast { protocol, plain, answer } => {
                 if self.topics.is_shared() {
+                    // All or nobody: who tries again would tell some of them twice.
+                    if let Err(wrong) = self.topics.is_reachable() {
+                        return answer.give(Err(wrong));
+                    }
                     let note = notes::announce(&protocol.plain, &plain.plain);
                     out.order(Order::Tell { ticket: None, to: Address::Everyone, note });
                 }
@@ -136,8 +140,7 @@ impl<L: Clone> Hub<L> {
             Call::Kick { user, reason, frame, answer } => {
                 let here = self.kick(now, &user, &reason, &frame, out);
                 if self.topics.is_shared() {
-                    let note = notes::kick(&reason, &frame);
-                    self.topics.tell_user(&user, note, here, Asker::Call(answer), out);
+                    self.kick_elsewhere(&user, notes::kick(&user, &reason, &frame), here, answer, out);
                 } else {
                     answer.give(Ok(here));
                 }
@@ -206,6 +209,23 @@ impl<L: Clone> Hub<L> {
             kicked += 1;
         }
         kicked
+    }
+
+    fn kick_elsewhere(
+        &mut self,
+        user: &Name,
+        note: Bytes,
+        here: usize,
+        answer: Answer<usize>,
+        out: &mut impl Deliver<L>,
+    ) {
+        if let Err(wrong) = self.topics.is_reachable() {
+            return answer.give(Err(wrong));
+        }
+        // The first finds and counts those of `switchboard.v1`; only the second comes to servers where the user has no other
+        // than plain ones.
+        self.topics.tell_user(user, note.clone(), here, Asker::Call(answer), out);
+        out.order(Order::Tell { ticket: None, to: Address::Everyone, note });
     }
 }
 

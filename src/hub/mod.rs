@@ -262,8 +262,8 @@ impl<L: Clone> Hub<L> {
                 self.topics.say_to_user(&user, text, out);
             }
             #[cfg(feature = "protocol")]
-            (Some(Note::Kick(reason, close)), Address::User(user)) => {
-                self.kick(now, &user, reason, &close, out);
+            (Some(Note::Kick { user, reason, close }), _) => {
+                self.kick(now, &user.into(), reason, &close, out);
             }
             #[cfg(feature = "protocol")]
             (Some(Note::Announce(protocol, plain)), Address::Everyone) => {

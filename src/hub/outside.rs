@@ -71,10 +71,12 @@ impl Outside {
 }
 
 impl<L: Clone> Topics<L> {
-    /// Whether what is said now would be kept.
+    /// Whether what is said now would be kept. Why not is for operators: it may name what clients need not know.
     pub(super) fn is_reachable(&self) -> Result<(), Wrong> {
         match self.outside.as_ref().and_then(|outside| outside.deaf.as_ref()) {
-            Some(why) => Err((Fault::Unavailable, format!("{why}; try again"))),
+            Some(_) => {
+                Err((Fault::Unavailable, "what the server keeps cannot be reached for now; try again".into()))
+            }
             None => Ok(()),
         }
     }
@@ -303,17 +305,20 @@ impl<L: Clone> Topics<L> {
     /// Who waited for the room's state is let in.
     fn admit(&mut self, now: Now, room: &Name, out: &mut impl Deliver<L>) {
         let waiters = self.topics.get_mut(room).and_then(|topic| topic.waiters.take());
+        let mut let_in = Vec::new();
         for waiter in waiters.into_iter().flatten() {
             match waiter {
                 Waiter::Join(joiner) => {
                     let text = self.join_open(room, &joiner, out);
                     self.reply(joiner.id, joiner.tag.as_ref(), Ok(text), out);
-                    self.answered(now, joiner.id, out);
+                    let_in.push(joiner.id);
                 }
                 #[cfg(feature = "protocol")]
                 Waiter::Look(answer) => answer.give(Ok(self.seen(room))),
             }
         }
+        // Only now: one may leave at once, and the room must not end before the others are in it.
+        let_in.into_iter().for_each(|id| self.answered(now, id, out));
         self.drop_if_void(room, out);
     }
 

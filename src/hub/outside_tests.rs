@@ -214,6 +214,22 @@ fn a_join_waits_for_the_room_s_state_and_whoever_asks_meanwhile_too() {
 }
 
 #[test]
+fn a_room_does_not_end_while_others_are_let_in() {
+    let mut world = World::new(false);
+    world.enter(1, "ann");
+    world.enter(2, "bob");
+    world.ask(1, "1", join("r"));
+    world.ask(1, "2", Ask::Leave { room: "r".into() });
+    world.ask(2, "3", join("r"));
+    world.notice(state("r", "e", 2, 2));
+    assert_eq!(world.brief(1), ["joined 1 2", "presence bob join", "left 2"]);
+    assert_eq!(world.brief(2), ["joined 3 2", "presence ann leave"]);
+    world.notice(message("e", 3));
+    assert_eq!(world.brief(2), ["message 3"]);
+    assert!(!world.orders().contains(&Order::Close { room: "r".into() }));
+}
+
+#[test]
 fn order_requests_of_one_connection_wait_for_those_before_them() {
     let mut world = World::new(false);
     world.joined(1, "ann", "r");
@@ -473,4 +489,114 @@ fn plain_rooms_and_nicks_reach_over_servers() {
     let orders = world.orders();
     assert!(orders.contains(&Order::Listen { to: room, connections: 0 }), "{orders:?}");
     assert!(orders.contains(&Order::Listen { to: nick, connections: 0 }), "{orders:?}");
+}
+
+/// An engine that is right, and whose words are late, doubled or lost on the way.
+#[derive(Default)]
+struct Late {
+    said: Vec<Stored>,
+    sent: std::collections::VecDeque<Notice>,
+    answers: usize,
+}
+
+impl Late {
+    fn take(&mut self, orders: Vec<Order>) {
+        for order in orders {
+            match order {
+                Order::Publish { ticket, publish } => {
+                    let offset = self.said.len() as u64 + 1;
+                    let message = publish.stored(offset);
+                    self.said.push(message.clone());
+                    self.sent.push_back(Notice::Message { room: publish.room, epoch: "e".into(), message });
+                    self.sent.push_back(done(ticket, offset));
+                }
+                Order::Open { room, .. } => self.sent.push_back(self.state(room)),
+                _ => {}
+            }
+        }
+    }
+
+    fn state(&self, room: Name) -> Notice {
+        let (offset, messages) = (self.said.len() as u64, self.said.clone());
+        Notice::State { room, epoch: "e".into(), offset, messages, members: Vec::new() }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn order_and_ack_hold_whatever_is_late_doubled_or_lost(
+        steps in proptest::collection::vec((0..9_u8, 1..4_u64), 1..120),
+    ) {
+        let (mut world, mut engine, mut asked) = (World::new(false), Late::default(), 0);
+        for number in 1..4 {
+            world.enter(number, &number.to_string());
+        }
+        let mut replies: HashMap<u64, Vec<Value>> = HashMap::new();
+        let mut collect = |world: &mut World| for number in 1..4 {
+            replies.entry(number).or_default().extend(world.got(number));
+        };
+        for (step, (kind, number)) in steps.into_iter().enumerate() {
+            match kind {
+                0 => world.ask(number, "\"j\"", join("r")),
+                1 | 2 => {
+                    asked += 1;
+                    world.ask(number, &step.to_string(), publish("r", &step.to_string()));
+                }
+                3 => world.ask(number, "\"l\"", Ask::Leave { room: "r".into() }),
+                4 => {
+                    // Doubled.
+                    if let Some(notice) = engine.sent.front().filter(|notice| !matches!(notice, Notice::Published { .. })) {
+                        world.notice(notice.clone());
+                    }
+                }
+                // Lost: messages only, as the connection to the engine is made anew after that.
+                5 if matches!(engine.sent.front(), Some(Notice::Message { .. })) => drop(engine.sent.pop_front()),
+                _ => {
+                    if let Some(notice) = engine.sent.pop_front() {
+                        engine.answers += usize::from(matches!(notice, Notice::Published { .. }));
+                        world.notice(notice);
+                    }
+                }
+            }
+            engine.take(world.orders());
+            collect(&mut world);
+        }
+        // All that is under way comes; and the state once more, as after an interruption.
+        loop {
+            while let Some(notice) = engine.sent.pop_front() {
+                engine.answers += usize::from(matches!(notice, Notice::Published { .. }));
+                world.notice(notice);
+                engine.take(world.orders());
+            }
+            world.notice(engine.state("r".into()));
+            engine.take(world.orders());
+            collect(&mut world);
+            if engine.sent.is_empty() {
+                break;
+            }
+        }
+        proptest::prop_assert_eq!(engine.said.len(), asked);
+        let mut published = 0;
+        for (number, texts) in &replies {
+            let mut last = None;
+            for text in texts {
+                let offset = text["offset"].as_u64();
+                match text["type"].as_str().unwrap() {
+                    "joined" => last = offset,
+                    "left" => last = None,
+                    "message" => {
+                        proptest::prop_assert_eq!(Some(offset.unwrap()), last.map(|last| last + 1), "{} of {}", text, number);
+                        last = offset;
+                    }
+                    "published" => published += 1,
+                    "gap" => proptest::prop_assert!(false, "nothing is trimmed: {}", text),
+                    _ => {}
+                }
+            }
+            if let Some(last) = last {
+                proptest::prop_assert_eq!(last, asked as u64, "a member has everything");
+            }
+        }
+        proptest::prop_assert_eq!(published, asked, "each publish is answered once");
+    }
 }

@@ -30,14 +30,18 @@ pub(crate) struct Codecs {
 
 impl Codecs {
     #[cfg_attr(not(feature = "deflate"), expect(unused_variables))]
-    pub(crate) fn new(threshold: usize, keep: usize, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(threshold: usize, keep: usize) -> Self {
         Self {
             threshold,
-            metrics,
             #[cfg(feature = "deflate")]
             keep,
             ..Self::default()
         }
+    }
+
+    /// Counts what it does in there.
+    pub(crate) fn counting_in(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Counts a connection that takes a room's compressed frames, or no longer does.

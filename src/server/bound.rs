@@ -75,7 +75,7 @@ impl Bound {
         let (slow_lane, slow_lane_thread) = SlowLane::start(&limits, metrics.clone(), limits.stack)?;
         let cores = available_parallelism().map_or(2, usize::from);
         let (writers, writer_threads) = Writers::start(cores, &slow_lane, limits.stack)?;
-        let codecs = Arc::new(Codecs::new(limits.compress_from, cores, metrics.clone()));
+        let codecs = Arc::new(Codecs::new(limits.compress_from, cores).counting_in(metrics.clone()));
         let (refusals, refusals_thread) = Refusals::start(limits.stack)?;
         let engine = builder.engine;
         let hub = (&*node, rules);

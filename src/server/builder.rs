@@ -110,7 +110,7 @@ impl Builder {
     ) -> Self {
         self.change(path, |route| {
             route.websocket = Some(Arc::new(handler));
-            route.protocol = false;
+            route.subprotocol = None;
         })
     }
 

@@ -8,6 +8,7 @@ use crate::limits::{BATCH_PAUSE, UNWIND, from_now};
 use crate::sender::close_code;
 use crate::wire::frame;
 use parking_lot::Mutex;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
@@ -76,8 +77,9 @@ impl Drain {
 /// # let server = switchboard::Server::builder()
 /// #     .route("/", |mut ws| ws.recv().map(drop)).bind("127.0.0.1:0")?.start()?;
 /// let client = server.connect("/")?; // is never inside `recv`, so it answers no Close frame
-/// let Report { open, cut, .. } = server.shutdown(Drain::within(Duration::from_millis(50)));
-/// assert_eq!((open, cut), (1, 1));
+/// let report = server.shutdown(Drain::within(Duration::from_millis(50)));
+/// assert_eq!((report.open, report.flushed, report.cut), (1, 0, 1));
+/// assert!(report.to_string().starts_with("of 1 connection 0 took all that waited for them; 1 was cut after "));
 /// # Ok::<(), switchboard::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,10 +87,34 @@ impl Drain {
 pub struct Report {
     /// Connections that were open when it began, plain HTTP included.
     pub open: usize,
-    /// Connections that were cut at the deadline.
+    /// Connections that took all that waited for them, and ended in time.
+    pub flushed: usize,
+    /// Connections that were cut at the deadline: they had not taken all, or did not answer the Close frame, or their handler
+    /// was busy with something else.
     pub cut: usize,
     /// Handlers that had not returned a second after that; their threads go on.
     pub busy: usize,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { open, flushed, cut, busy, took } = self;
+        let connections = if *open == 1 { "connection" } else { "connections" };
+        write!(f, "of {open} {connections} {flushed} took all that waited for them")?;
+        if 0 < *cut {
+            let were = if *cut == 1 { "was" } else { "were" };
+            write!(
+                f,
+                "; {cut} {were} cut after {took:.1?}, as they did not take it or did not answer the Close frame"
+            )?;
+        }
+        if 0 < *busy {
+            write!(f, "; {busy} handlers are still busy")?;
+        }
+        Ok(())
+    }
 }
 
 /// What a running server consists of besides its connections.
@@ -145,8 +171,8 @@ fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
     shared.slow_lane.stop();
     let _ = parts.slow_lane.join();
     *shared.router.lock() = None;
-    let report = Report { open, cut, busy };
-    log::info!("stopped after {:?}: {cut} connections cut, {busy} handlers still busy", began.elapsed());
+    let report = Report { open, flushed: open.saturating_sub(cut), cut, busy, took: began.elapsed() };
+    log::info!("stopped after {:?}: {report}", report.took);
     report
 }
 

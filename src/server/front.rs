@@ -91,7 +91,7 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>) -> Option<(Opening, Handler)>
             Err(denied) => (Some(denied), Default::default()),
         };
         let places = [arrival.place, place];
-        let (check, protocol, leftover) = (route.check.clone(), route.protocol, input);
+        let (check, protocol, leftover) = (route.check.clone(), route.subprotocol.is_some(), input);
         let counted = route.metrics.clone();
         let opening = Opening {
             stream,
@@ -229,7 +229,10 @@ fn upgrade(
     if shared.is_draining() {
         return Err(draining().into());
     }
-    let policy = shared.policy.read().clone();
+    let mut policy = shared.policy.read().clone();
+    if let Some(name) = route.subprotocol {
+        Arc::make_mut(&mut policy).subprotocols.push(name.into());
+    }
     let accepted = handshake::accept(&request.head, &policy)?;
     if let Some(admit) = &route.admit {
         let admitted = catch_unwind(AssertUnwindSafe(|| admit(request)));

@@ -42,14 +42,13 @@ impl Builder {
     /// # Ok::<(), switchboard::Error>(())
     /// ```
     #[must_use]
-    pub fn protocol(mut self, path: &str) -> Self {
-        self.policy.subprotocols.push(NAME.into());
+    pub fn protocol(self, path: &str) -> Self {
         let state = self.state.clone();
         let admit = move |request: &Request| match state.read().upgrade() {
             Some(shared) => admit(request, &shared.limits),
             None => Ok(()),
         };
-        self.route(path, handle).admit(path, admit).change(path, |route| route.protocol = true)
+        self.route(path, handle).admit(path, admit).change(path, |route| route.subprotocol = Some(NAME))
     }
 }
 

@@ -49,10 +49,10 @@ pub(crate) struct Route {
     pub(crate) admit: Option<Admit>,
     /// What may be said on it.
     pub(crate) check: Option<Check>,
-    /// Whether its WebSocket speaks `switchboard.v1`.
-    pub(crate) protocol: bool,
     /// What is counted of its WebSocket.
     pub(crate) metrics: Arc<RouteMetrics>,
+    /// What its WebSocket speaks, whatever else the server agrees to: `switchboard.v1`, or nothing of its own.
+    pub(crate) subprotocol: Option<&'static str>,
     http: Vec<(Method, Responder)>,
 }
 

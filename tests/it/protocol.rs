@@ -24,6 +24,9 @@ fn who_connects_is_welcomed() {
         assert_eq!(exchange(program.address, request).status, 400, "{query}");
     }
     assert_eq!(Speaker::connect(&program, "?user=%E5%A4%A7").next()["user"], "大");
+    // Other paths do not speak it.
+    let echo = Client::builder().subprotocol("switchboard.v1");
+    assert_eq!(echo.connect(&format!("ws://{}/echo", program.address)).unwrap().subprotocol(), None);
     // Without the subprotocol, or with another one, it is served too.
     let mut plain =
         Client::builder().subprotocol("other").connect(&format!("ws://{}/ws", program.address)).unwrap();
@@ -180,6 +183,18 @@ fn a_server_that_ends_says_when_to_come_back() {
     assert!((1000..5000).contains(&going["reconnect_after"].as_u64().unwrap()), "{going}");
     assert_eq!(ann.client.recv().unwrap(), None);
     assert_eq!(ann.client.closed().map(|(code, _)| code), Some(1001));
+    assert_eq!(program.exit_code(), Some(0));
+}
+
+#[test]
+fn a_restart_is_told_by_its_close_code_and_reported() {
+    let program = serve_binary(&["--restart"]);
+    let mut ann = Speaker::open(&program, "ann");
+    program.signal(rustix::process::Signal::TERM);
+    assert!(ann.next_of("going_away")["reconnect_after"].as_u64().unwrap() >= 1000);
+    assert!(ann.client.recv_timeout(LONG).unwrap().is_none());
+    assert_eq!(ann.client.closed(), Some((1012, "the server restarts")));
+    program.wait_said("of 1 connection 1 took all that waited for them");
     assert_eq!(program.exit_code(), Some(0));
 }
 

@@ -44,8 +44,12 @@ impl Exposition {
                 let family = families.get_mut(name).unwrap();
                 let (sample, labels, value) = parse_sample(line);
                 let suffix = sample.strip_prefix(name).unwrap_or_else(|| panic!("not of {name}: {line:?}"));
-                let suffixes: &[&str] =
-                    if family.kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+                let suffixes: &[&str] = match family.kind.as_str() {
+                    "histogram" => &["_bucket", "_sum", "_count"],
+                    // Without quantiles, which nobody can add up over several servers.
+                    "summary" => &["_sum", "_count"],
+                    _ => &[""],
+                };
                 assert!(suffixes.contains(&suffix), "not of {name}: {line:?}");
                 family.samples.push((suffix.into(), labels, value));
             }
@@ -83,7 +87,7 @@ impl Family {
         let mut series = BTreeSet::new();
         for (suffix, labels, value) in &self.samples {
             assert!(series.insert((suffix, labels)), "twice: {name}{suffix} {labels:?}");
-            let rises = self.kind == "counter" || self.kind == "histogram";
+            let rises = self.kind != "gauge";
             assert!(value.is_finite() && (!rises || 0.0 <= *value), "{name} is {value}");
         }
         let mut names: Vec<Vec<&str>> = self
@@ -125,7 +129,7 @@ impl Family {
 fn check_name(name: &str, kind: &str) {
     let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     assert!(name.chars().all(is_word) && name.starts_with(|c: char| c.is_ascii_lowercase()), "{name}");
-    assert!(["counter", "gauge", "histogram"].contains(&kind), "{name} is a {kind}");
+    assert!(["counter", "gauge", "histogram", "summary"].contains(&kind), "{name} is a {kind}");
     assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
     let words: Vec<&str> = name.trim_end_matches("_total").split('_').collect();
     for word in &words {
