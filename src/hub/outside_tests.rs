@@ -1,7 +1,7 @@
 //! Tables for rooms that an engine keeps: the engine is the test, which answers when it likes.
 
 use super::engine::{Member, Publish, Receipt, Stored, Ticket};
-use super::protocol::{Ask, Since};
+use super::protocol::{Ask, Fault, Since};
 use super::rules::RoomRules;
 use super::*;
 use serde_json::{Value, json};
@@ -250,6 +250,43 @@ fn order_requests_of_one_connection_wait_for_those_before_them() {
     let ticket = world.ticket();
     world.notice(done(ticket, 3));
     assert_eq!(world.brief(1), ["published 4 3", "pong 5"]);
+}
+
+#[test]
+fn order_errors_too_wait_for_the_replies_before_them() {
+    let mut world = World::new(false);
+    world.joined(1, "ann", "r");
+    world.ask(1, "1", publish("r", "1"));
+    world.ask(1, "2", publish("r", &"x".repeat(1 << 20)));
+    world.ask(1, "3", Ask::Refused(Fault::BadJson, "this is not JSON".into()));
+    world.ask(1, "4", publish("r", "2"));
+    let ticket = world.ticket();
+    assert!(world.got(1).is_empty());
+    world.notice(message("e", 1));
+    world.notice(done(ticket, 1));
+    assert_eq!(world.brief(1), ["message 1", "published 1 1", "error 2 too_large", "error 3 bad_json"]);
+    let ticket = world.ticket();
+    world.notice(done(ticket, 2));
+    assert_eq!(world.brief(1), ["published 4 2"]);
+}
+
+#[test]
+fn what_an_engine_could_not_keep_is_too_large_whatever_the_name() {
+    let mut world = World::new(false);
+    let name = "\"".repeat(128);
+    world.enter(1, &name);
+    for size in (1 << 20) - 400..1 << 20 {
+        world.ask(1, "1", publish("r", &"x".repeat(size)));
+        let too_large = world.brief(1) == ["error 1 too_large"];
+        for order in world.orders() {
+            let Order::Publish { ticket, publish } = order else { panic!("{order:?}") };
+            assert!(!too_large && publish.stored(u64::MAX).element.len() <= publish.rules.bytes, "{size}");
+            world.notice(done(ticket, 1));
+            world.got(1);
+        }
+    }
+    world.ask(1, "1", publish("r", &"x".repeat(1 << 20)));
+    assert_eq!(world.brief(1), ["error 1 too_large"]);
 }
 
 #[test]

@@ -22,6 +22,12 @@ impl<L> Client<L> {
         self.waiting.is_empty() && (self.unanswered == 0 || overtakes(ask))
     }
 
+    /// Before all others: it has been its turn already.
+    pub(super) fn wait_first(&mut self, tag: Option<Json>, ask: Ask) {
+        self.waiting_bytes += ask.size();
+        self.waiting.push_front((tag, ask));
+    }
+
     pub(super) fn wait(&mut self, tag: Option<Json>, ask: Ask) -> Result<(), Wrong> {
         let bytes = self.waiting_bytes + ask.size();
         if LINE <= self.waiting.len() || LINE_BYTES < bytes {

@@ -8,7 +8,7 @@ use super::request::{Request, Response, check_name};
 use super::shared::Shared;
 use super::websocket::WebSocket;
 use crate::error::Result;
-use crate::hub::protocol::{Ask, Fault, Json, Since, Text, error};
+use crate::hub::protocol::{Ask, Fault, Json, Since, Text};
 use crate::hub::{Command, Name};
 use crate::limits::Limits;
 use crate::net::masks::random;
@@ -75,12 +75,8 @@ fn handle(mut ws: WebSocket) -> Result<()> {
         let (tag, asked) = read(&message, line.shared().limits.name);
         let asked = asked.and_then(|ask| permit(&ws, ask)).and_then(|ask| slow_down(&mut bucket, ask));
         let asked = asked.and_then(|ask| fit(line.shared(), ask));
-        line.send(match asked {
-            Ok(ask) => Command::Ask { id: line.id, tag, ask },
-            Err((fault, message)) => {
-                Command::Say { id: line.id, text: error(tag.as_ref(), &fault, &message) }
-            }
-        })?;
+        let ask = asked.unwrap_or_else(|(fault, why)| Ask::Refused(fault, why));
+        line.send(Command::Ask { id: line.id, tag, ask })?;
     }
     Ok(())
 }
