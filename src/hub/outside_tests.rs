@@ -5,6 +5,8 @@ use super::protocol::{Ask, Fault, Since};
 use super::rules::RoomRules;
 use super::*;
 use serde_json::{Value, json};
+#[cfg(feature = "protocol")]
+use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
 #[derive(Default)]
@@ -268,6 +270,37 @@ fn order_errors_too_wait_for_the_replies_before_them() {
     let ticket = world.ticket();
     world.notice(done(ticket, 2));
     assert_eq!(world.brief(1), ["published 4 2"]);
+}
+
+#[cfg(feature = "protocol")]
+#[test]
+fn a_connection_is_settled_once_all_is_answered_that_it_asked() {
+    let mut world = World::new(false);
+    world.joined(1, "ann", "r");
+    let settle = |world: &mut World| {
+        let (tell, told) = std::sync::mpsc::channel();
+        let answer = calls::Answer::new(move |_| tell.send(()).unwrap());
+        world.apply(Command::Call(Box::new(calls::Call::Settle { id: ConnectionId(1), answer })));
+        told
+    };
+    assert_eq!(settle(&mut world).try_recv(), Ok(()), "nothing is owed");
+    world.ask(1, "1", publish("r", "1"));
+    world.ask(1, "2", Ask::Ping);
+    world.ask(1, "3", publish("r", "2"));
+    let told = settle(&mut world);
+    let ticket = world.ticket();
+    world.notice(done(ticket, 1));
+    assert_eq!(world.brief(1), ["published 1 1", "pong 2"]);
+    assert!(told.try_recv().is_err_and(|why| why == TryRecvError::Empty), "one more is owed");
+    let ticket = world.ticket();
+    world.notice(done(ticket, 2));
+    assert_eq!((world.brief(1), told.try_recv()), (vec!["published 3 2".into()], Ok(())));
+    // Who has gone is owed nothing.
+    world.ask(1, "4", publish("r", "3"));
+    let told = settle(&mut world);
+    world.apply(Command::Disconnect { id: ConnectionId(1) });
+    assert_eq!(told.try_recv(), Err(TryRecvError::Disconnected));
+    assert_eq!(settle(&mut world).try_recv(), Ok(()));
 }
 
 #[test]

@@ -130,7 +130,8 @@ fn order_of_what_one_connection_says_is_what_others_see_and_a_pong_comes_behind_
         world.enter(number, user);
         world.join(number, "r");
     }
-    (world.got(1), world.got(2));
+    world.got(1);
+    world.got(2);
     // All in one turn.
     let (now, id) = (world.now(), ConnectionId(1));
     let direct = |data: &str| Ask::Direct { to: "bob".into(), data: data.into() };

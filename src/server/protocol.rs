@@ -70,6 +70,8 @@ fn handle(mut ws: WebSocket) -> Result<()> {
     };
     let welcome = line.shared().welcome(&line, &user);
     line.send(Command::Enter { id: line.id, user, welcome })?;
+    let asked = line.clone();
+    ws.line_mut().link.settle_by(move |within| asked.settle(within));
     let mut bucket = keep_rate(&mut ws).map(|rate| Bucket::new(rate, Instant::now()));
     while let Some(message) = ws.recv()? {
         let (tag, asked) = read(&message, line.shared().limits.name);

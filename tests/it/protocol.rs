@@ -236,6 +236,33 @@ fn who_asks_too_often_is_warned_and_then_closed() {
 }
 
 #[test]
+fn the_end_comes_behind_the_replies() {
+    for (options, last, expected) in [
+        (&[][..], None, 1000),
+        (&["--max-message", "1K"], Some("x".repeat(1025)), 1009),
+        (&["--rate", "10/h"], Some("{}".into()), 1008),
+    ] {
+        let program = serve_binary(options);
+        for _ in 0..20 {
+            let mut ann = Speaker::open(&program, "ann");
+            let requests = |id| json!({"type": "publish", "room": "r", "data": 1, "id": id}).to_string();
+            let all: Vec<String> = (0..20).map(requests).chain(last.clone()).collect();
+            all.into_iter().for_each(|text| ann.client.send(text).unwrap());
+            if last.is_none() {
+                ann.client.close(1000, "");
+            }
+            let mut replies = 0;
+            while let Ok(Some(text)) = ann.client.recv_timeout(LONG) {
+                let text: Value = serde_json::from_str(text.to_text().unwrap()).unwrap();
+                assert_eq!(text["id"], replies);
+                replies += 1;
+            }
+            assert_eq!((replies, ann.client.closed().map(|(code, _)| code)), (20, Some(expected)));
+        }
+    }
+}
+
+#[test]
 fn the_rooms_of_other_paths_are_other_rooms() {
     let program = serve_binary(&[]);
     let mut ann = Speaker::open(&program, "ann");
