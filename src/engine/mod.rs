@@ -5,6 +5,8 @@
 //! right, for servers of one process.
 
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg_attr(not(feature = "store"), allow(dead_code, reason = "only what is on disk is restored"))]
 mod shelf;
 #[cfg(feature = "store")]
@@ -13,6 +15,8 @@ mod store;
 pub use crate::hub::engine::{Address, Member, Name, Notice, Order, Publish, Receipt, Stored, Ticket};
 pub use crate::hub::rules::RoomRules;
 pub use memory::Memory;
+#[cfg(feature = "redis")]
+pub use redis::{Redis, RedisFound};
 #[cfg(feature = "store")]
 pub use store::Store;
 

@@ -71,10 +71,12 @@ impl Outside {
 }
 
 impl<L: Clone> Topics<L> {
-    /// Whether what is said now would be kept.
+    /// Whether what is said now would be kept. Why not is for operators: it may name what clients need not know.
     pub(super) fn is_reachable(&self) -> Result<(), Wrong> {
         match self.outside.as_ref().and_then(|outside| outside.deaf.as_ref()) {
-            Some(why) => Err((Fault::Unavailable, format!("{why}; try again"))),
+            Some(_) => {
+                Err((Fault::Unavailable, "what the server keeps cannot be reached for now; try again".into()))
+            }
             None => Ok(()),
         }
     }

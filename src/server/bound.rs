@@ -106,6 +106,7 @@ impl Bound {
             hub,
             slow_lane,
             metrics,
+            engine: engine.clone(),
             codecs,
             max_connections,
             draining,

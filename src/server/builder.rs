@@ -188,7 +188,7 @@ impl Builder {
                 }
             })
             .get("/metrics", move |_| {
-                let text = metrics.read().upgrade().map(|shared| shared.metrics.text()).unwrap_or_default();
+                let text = metrics.read().upgrade().map(|shared| shared.metrics_text()).unwrap_or_default();
                 Response::new("text/plain; version=0.0.4; charset=utf-8", text)
                     .with_header("cache-control", "no-store")
             })

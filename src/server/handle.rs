@@ -198,7 +198,7 @@ impl Handle {
     /// # Ok::<(), switchboard::Error>(())
     /// ```
     pub fn metrics(&self) -> String {
-        self.shared.metrics.text()
+        self.shared.metrics_text()
     }
 
     /// Ends the server: new WebSockets are refused with 503 (plain requests are answered to the end), every

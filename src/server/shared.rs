@@ -6,6 +6,7 @@ use super::identity::Refuse;
 use super::quotas::{Quotas, Visitors};
 use super::refusals::Refusals;
 use super::router::Router;
+use crate::engine::Engine;
 use crate::hub::Frames;
 #[cfg(feature = "protocol")]
 use crate::hub::rules::RoomRules;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) hub: HubQueue,
     pub(crate) slow_lane: Arc<SlowLane>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) engine: Option<Arc<dyn Engine>>,
     pub(crate) codecs: Arc<Codecs>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::net::acceptor::Acceptor>,
@@ -58,6 +60,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn quotas(&self) -> Arc<Quotas> {
         self.quotas.lock().clone()
+    }
+
+    /// In the Prometheus text format.
+    pub(crate) fn metrics_text(&self) -> String {
+        self.metrics.text() + &self.engine.as_ref().map(|engine| engine.metrics()).unwrap_or_default()
     }
 
     pub(crate) fn is_draining(&self) -> bool {

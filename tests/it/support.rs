@@ -495,6 +495,18 @@ impl Client {
         String::from_utf8(frame.payload).unwrap()
     }
 
+    /// Passes over texts until that one.
+    #[track_caller]
+    pub(crate) fn wait_text(&mut self, text: &str) {
+        while self.text() != text {}
+    }
+
+    /// Passes over texts until one that holds this.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, part: &str) {
+        while !self.text().contains(part) {}
+    }
+
     #[track_caller]
     pub(crate) fn expect(&mut self, text: &str) {
         assert_eq!(self.text(), text);
