@@ -104,7 +104,6 @@ impl<L: Clone> Hub<L> {
     pub(crate) fn apply(&mut self, now: Now, command: Command<L>, out: &mut impl Deliver<L>) {
         match command {
             Command::Ask { id, tag, ask } => self.topics.ask(now, id, tag.as_ref(), ask, out),
-            Command::Say { id, text } => self.topics.say(id, &text, out),
             Command::Enter { id, user, welcome } => {
                 if let Some(connection) = self.connections.get(&id) {
                     self.topics.enter(id, connection.line.clone(), connection.compressed, &user, out);

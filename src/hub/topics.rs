@@ -77,6 +77,9 @@ pub(super) struct Client<L> {
     /// What was asked behind them, and its bytes.
     pub(super) waiting: VecDeque<(Option<Json>, Ask)>,
     pub(super) waiting_bytes: usize,
+    /// To be told when nothing of that is left.
+    #[cfg(feature = "protocol")]
+    pub(super) settled: Option<super::calls::Answer<()>>,
 }
 
 impl<L: Clone> Topics<L> {
@@ -117,6 +120,8 @@ impl<L: Clone> Topics<L> {
             stands: false,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            #[cfg(feature = "protocol")]
+            settled: None,
         };
         self.clients.insert(id, client);
         self.listen(user, out);

@@ -144,6 +144,32 @@ fn offsets(reply: &Value) -> Vec<u64> {
 }
 
 #[test]
+fn order_of_what_one_connection_says_is_what_others_see_and_a_pong_comes_behind_it() {
+    let mut world = World::new();
+    for (number, user) in [(1, "ann"), (2, "bob")] {
+        world.enter(number, user);
+        world.join(number, "r");
+    }
+    world.got(1);
+    world.got(2);
+    // All in one turn.
+    let (now, id) = (world.now(), ConnectionId(1));
+    let direct = |data: &str| Ask::Direct { to: "bob".into(), data: data.into() };
+    for (tag, ask) in [
+        (None, publish("r", "1", None)),
+        (None, direct("2")),
+        (None, publish("r", "3", None)),
+        (Some("9".into()), Ask::Ping),
+    ] {
+        world.hub.apply(now, Command::Ask { id, tag, ask }, &mut world.lines);
+    }
+    let data: Vec<Value> = world.got(2).iter().map(|text| text["data"].clone()).collect();
+    assert_eq!(data, [1, 2, 3]);
+    let types: Vec<Value> = world.got(1).iter().map(|text| text["type"].clone()).collect();
+    assert_eq!(types, ["message", "message", "pong"]);
+}
+
+#[test]
 fn order_every_member_sees_offsets_rising_by_one() {
     let mut world = World::new();
     for (number, user) in [(1, "ann"), (2, "bob")] {

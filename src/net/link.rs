@@ -49,8 +49,12 @@ pub(crate) struct Link {
     taken_in: usize,
     /// The payload of the Close frame that answers what came behind the messages of the inbox: their replies go first.
     last_word: Option<Bytes>,
+    /// Waits for replies that others give to what the peer has sent, for so long at most.
+    settle: Option<Box<Settle>>,
     end: Option<End>,
 }
+
+type Settle = dyn Fn(Duration) + Send;
 
 /// How the connection ended, as far as reading goes.
 #[derive(Debug)]
@@ -84,6 +88,7 @@ impl Link {
             inbox: VecDeque::new(),
             taken_in: 0,
             last_word: None,
+            settle: None,
             end: None,
         };
         link.feed(link.buffer.len(), Instant::now());
@@ -168,6 +173,12 @@ impl Link {
         !self.inbox.is_empty()
     }
 
+    /// To be called before the Close frame that answers what the peer has sent: the replies to it go first.
+    #[cfg(feature = "protocol")]
+    pub(crate) fn settle_by(&mut self, settle: impl Fn(Duration) + Send + 'static) {
+        self.settle = Some(Box::new(settle));
+    }
+
     #[cfg(feature = "protocol")]
     pub(crate) fn set_meter(&mut self, meter: Option<Box<Meter>>) {
         self.meter = meter;
@@ -248,6 +259,7 @@ impl Link {
 
     fn say_last_word(&mut self) {
         if let Some(payload) = self.last_word.take() {
+            self.settle.iter().for_each(|settle| settle(self.close_deadline));
             self.outbox.close_own(&payload);
         }
     }
