@@ -87,6 +87,7 @@ impl<L: Clone> Topics<L> {
         asker: Asker<Receipt>,
         out: &mut impl Deliver<L>,
     ) {
+        self.publishes += 1;
         let from = publish.from.as_ref().map_or(0, |from| quote(from).len());
         let size = publish.data.len() + from + FIELDS;
         let possible = self.is_reachable().and_then(|()| match publish.rules.bytes < size {
@@ -212,6 +213,7 @@ impl<L: Clone> Topics<L> {
     ) {
         let awaited = self.outside.as_mut().and_then(|outside| outside.awaited.remove(&ticket));
         if let Some(Awaited::Publish { asker, room }) = awaited {
+            self.acknowledged += u64::from(result.is_ok());
             let text = |tag: Option<&Json>, at: Receipt| Ok(published(tag, &room, &at.epoch, at.offset));
             self.resolve(now, asker, result, text, out);
         }

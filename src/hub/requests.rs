@@ -191,6 +191,7 @@ impl<L: Clone> Topics<L> {
         publish: &Publish,
         out: &mut impl Deliver<L>,
     ) -> Result<Receipt, Wrong> {
+        self.publishes += 1;
         let room = publish.room.clone();
         let topic = self.topic(&room, now.instant, out);
         let before = topic.history.kept();
@@ -198,7 +199,10 @@ impl<L: Clone> Topics<L> {
         let (after, epoch) = (topic.history.kept(), topic.history.epoch_name());
         self.count(before, after);
         match published {
-            Published::Before { offset } => Ok(Receipt { epoch, offset }),
+            Published::Before { offset } => {
+                self.acknowledged += 1;
+                Ok(Receipt { epoch, offset })
+            }
             Published::TooLarge => {
                 self.drop_if_void(&room, out);
                 Err(too_large(publish.rules.bytes))
@@ -208,6 +212,7 @@ impl<L: Clone> Topics<L> {
                     self.send(&room, &text, None, out);
                 }
                 self.came_in(&room, message.offset, out);
+                self.acknowledged += 1;
                 Ok(Receipt { epoch, offset: message.offset })
             }
         }

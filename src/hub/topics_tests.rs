@@ -107,6 +107,26 @@ impl World {
     }
 }
 
+#[test]
+fn what_there_is_and_what_was_acknowledged_is_counted() {
+    let rules = Rules { reply: 1 << 20, rooms: 3, bytes: 1 << 20, ..Rules::default() };
+    let room = RoomRules { bytes: 100, ..RoomRules::default() };
+    let mut world = World::with(Rules { room, ..rules });
+    (1..=2).for_each(|number| world.enter(number, "ann"));
+    world.join(1, "r").ask(1, publish("r", "1", Some("k"))).ask(2, publish("r", "1", Some("k")));
+    world.ask(1, publish("r", &"9".repeat(200), None)).ask(2, publish("s", "2", None));
+    let counts = world.hub.counts().protocol;
+    assert_eq!((counts.connections, counts.users, counts.rooms), (2, 1, 2));
+    assert_eq!((counts.publishes, counts.acknowledged, counts.kept.0), (4, 3, 2));
+    assert!(0 < counts.kept.1);
+    (1..=2).for_each(|number| world.gone(number));
+    world.pass(3_600_000).pass(3_600_000);
+    assert_eq!(
+        world.hub.counts().protocol,
+        ProtocolCounts { publishes: 4, acknowledged: 3, ..Default::default() }
+    );
+}
+
 fn join(room: &str) -> Ask {
     Ask::Join { room: room.into(), since: None, history: None }
 }

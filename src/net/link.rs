@@ -328,6 +328,7 @@ impl Link {
     /// Gives the session what was read. Of what is more than the peer may send nothing is passed on.
     fn feed(&mut self, read: usize, now: Instant) {
         self.taken_in += read;
+        self.metrics.bytes_in.add(read);
         let (before, was_open) = (self.events.len(), self.session.is_open());
         self.session.receive(&mut self.buffer[..read], now, &mut self.events);
         if let Some(meter) = &mut self.meter
@@ -361,11 +362,14 @@ impl Link {
 
     fn handle_events(&mut self) {
         let mut events = std::mem::take(&mut self.events);
-        let before = self.inbox.len();
+        let mut received = [0; 2];
         let mut waiting = events.drain(..);
         while let Some(event) = waiting.next() {
             match event {
-                Event::Message(message) => self.inbox.push_back(message),
+                Event::Message(message) => {
+                    received[usize::from(message.is_binary())] += 1;
+                    self.inbox.push_back(message);
+                }
                 Event::Send(OpCode::Control(Control::Close), payload) => {
                     self.last_word = Some(payload);
                 }
@@ -374,7 +378,7 @@ impl Link {
                     let more = !self.inbox.is_empty() || 0 < waiting.len();
                     self.outbox.send_control(opcode, &payload, more);
                 }
-                Event::Pong(_) => {}
+                Event::Pong(took) => took.into_iter().for_each(|took| self.metrics.pings.observe_time(took)),
                 Event::Ended(ending) => self.end_session(ending),
             }
         }
@@ -382,7 +386,7 @@ impl Link {
         if self.inbox.is_empty() {
             self.say_last_word();
         }
-        self.metrics.messages_in.add(self.inbox.len() - before);
+        self.metrics.messages_in.add_each(received);
         if events.capacity() <= KEEP_LISTED {
             self.events = events;
         }
