@@ -72,7 +72,9 @@ pub trait Engine: Send + Sync {
     /// Whether several servers have the same rooms. If so it is also told who is where, and carries notes between servers.
     fn is_shared(&self) -> bool;
 
-    /// What `/metrics` has of it, in the Prometheus text format.
+    /// What `/metrics` has of it, in the Prometheus text format; it is put behind what the server shows, whether the engine is
+    /// reached included. Whole families, each with its HELP and TYPE, under names that begin with the engine's. Called for each
+    /// scrape, from any thread, while the engine runs: must not block.
     fn metrics(&self) -> String {
         String::new()
     }

@@ -160,7 +160,7 @@ impl Builder {
     }
 
     /// `/healthz` (200 while the process serves), `/readyz` (503 while it drains or all connections are in
-    /// use) and `/metrics` (Prometheus). Anybody may read them who can reach the server.
+    /// use) and `/metrics` (Prometheus: [`Handle::metrics`](crate::Handle::metrics)). Anybody may read them who can reach the server.
     ///
     /// ```
     /// let server = switchboard::Server::builder().health().bind("127.0.0.1:0")?.start()?;

@@ -44,6 +44,10 @@ mod http;
 mod lifecycle;
 /// `switchboard load`: each mode, and broken servers that it finds out.
 mod load;
+/// What `/metrics` shows: each number moves when the thing happens, and only then.
+mod metrics;
+/// The text of `/metrics`, and what Prometheus and Grafana make of it.
+mod monitoring;
 /// Clients that others wrote.
 mod programs;
 /// `switchboard.v1` on `/ws`.
@@ -73,6 +77,8 @@ mod storm;
 mod support;
 /// A real browser, remote-controlled.
 mod support_cdp;
+/// A strict reader of the Prometheus text format.
+mod support_prometheus;
 /// A bad network.
 mod support_proxy;
 /// A Redis as a child process.
