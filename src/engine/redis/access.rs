@@ -57,7 +57,7 @@ impl Access {
         Ok(Self { client, database, address })
     }
 
-    /// A connection that Redis' list of clients calls by this name.
+    /// A connection that Redis' list of clients calls by this name. It waits for answers only as long as for connecting.
     pub(super) fn connect(&self, name: &str) -> RedisResult<Connection> {
         let mut connection = self.client.get_connection_with_timeout(CONNECT)?;
         connection.set_read_timeout(Some(CONNECT))?;
@@ -69,7 +69,6 @@ impl Access {
             }
             _ => {}
         }
-        connection.set_read_timeout(Some(ANSWER))?;
         Ok(connection)
     }
 

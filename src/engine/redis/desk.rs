@@ -339,18 +339,17 @@ impl State {
         (!is_idle || work.wake || work.stop || !work.news.is_empty()).then_some(work)
     }
 
-    /// Whether Redis can be reached, if that is new. Orders that wait are answered before.
+    /// Whether Redis can be reached, if that is new. Orders that wait for what cannot be are answered before.
     fn news(&mut self) -> Vec<Notice> {
         let mut news = Vec::new();
+        let is_lost = self.publisher != Side::Up || matches!(self.subscriber, Side::Down(_));
+        if let Some(why) = self.trouble().filter(|_| is_lost) {
+            self.bytes = 0;
+            news.extend(take(&mut self.orders).iter().filter_map(|(_, order)| refusal(order, why.clone())));
+        }
         match (&self.publisher, &self.subscriber) {
             (Side::Down(why), _) | (_, Side::Down(why)) => {
-                let why = why.clone();
-                let waiting = take(&mut self.orders);
-                self.bytes = 0;
-                news.extend(
-                    waiting.iter().filter_map(|(_, order)| refusal(order, "Redis cannot be reached".into())),
-                );
-                let deaf = Told::Deaf(why.clone());
+                let (why, deaf) = (why.clone(), Told::Deaf(why.clone()));
                 if self.told != deaf {
                     self.told = deaf;
                     news.push(Notice::Deaf { why });
@@ -460,8 +459,9 @@ mod tests {
         assert_eq!(desk.publisher(Side::Down("other".into())), [Notice::Deaf { why: "other".into() }]);
         desk.subscriber(Side::Up);
         assert_eq!(desk.publisher(Side::Up), [Notice::Hearing]);
-        desk.publisher(Side::Connecting);
-        assert_eq!(refused(&desk.put(vec![say(6, 1)])), [6], "it could not be sent now");
+        desk.put(vec![say(6, 1)]);
+        assert_eq!(refused(&desk.publisher(Side::Connecting)), [6]);
+        assert_eq!(refused(&desk.put(vec![say(7, 1)])), [7], "it could not be sent now");
     }
 
     #[test]
@@ -508,5 +508,18 @@ mod tests {
             assert!(worker.join().unwrap() && pauser.join().unwrap());
         });
         assert_eq!(refused(&desk.put(vec![say(2, 1)])), [2]);
+    }
+
+    #[test]
+    fn what_was_taken_before_the_end_is_done_or_answered() {
+        let desk = up();
+        desk.put(vec![say(1, 1), say(2, 1)]);
+        desk.stop();
+        let Work { orders, stop: true, .. } = work(&desk) else { panic!("it was not told to stop") };
+        assert_eq!(orders.len(), 2);
+        let desk = up();
+        desk.put(vec![say(1, 1)]);
+        desk.stop();
+        assert_eq!(refused(&desk.publisher(Side::Down("x".into()))), [1]);
     }
 }

@@ -4,7 +4,7 @@
 //! write: a Redis that cannot be written to is found by it.
 
 use super::Line;
-use super::access::life;
+use super::access::{ANSWER, life};
 use super::answers::Answers;
 use super::batch::{Batch, Scripts};
 use super::commands::{Commands, Writer};
@@ -65,6 +65,7 @@ impl<'a> Session<'a> {
         let mut connection = line.access.connect("switchboard-publisher")?;
         let scripts = Scripts::load(&mut connection)?;
         let writer = Writer { line, scripts, life: life(&mut connection)? };
+        connection.set_read_timeout(Some(ANSWER))?;
         let now = Instant::now();
         let round = VecDeque::new();
         Ok(Self { line, connection, writer, beat_at: now, beaten: now, part_at: now + PART, round, share: 0 })
