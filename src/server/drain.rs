@@ -68,6 +68,8 @@ impl Drain {
 
 /// Between two batches of clients that are told.
 const BATCH_PAUSE: Duration = Duration::from_millis(50);
+/// For requests that are under way, when the next ones are somebody else's.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
 /// For threads whose sockets were cut to come to an end.
 const UNWIND: Duration = Duration::from_secs(1);
 
@@ -131,6 +133,10 @@ fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
     let deadline = from_now(drain.within);
     let open = shared.metrics.connections.get() as usize;
     log::info!("shutting down, {open} connections are open");
+    if shared.hands_over {
+        parts.door.close();
+        shared.sockets.wait_asked(deadline.min(began + LAST_REQUESTS));
+    }
     shared.sockets.cut(Some(Stage::Asking));
     let mut busy = tell_all(shared, &parts.door, drain, deadline);
     let mut cut = 0;

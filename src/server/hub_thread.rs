@@ -21,10 +21,17 @@ use tungstenite::Bytes;
 /// What connections ask the hub to do, over the outboxes of all connections.
 pub(crate) type HubCommand = Command<Arc<Outbox>>;
 
+/// What comes through the queue.
+enum Order {
+    Command(HubCommand),
+    /// Is answered when its turn comes.
+    Answer(Sender<()>),
+    Stop,
+}
+
 /// The way to the hub, for any number of threads.
 pub(crate) struct HubQueue {
-    /// `None` ends the hub.
-    commands: Sender<Option<HubCommand>>,
+    orders: Sender<Order>,
     room: Arc<ByteBound>,
 }
 
@@ -33,7 +40,7 @@ impl HubQueue {
     pub(crate) fn send(&self, command: HubCommand) -> Result<()> {
         let size = command.size();
         self.room.take(size);
-        self.commands.send(Some(command)).map_err(|_| {
+        self.orders.send(Order::Command(command)).map_err(|_| {
             self.room.free(size);
             Error::Stopped
         })
@@ -46,18 +53,25 @@ impl HubQueue {
         if !self.room.try_take(size) {
             return Err(Some(command));
         }
-        self.commands.try_send(Some(command)).map_err(|refused| {
+        self.orders.try_send(Order::Command(command)).map_err(|refused| {
             self.room.free(size);
             match refused {
-                TrySendError::Full(command) => command,
-                TrySendError::Disconnected(_) => None,
+                TrySendError::Full(Order::Command(command)) => Some(command),
+                _ => None,
             }
         })
     }
 
+    /// Whether the hub comes to a question behind all that is in the queue, until `deadline`.
+    pub(crate) fn answers(&self, deadline: Instant) -> bool {
+        let (answer, answered) = bounded(1);
+        let asked = self.orders.send_deadline(Order::Answer(answer), deadline);
+        asked.is_ok() && answered.recv_deadline(deadline).is_ok()
+    }
+
     /// Ends the hub after what is in the queue.
     pub(crate) fn stop(&self) {
-        let _ = self.commands.send(None);
+        let _ = self.orders.send(Order::Stop);
     }
 
     /// Starts the hub's thread, which takes the writers along: they end with it.
@@ -68,7 +82,7 @@ impl HubQueue {
         codecs: Arc<Codecs>,
         (node, rules): (&str, Rules),
     ) -> io::Result<(Self, JoinHandle<()>)> {
-        let (commands, queue) = bounded(limits.hub_commands);
+        let (orders, queue) = bounded(limits.hub_commands);
         let room = Arc::new(ByteBound::new(limits.hub_queue));
         let (turn, bound) = (limits.turn, room.clone());
         let hub = Hub::new(node, rules);
@@ -78,13 +92,13 @@ impl HubQueue {
             bound.close();
         };
         let thread = thread::Builder::new().name("sb-hub".into()).stack_size(limits.stack).spawn(run)?;
-        Ok((Self { commands, room }, thread))
+        Ok((Self { orders, room }, thread))
     }
 }
 
 fn work(
     mut hub: Hub<Arc<Outbox>>,
-    queue: &Receiver<Option<HubCommand>>,
+    queue: &Receiver<Order>,
     turn: usize,
     mut lines: Lines,
     bound: &ByteBound,
@@ -99,7 +113,7 @@ fn work(
         };
         let now = now();
         hub.tick(now, &mut lines);
-        let (mut next, mut commands, mut bytes, mut stop) = (first, 0, 0, false);
+        let (mut next, mut commands, mut bytes, mut stop, mut asked) = (first, 0, 0, false, None);
         while let Some(command) = next {
             commands += 1;
             bytes += command.size();
@@ -108,8 +122,12 @@ fn work(
                 break;
             }
             next = match queue.try_recv() {
-                Ok(Some(command)) => Some(command),
-                Ok(None) => {
+                Ok(Order::Command(command)) => Some(command),
+                Ok(Order::Answer(who)) => {
+                    asked = Some(who);
+                    None
+                }
+                Ok(Order::Stop) => {
                     stop = true;
                     None
                 }
@@ -121,6 +139,10 @@ fn work(
         bound.free(bytes);
         metrics.turns.add(1);
         metrics.commands.add(commands);
+        // Not before what stood in the queue before is done.
+        if let Some(who) = asked {
+            let _ = Sender::send(&who, ());
+        }
         let counts = hub.counts();
         if counts != counted {
             metrics.users.set(counts.users);
@@ -133,16 +155,23 @@ fn work(
     }
 }
 
-/// The next command; `Disconnected` also when the hub is to stop.
+/// The next command, or a turn without one; `Disconnected` also when the hub is to stop.
 fn next_command(
-    queue: &Receiver<Option<HubCommand>>,
+    queue: &Receiver<Order>,
     deadline: Option<Instant>,
 ) -> Result<Option<HubCommand>, RecvTimeoutError> {
-    let command = match deadline {
+    let order = match deadline {
         Some(deadline) => queue.recv_deadline(deadline)?,
         None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected)?,
     };
-    command.map(Some).ok_or(RecvTimeoutError::Disconnected)
+    match order {
+        Order::Command(command) => Ok(Some(command)),
+        Order::Answer(who) => {
+            let _ = who.send(());
+            Ok(None)
+        }
+        Order::Stop => Err(RecvTimeoutError::Disconnected),
+    }
 }
 
 fn now() -> Now {

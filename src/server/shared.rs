@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) refusals: Refusals,
     /// Connections that can be open at once.
     pub(crate) max_connections: usize,
+    /// The socket lives on with others: whoever was accepted is served to the end, whoever was not is theirs.
+    pub(crate) hands_over: bool,
     pub(crate) draining: AtomicBool,
     pub(crate) sockets: Sockets,
 }
@@ -99,9 +101,16 @@ impl Shared {
 #[derive(Default)]
 pub(crate) struct Sockets {
     next: AtomicU64,
-    open: Mutex<HashMap<u64, (Arc<Stream>, Stage)>>,
-    /// None is open any more.
-    emptied: Condvar,
+    open: Mutex<Open>,
+    /// None is open any more, or all have asked.
+    settled: Condvar,
+}
+
+#[derive(Default)]
+struct Open {
+    streams: HashMap<u64, (Arc<Stream>, Stage)>,
+    /// Those at [`Stage::Asking`].
+    asking: usize,
 }
 
 /// How far a connection has come.
@@ -122,7 +131,10 @@ pub(crate) struct Registered {
 impl Sockets {
     pub(crate) fn register(shared: &Arc<Shared>, stream: Arc<Stream>) -> Registered {
         let id = shared.sockets.next.fetch_add(1, Relaxed);
-        shared.sockets.open.lock().insert(id, (stream, Stage::Asking));
+        let mut open = shared.sockets.open.lock();
+        open.streams.insert(id, (stream, Stage::Asking));
+        open.asking += 1;
+        drop(open);
         shared.metrics.connections.add(1);
         Registered { shared: shared.clone(), id }
     }
@@ -130,23 +142,39 @@ impl Sockets {
     /// Waits until none is open, or `deadline`; how many are. Also those that handlers gave away to other threads.
     pub(crate) fn wait_empty(&self, deadline: Instant) -> usize {
         let mut open = self.open.lock();
-        while !open.is_empty() && !self.emptied.wait_until(&mut open, deadline).timed_out() {}
-        open.len()
+        while !open.streams.is_empty() && !self.settled.wait_until(&mut open, deadline).timed_out() {}
+        open.streams.len()
+    }
+
+    /// Waits until every request is complete, or `deadline`.
+    pub(crate) fn wait_asked(&self, deadline: Instant) {
+        let mut open = self.open.lock();
+        while 0 < open.asking && !self.settled.wait_until(&mut open, deadline).timed_out() {}
+    }
+
+    /// One has left the stage `before`.
+    fn settle(&self, open: &mut Open, before: Option<Stage>) {
+        if before == Some(Stage::Asking) {
+            open.asking -= 1;
+        }
+        if open.asking == 0 || open.streams.is_empty() {
+            self.settled.notify_all();
+        }
     }
 
     /// Ends the connections of that stage, or all, at once; how many they were.
     pub(crate) fn cut(&self, stage: Option<Stage>) -> usize {
         let open = self.open.lock();
-        let chosen = open.values().filter(|(_, at)| stage.is_none_or(|stage| stage == *at));
+        let chosen = open.streams.values().filter(|(_, at)| stage.is_none_or(|stage| stage == *at));
         chosen.map(|(stream, _)| stream.shutdown(Shutdown::Both)).count()
     }
 }
 
 impl Registered {
     pub(crate) fn served(&self) {
-        if let Some((_, stage)) = self.shared.sockets.open.lock().get_mut(&self.id) {
-            *stage = Stage::Served;
-        }
+        let mut open = self.shared.sockets.open.lock();
+        let before = open.streams.get_mut(&self.id).map(|(_, stage)| std::mem::replace(stage, Stage::Served));
+        self.shared.sockets.settle(&mut open, before);
     }
 }
 
@@ -154,9 +182,7 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.shared.metrics.connections.sub(1);
         let mut open = self.shared.sockets.open.lock();
-        open.remove(&self.id);
-        if open.is_empty() {
-            self.shared.sockets.emptied.notify_all();
-        }
+        let before = open.streams.remove(&self.id).map(|(_, stage)| stage);
+        self.shared.sockets.settle(&mut open, before);
     }
 }

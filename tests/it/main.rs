@@ -39,6 +39,8 @@ mod protocol;
 /// Messages that are checked against a schema.
 #[cfg(feature = "schema")]
 mod schema;
+/// Service managers: sockets that are handed over, notifications, logs, health.
+mod supervision;
 /// The raw client, and the program as a child process.
 mod support;
 /// A real browser, remote-controlled.
