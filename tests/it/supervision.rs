@@ -8,6 +8,7 @@ use crate::tls::{Authority, Files};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::HashSet;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 use switchboard::{Drain, Error, Result, Server, WebSocket};
 
@@ -131,6 +132,52 @@ fn restarts_refuse_nobody() {
         serve_on(&socket)
     });
     assert_eq!(last.shutdown(Drain::within(PATIENCE)).cut, 0);
+}
+
+#[test]
+fn who_was_accepted_is_served_though_the_server_ends() {
+    let (socket, address) = socket();
+    loop {
+        let server = serve_on(&socket);
+        let mut stream = connect(address);
+        let request = handshake(address, "/echo", "");
+        let (first, rest) = request.split_at(20);
+        stream.write_all(first.as_bytes()).unwrap();
+        eventually("it is accepted", || server.connections() == 1);
+        let began = Instant::now();
+        let handle = server.handle();
+        let ending = thread::spawn(move || handle.shutdown(Drain::within(PATIENCE)));
+        let next = connect(address);
+        eventually("nobody else is accepted", || waits(address));
+        let sent = stream.write_all(rest.as_bytes());
+        let is_in_time = began.elapsed() < Duration::from_millis(500);
+        let answer = read_head(&mut stream);
+        assert!(
+            !is_in_time || sent.is_ok() && answer.starts_with(b"HTTP/1.1 101 "),
+            "{}",
+            answer.escape_ascii()
+        );
+        drop((stream, next));
+        let report = ending.join().unwrap();
+        assert_eq!((report.open, report.cut), (1, 0));
+        // On a machine that is too busy the server may not wait for it any longer.
+        if is_in_time {
+            return;
+        }
+    }
+}
+
+/// What comes first, until the end of a line or of the connection.
+fn read_head(stream: &mut TcpStream) -> Vec<u8> {
+    let mut head = Vec::new();
+    let mut part = [0; 1024];
+    while !head.contains(&b'\n') {
+        match stream.read(&mut part) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => head.extend_from_slice(&part[..read]),
+        }
+    }
+    head
 }
 
 #[test]

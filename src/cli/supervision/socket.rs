@@ -2,6 +2,7 @@
 //! restart wait in its backlog.
 
 use rustix::io::{FdFlags, fcntl_setfd};
+use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use switchboard::{Error, Result};
@@ -38,12 +39,12 @@ fn choose<T>(mut sockets: Vec<(String, T)>) -> Result<Option<T>, String> {
 
 fn tcp(socket: OwnedFd) -> Result<TcpListener> {
     // Not for programs that we might start.
-    fcntl_setfd(&socket, FdFlags::CLOEXEC).map_err(std::io::Error::from)?;
+    let private = fcntl_setfd(&socket, FdFlags::CLOEXEC).map_err(io::Error::from);
     let listener = TcpListener::from(socket);
-    match listener.local_addr() {
+    match private.and_then(|()| listener.local_addr()) {
         Ok(_) => Ok(listener),
         Err(error) => Err(Error::Config(format!(
-            "the socket that was handed over is none of TCP ({error}); write ListenStream=PORT, or ADDR:PORT"
+            "what was handed over is no socket of TCP ({error}); write ListenStream=PORT, or ADDR:PORT"
         ))),
     }
 }
