@@ -570,3 +570,44 @@ fn health_is_not_content_with_somebody_else() {
     assert!(code == Some(1) && said.contains("in time"), "{said}");
     drop(mute);
 }
+
+/// The long options and the commands of `--help`.
+fn words_of_help(args: &[&str]) -> Vec<String> {
+    let (_, help, _) = ended(switchboard(&[args, &["--help"]].concat()).output().unwrap());
+    let lines = || help.lines().map(str::trim_start);
+    let options = lines().filter(|line| line.starts_with('-'));
+    let options = options.filter_map(|line| Some(format!("--{}", line.split_once("--")?.1)));
+    let options = options.map(|line| line.split([' ', ',', '`', ';', '=']).next().unwrap().to_string());
+    // Two spaces, the name; what is further in goes on from the line before.
+    let commands = help.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
+    let commands = commands.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+    let commands = commands.filter_map(|line| line.split_whitespace().next());
+    options.chain(commands.map(String::from)).collect()
+}
+
+#[test]
+fn completions_and_manual_pages_say_what_help_says() {
+    let folder = Socket::path().with_extension("man");
+    let page = |name: &str| fs::read_to_string(folder.join(name)).unwrap().replace("\\-", "-");
+    let (code, _, stderr) = ended(switchboard(&["man", folder.to_str().unwrap()]).output().unwrap());
+    assert_eq!((code, &*stderr), (Some(0), ""));
+    let commands = words_of_help(&[]);
+    assert!(commands.contains(&"--log-format".into()) && commands.contains(&"serve".into()), "{commands:?}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, script, _) = ended(switchboard(&["completions", shell]).output().unwrap());
+        assert_eq!(code, Some(0));
+        for word in words_of_help(&["serve"]).iter().chain(&commands) {
+            // Fish names options without their dashes.
+            assert!(script.contains(word.trim_start_matches("--")), "{shell}: {word}");
+        }
+    }
+    for (name, args) in [("switchboard.1", &[][..]), ("switchboard-connect.1", &["connect"])] {
+        let text = page(name);
+        for word in words_of_help(args).iter().filter(|word| *word != "help") {
+            assert!(text.contains(word), "{name}: {word}");
+        }
+    }
+    assert!(page("switchboard-serve.1").contains("SWITCHBOARD_LOG_FORMAT"));
+    assert!(!switchboard(&["completions", "tcsh"]).output().unwrap().status.success());
+    fs::remove_dir_all(folder).unwrap();
+}
