@@ -7,23 +7,23 @@
 //! cores something else kept busy meanwhile; above 0.1, better measure again. Ratios are of medians over the rounds.
 #![allow(clippy::print_stdout, reason = "a program for the terminal")]
 
+mod common;
+
+use common::{Server, TICKS, pin, ticks};
 use flate2::{Decompress, FlushDecompress};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio, id};
+use std::process::id;
 use std::time::Instant;
-use std::{env, fs, mem};
+use std::{env, mem};
 
 const MEMBERS: usize = 1000;
 const SIZE: usize = 2048;
 const WINDOW: usize = 8;
 const ROUNDS: usize = 3;
-/// Of the times in /proc, for a second.
-const TICKS: f64 = 100.0;
 const TARGETS: [(&str, usize, usize, f64); 2] =
     [("compressed / plain", 1, 0, 1.5), ("Switchboard / Node, both compressed", 1, 2, 0.2)];
 const NODE: &str = r#"
@@ -44,11 +44,7 @@ fn main() {
     if !env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let hard = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard }).unwrap();
-    let run = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
-    let pinned = run(Command::new("taskset").args(["-c", "0", "true"]))
-        && run(Command::new("taskset").args(["-cp", "1", &id().to_string()]));
+    let pinned = pin();
     let modules = env::var("SWITCHBOARD_BENCH_NODE").ok();
     let ours = [env!("CARGO_BIN_EXE_switchboard"), "serve", "--bind=127.0.0.1:0", "--ping-interval=600s"];
     let mut setups = vec![("Switchboard", &ours[..], false, 4000), ("Switchboard", &ours[..], true, 4000)];
@@ -73,7 +69,7 @@ fn main() {
 
 /// CPU µs for a delivery, deliveries/s, bytes for a delivery, other load; after a tenth that is not measured.
 fn measure(command: &[&str], pinned: bool, compressed: bool, messages: usize) -> [f64; 4] {
-    let (server, port) = Server::start(if pinned { &["taskset", "-c", "0"] } else { &["env"] }, command);
+    let (server, port) = Server::start(pinned, command);
     let mut room = Room::open(port, compressed, messages + messages / 10);
     room.publish(messages / 10);
     // User and system time of both processes; all that the machine spent on anything but waiting.
@@ -86,36 +82,6 @@ fn measure(command: &[&str], pinned: bool, compressed: bool, messages: usize) ->
     let deliveries = (messages * MEMBERS) as f64;
     let (bytes, others) = ((room.bytes - bytes) as f64, (machine - server - load) / seconds);
     [server * 1e6 / deliveries, deliveries / seconds, bytes / deliveries, others]
-}
-
-/// A server as a child process, killed when dropped.
-struct Server(Child);
-
-impl Server {
-    fn start(prefix: &[&str], command: &[&str]) -> (Self, u16) {
-        let mut server = Command::new(prefix[0]);
-        server.args(&prefix[1..]).args(command).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut server = Self(server.spawn().unwrap());
-        let mut line = String::new();
-        BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let port = line.trim_end().rsplit(':').next().and_then(|port| port.parse().ok());
-        (server, port.unwrap_or_else(|| panic!("no port in the first line, {line:?}, of {command:?}")))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Some fields of the first line of a file in /proc, from behind a process's name; their sum.
-fn ticks(file: &str, fields: &[usize]) -> f64 {
-    let text = fs::read_to_string(file).unwrap();
-    let line = text.lines().next().unwrap().rsplit(')').next().unwrap();
-    let all: Vec<&str> = line.split_whitespace().collect();
-    fields.iter().map(|at| all[*at].parse::<f64>().unwrap()).sum()
 }
 
 struct Member {

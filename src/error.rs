@@ -57,6 +57,8 @@ pub enum Error {
         status: u16,
         /// How long the server asks to wait before the next try, if it does (`Retry-After` in seconds).
         retry_after: Option<Duration>,
+        /// What the server says about it, if that is short text: 300 characters at most, without control characters.
+        reason: String,
     },
     /// Client only: what answered is no WebSocket server, not in time, or not to be trusted.
     Handshake(String),
@@ -67,6 +69,10 @@ pub enum Error {
     /// More than a connection's [`Quotas`](crate::Quotas) allow; the text says of what. A handler that returns it closes with
     /// 1008.
     Quota(String),
+    /// More than a room's history keeps; the text says how much that is.
+    TooLarge(String),
+    /// The server could not do it at present: try again, with the same key if it has one. The text says why.
+    Unavailable(String),
     /// The system refused something: a read or write of the handshake, a thread. Or it is a handler's own, by
     /// `?`.
     Io(io::Error),
@@ -125,14 +131,18 @@ impl fmt::Display for Error {
                     "`{address}` is not an address to listen on ({error}); write HOST:PORT, as 127.0.0.1:9527"
                 )
             }
-            Self::Config(what) | Self::Quota(what) | Self::Name(what) | Self::Handshake(what) => {
-                f.write_str(what)
-            }
+            Self::Config(what)
+            | Self::Quota(what)
+            | Self::Name(what)
+            | Self::Handshake(what)
+            | Self::TooLarge(what)
+            | Self::Unavailable(what) => f.write_str(what),
             Self::Connect(address, error) => {
                 write!(f, "cannot connect to {address}: {error}; is the server running there?")
             }
-            Self::Refused { status, .. } => {
-                write!(f, "the server refused the WebSocket with HTTP status {status}")
+            Self::Refused { status, reason, .. } => {
+                write!(f, "the server refused the WebSocket with HTTP status {status}")?;
+                if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
             }
             Self::Closed => f.write_str("the connection is closed"),
             Self::Full => f.write_str("the connection's outbox is full: its client reads too slowly"),

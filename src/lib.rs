@@ -72,6 +72,7 @@ struct Readme;
 #[cfg(feature = "auth")]
 pub mod auth;
 mod client;
+pub mod engine;
 mod error;
 #[cfg(any(doc, doctest))]
 pub mod guide;
@@ -89,8 +90,8 @@ mod server;
 mod wire;
 
 pub use client::{Client, ClientBuilder};
+pub use engine::RoomRules;
 pub use error::{Error, Result};
-pub use hub::RoomRules;
 pub use limits::Limits;
 pub use net::budget::{Budget, Grant};
 #[cfg(feature = "tls")]
@@ -105,6 +106,8 @@ pub use server::{
     Bound, Builder, Callbacks, Denied, Drain, Event, Events, Handle, Identity, Messages, Peer, Quotas,
     Refuse, Report, Request, Response, Room, Server, User, WebSocket, events,
 };
+#[cfg(feature = "protocol")]
+pub use server::{Published, RoomState};
 /// A payload that is shared, not copied, when it is cloned.
 pub use tungstenite::Bytes;
 /// A message. Only text and binary are received, and sent; the other variants are the protocol's own affair (but a

@@ -1,7 +1,8 @@
-//! Every bound and every timer: unit, default, reason, relation.
+//! Every bound and timer that a peer can feel: unit, default, reason, relation.
 //!
-//! Nothing else in the crate holds such a number. [`Limits::check`] is called once, when a server or client
-//! starts; nothing is clamped silently afterwards.
+//! What a program may set is in [`Limits`], what it may not are constants. (A number that only one algorithm knows, as
+//! how much it reads at once, stands beside that.) [`Limits::check`] is called once, when a server or client starts;
+//! nothing is clamped silently afterwards.
 
 use crate::error::{Error, Result};
 use std::ops::RangeInclusive;
@@ -185,6 +186,27 @@ impl Limits {
 const TIMES: RangeInclusive<Duration> = SHORTEST..=LONGEST;
 pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
 pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// How long a client that is refused before it has said anything has to ask, and to take its refusal. 1 s: some see no answer
+/// that was there before they asked, and what they still send must be read, or a reset would take the answer away.
+pub(crate) const DISMISSAL: Duration = Duration::from_secs(1);
+/// Bytes that are read meanwhile of one that speaks plain HTTP to TLS.
+#[cfg(feature = "tls")]
+pub(crate) const DISMISSAL_BYTES: usize = 64 * KIB;
+/// Clients that are seen off like that at once; each holds a descriptor, no thread and no place. More are answered and dropped.
+pub(crate) const DISMISSALS: usize = 256;
+
+/// How long a request may take to arrive while the server is going away. 1 s, or what is left of `head_deadline`: a client that
+/// has connected just before is answered, one that says nothing holds the end up no longer.
+pub(crate) const LAST_REQUESTS: Duration = Duration::from_secs(1);
+/// Between two batches of clients that are told to go away. 50 ms: they come back as far apart.
+pub(crate) const BATCH_PAUSE: Duration = Duration::from_millis(50);
+/// How long threads whose sockets were cut have to come to an end. 1 s: what takes longer is a handler that does not look at
+/// its connection, and is counted as busy.
+pub(crate) const UNWIND: Duration = Duration::from_secs(1);
+
+/// How long a client waits for the text of a refusal, once it knows that it is refused. 1 s: the text only explains.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The moment when a wait that begins now is over, for waits of any length.
 pub(crate) fn from_now(wait: Duration) -> Instant {

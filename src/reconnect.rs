@@ -189,8 +189,8 @@ impl Reconnecting {
                 Ok(Some(Incoming::Connected))
             }
             Err(error @ Error::Config(_)) => Err(error),
-            Err(Error::Refused { status, .. }) if is_final(status) => {
-                Err(Error::Refused { status, retry_after: None })
+            Err(Error::Refused { status, reason, .. }) if is_final(status) => {
+                Err(Error::Refused { status, retry_after: None, reason })
             }
             Err(error) => {
                 let hint = if let Error::Refused { retry_after, .. } = &error { *retry_after } else { None };

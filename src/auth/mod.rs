@@ -28,6 +28,8 @@
 //!
 //! Reasons for a refusal name what is wrong, and never the token.
 
+#[cfg(feature = "protocol")]
+mod api;
 mod jwt;
 mod key;
 mod pem;

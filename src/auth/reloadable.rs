@@ -43,6 +43,10 @@ impl<T: Clone> Reloadable<T> {
         self.current.read().clone()
     }
 
+    pub(super) fn set(&self, entries: Arc<[T]>) {
+        *self.current.write() = entries;
+    }
+
     /// All or nothing: an error keeps the old ones.
     pub(super) fn reload(&self) -> Result<()> {
         let mut entries = self.given.clone();

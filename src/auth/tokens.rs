@@ -85,6 +85,29 @@ impl Tokens {
         self.0.reload()
     }
 
+    /// Takes those that `other` has now in place of all that there are, for all clones. The files that are read again stay.
+    ///
+    /// ```
+    /// use switchboard::Identity;
+    /// use switchboard::auth::Tokens;
+    ///
+    /// # fn main() -> switchboard::Result<()> {
+    /// let tokens = Tokens::new();
+    /// let of_a_server = tokens.clone();
+    /// tokens.replace(&Tokens::new().with("5f3ac2", Identity::user("ann"))?);
+    /// assert!(of_a_server.check("5f3ac2").is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn replace(&self, other: &Self) {
+        self.0.set(other.0.get());
+    }
+
+    /// Whether nobody is let in.
+    pub fn is_empty(&self) -> bool {
+        self.0.get().is_empty()
+    }
+
     /// Whose token this is.
     ///
     /// # Errors

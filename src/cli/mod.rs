@@ -1,17 +1,21 @@
 //! The command line: what can be said, and which part of the program does it.
 
 mod access;
+mod api;
 mod certificate;
 mod config;
 mod connect;
 mod direct;
 mod doctor;
+mod environment;
 mod generate;
 mod health;
 mod logging;
+mod nearest;
 mod pages;
 mod quotas;
 mod reload;
+mod rooms;
 mod routes;
 mod schema;
 mod secrets;
@@ -104,6 +108,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Serve(configured)) => configured.options.log_format,
         Some(_) => Format::Text,
     });
+    tell_strays(&args);
     let done = |()| ExitCode::SUCCESS;
     let serve = |configured, settings| serve::run(configured, settings, args.clone()).map(done);
     let result = match cli.command {
@@ -124,6 +129,14 @@ pub(crate) fn run() -> ExitCode {
         say!(Error, "switchboard: {error}");
         ExitCode::FAILURE
     })
+}
+
+/// Whether it is to serve, or to judge a configuration. The doctor has a report of its own.
+fn is_about_options(args: &[OsString]) -> bool {
+    match args.get(1).map(|arg| arg.to_string_lossy()) {
+        Some(first) => first.starts_with('-') || ["serve", "config"].contains(&&*first),
+        None => true,
+    }
 }
 
 /// Flags, environment and file. Can be asked again: the file may have changed.
@@ -162,8 +175,16 @@ fn grammar(args: &[OsString]) -> Grammar {
     Grammar { command, keys, judge: serve::check }
 }
 
+/// They may be the reason for whatever is said next.
+fn tell_strays(args: &[OsString]) {
+    if is_about_options(args) {
+        environment::strays(env::vars_os()).iter().for_each(|stray| say!(Warn, "warning: {stray}"));
+    }
+}
+
 fn refuse(args: &[OsString], failure: &Failure) -> ExitCode {
     logging::start(grammar(args).said_anyhow(args, "log_format").unwrap_or_default());
+    tell_strays(args);
     match failure {
         Failure::Usage(error) => error.exit(),
         Failure::Rule(text) => say!(Error, "switchboard: {text}"),

@@ -3,10 +3,12 @@
 use super::access::Guard;
 use super::config::{Failure, Setting};
 use super::logging::say;
+use super::schema::Checks;
 use super::serve::{Serve, origins};
 use super::{Configured, Said};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use switchboard::auth::Tokens;
 use switchboard::{Handle, Result, TlsFiles};
 
 /// What can change without a restart. A key that no row has needs one.
@@ -32,6 +34,22 @@ const ROWS: &[Row] = &[
             stay: "the old tokens and keys stay",
         }),
         apply: read_tokens,
+    },
+    Row {
+        keys: &["api-key", "api-key-file"],
+        files: Some(Files {
+            read: "the keys of the API were read again; new requests are checked by them",
+            stay: "the old keys of the API stay",
+        }),
+        apply: read_keys,
+    },
+    Row {
+        keys: &["schema"],
+        files: Some(Files {
+            read: "the schemas were read again; messages from now on are checked by them",
+            stay: "the old schemas stay",
+        }),
+        apply: read_schemas,
     },
 ];
 
@@ -86,11 +104,31 @@ fn read_tokens(live: &Live, options: &Serve, has_changed: bool) -> Result<Applie
     }
 }
 
+fn read_keys(live: &Live, options: &Serve, has_changed: bool) -> Result<Applied> {
+    if !has_changed && !options.api.has_file() {
+        return Ok(Applied::Nothing);
+    }
+    live.keys.replace(&options.api.keys()?);
+    Ok(Applied::Now)
+}
+
+fn read_schemas(live: &Live, options: &Serve, has_changed: bool) -> Result<Applied> {
+    match live.schemas.is_empty() {
+        // Which path or room has one is fixed at the start.
+        _ if has_changed => Ok(Applied::AfterRestart),
+        true => Ok(Applied::Nothing),
+        false => live.schemas.reload(&options.schemas).map(|()| Applied::Now),
+    }
+}
+
 /// The running server, and the configuration that it runs with.
 pub(crate) struct Live {
     pub(crate) server: Handle,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) guard: Option<Guard>,
+    /// Those of the API.
+    pub(crate) keys: Tokens,
+    pub(crate) schemas: Checks,
     pub(crate) settings: Vec<Setting>,
     pub(crate) file: Option<PathBuf>,
     pub(crate) args: Vec<OsString>,
@@ -138,7 +176,7 @@ impl Live {
         if !is_read {
             say!(
                 Warn,
-                "nothing to read again: there is no configuration file (--config), no certificate, and no file of tokens or keys"
+                "nothing to read again: there is no configuration file (--config), no certificate, and no file of tokens, keys or schemas"
             );
         }
         for setting in &restart {

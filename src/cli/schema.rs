@@ -1,7 +1,8 @@
-//! `--schema PATTERN=FILE`: which messages may be sent on which paths.
+//! `--schema PATTERN=FILE`: which messages may be sent on which paths, and published in which rooms of `/ws`.
 
 use super::routes;
 use clap::Args;
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use switchboard::{Builder, Result};
@@ -9,18 +10,30 @@ use switchboard::{Builder, Result};
 #[derive(Args)]
 #[command(next_help_heading = "What may be said")]
 pub(crate) struct Schemas {
-    /// JSON Schema that messages on these paths (all but /ws) must fit, as /room/team-*=team.json; `*` at the end stands for
-    /// whatever follows, names are written as they are (not percent-encoded), the longest pattern wins; repeatable. Needs a
-    /// program that was built with --features schema
+    /// JSON Schema that messages on these paths must fit, as /room/team-*=team.json, or what is published in these rooms of
+    /// /ws, as ws:orders-*=order.json; `*` at the end stands for whatever follows, names are written as they are (not
+    /// percent-encoded), the longest pattern wins; repeatable. SIGHUP reads the files again. Needs a program that was built
+    /// with --features schema
     #[arg(long, value_name = "PATTERN=FILE", env = "SWITCHBOARD_SCHEMA", value_delimiter = ',')]
     schema: Vec<Rule>,
 }
 
 #[derive(Clone)]
 struct Rule {
-    pattern: Pattern,
+    target: Target,
     file: PathBuf,
 }
+
+/// What a schema is for.
+#[derive(Clone, Debug, PartialEq)]
+enum Target {
+    Path(Pattern),
+    /// Rooms of `/ws`.
+    Rooms(Pattern),
+}
+
+/// What is before a pattern of rooms.
+const ROOMS: &str = "ws:";
 
 #[derive(Clone, Debug, PartialEq)]
 struct Pattern {
@@ -41,7 +54,12 @@ impl FromStr for Rule {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (pattern, file) = text.rsplit_once('=').ok_or("write PATTERN=FILE, as /room/team-*=team.json")?;
-        Ok(Self { pattern: pattern.parse()?, file: file.into() })
+        let target = match pattern.strip_prefix(ROOMS) {
+            Some("") => return Err(format!("`{pattern}`: write a room's name, or {ROOMS}* for all rooms")),
+            Some(rooms) => Target::Rooms(Pattern::split(rooms)?),
+            None => Target::Path(pattern.parse()?),
+        };
+        Ok(Self { target, file: file.into() })
     }
 }
 
@@ -49,24 +67,31 @@ impl FromStr for Pattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (start, open) = text.strip_suffix('*').map_or((text, false), |start| (start, true));
-        if start.contains('*') {
-            return Err(format!("`{text}`: `*` can stand at the end only"));
+        let mut pattern = Self::split(text)?;
+        if !pattern.open && pattern.start.ends_with('/') {
+            // `/room/x/` is `/room/x`.
+            pattern.start.pop();
         }
-        // `/room/x/` is `/room/x`.
-        let start = if open { start } else { start.strip_suffix('/').unwrap_or(start) };
-        let pattern = Self { start: start.into(), open };
         let routes = routes::RELAYS.map(|(route, _)| route);
         match routes.iter().any(|route| pattern.may_match(route)) {
             true => Ok(pattern),
-            false => {
-                Err(format!("`{text}`: no WebSocket has such a path; they are at {}", routes.join(", ")))
-            }
+            false => Err(format!(
+                "`{text}`: no WebSocket has such a path; they are at {}; rooms of /ws are written {ROOMS}ROOM",
+                routes.join(", ")
+            )),
         }
     }
 }
 
 impl Pattern {
+    fn split(text: &str) -> Result<Self, String> {
+        let (start, open) = text.strip_suffix('*').map_or((text, false), |start| (start, true));
+        match start.contains('*') {
+            true => Err(format!("`{text}`: `*` can stand at the end only")),
+            false => Ok(Self { start: start.into(), open }),
+        }
+    }
+
     fn matches(&self, path: &str) -> bool {
         if self.open { path.starts_with(&self.start) } else { path == self.start }
     }
@@ -83,6 +108,21 @@ impl Pattern {
     }
 }
 
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.start, if self.open { "*" } else { "" })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(pattern) => pattern.fmt(f),
+            Self::Rooms(pattern) => write!(f, "{ROOMS}{pattern}"),
+        }
+    }
+}
+
 /// What is before a route's parameter, and the parameter's name.
 fn split(route: &str) -> (&str, Option<&str>) {
     match route.split_once('{') {
@@ -91,8 +131,8 @@ fn split(route: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The schemas that were read, the pattern that counts before the others first.
-pub(crate) struct Checks(#[cfg(feature = "schema")] Vec<(Pattern, switchboard::Schema)>);
+/// The schemas that were read, and what each is for.
+pub(crate) struct Checks(#[cfg(feature = "schema")] Vec<(Target, switchboard::Schema)>);
 
 #[cfg(feature = "schema")]
 impl Schemas {
@@ -101,28 +141,46 @@ impl Schemas {
     /// # Errors
     /// [`Error::Config`](switchboard::Error::Config) for one that cannot be used.
     pub(crate) fn read(&self) -> Result<Checks> {
-        let read = |rule: &Rule| Ok((rule.pattern.clone(), switchboard::Schema::read(&rule.file)?));
-        let mut checks = self.schema.iter().map(read).collect::<Result<Vec<_>>>()?;
-        // The longest; of two of the same length the one that says all of the path.
-        checks.sort_by_key(|(Pattern { start, open }, _)| (usize::MAX - start.len(), *open));
-        Ok(Checks(checks))
+        let read = |rule: &Rule| Ok((rule.target.clone(), switchboard::Schema::read(&rule.file)?));
+        self.schema.iter().map(read).collect::<Result<_>>().map(Checks)
     }
 }
 
 #[cfg(feature = "schema")]
 impl Checks {
-    pub(crate) fn apply(self, builder: Builder) -> Builder {
-        let checks = std::sync::Arc::new(self.0);
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Reads all files again, for messages that come from now on; after an error everything stays as it was. `schemas` are
+    /// those that were read before.
+    pub(crate) fn reload(&self, schemas: &Schemas) -> Result<()> {
+        let Self(new) = schemas.read()?;
+        self.0.iter().zip(&new).for_each(|((_, old), (_, new))| old.replace(new));
+        Ok(())
+    }
+
+    pub(crate) fn apply(&self, mut builder: Builder) -> Builder {
+        let mut paths = Vec::new();
+        for (target, schema) in &self.0 {
+            match target {
+                Target::Path(pattern) => paths.push((pattern.clone(), schema.clone())),
+                Target::Rooms(pattern) => builder = builder.check_room(&pattern.to_string(), schema),
+            }
+        }
+        // The longest first; of two of the same length the one that says all of the path.
+        paths.sort_by_key(|(Pattern { start, open }, _)| (usize::MAX - start.len(), *open));
+        let paths = std::sync::Arc::new(paths);
         routes::RELAYS.into_iter().fold(builder, |builder, (route, _)| {
-            if !checks.iter().any(|(pattern, _)| pattern.may_match(route)) {
+            if !paths.iter().any(|(pattern, _)| pattern.may_match(route)) {
                 return builder;
             }
-            let checks = checks.clone();
+            let paths = paths.clone();
             let (before, param) = split(route);
             builder.check(route, move |request, message| {
                 // With the name decoded: a room has many paths, as /room/a and /room/%61/.
                 let path = format!("{before}{}", param.map_or("", |name| request.param(name)));
-                match checks.iter().find(|(pattern, _)| pattern.matches(&path)) {
+                match paths.iter().find(|(pattern, _)| pattern.matches(&path)) {
                     Some((_, schema)) => schema.check(message),
                     None => Ok(()),
                 }
@@ -138,10 +196,10 @@ impl Schemas {
     pub(crate) fn read(&self) -> Result<Checks> {
         match self.schema.first() {
             None => Ok(Checks()),
-            Some(Rule { pattern: Pattern { start, open }, file }) => {
-                let (star, file) = (if *open { "*" } else { "" }, file.display());
+            Some(Rule { target, file }) => {
+                let file = file.display();
                 Err(switchboard::Error::Config(format!(
-                    "--schema {start}{star}={file}: this program was built without schemas; build it with `cargo build \
+                    "--schema {target}={file}: this program was built without schemas; build it with `cargo build \
                      --release --features schema`"
                 )))
             }
@@ -151,8 +209,17 @@ impl Schemas {
 
 #[cfg(not(feature = "schema"))]
 impl Checks {
+    pub(crate) fn is_empty(&self) -> bool {
+        true
+    }
+
+    /// There is nothing to read.
+    pub(crate) fn reload(&self, _: &Schemas) -> Result<()> {
+        Ok(())
+    }
+
     /// Nothing is checked.
-    pub(crate) fn apply(self, builder: Builder) -> Builder {
+    pub(crate) fn apply(&self, builder: Builder) -> Builder {
         builder
     }
 }
@@ -188,7 +255,17 @@ mod tests {
     #[test]
     fn a_rule_is_a_pattern_and_a_file() {
         let rule: Rule = "/chat/a=b*=/tmp/c.json".parse().map_err(|error| assert_eq!(error, "")).unwrap();
-        assert_eq!((rule.pattern.start.as_str(), rule.pattern.open), ("/chat/a=b", true));
+        assert_eq!(rule.target, Target::Path(Pattern { start: "/chat/a=b".into(), open: true }));
+        let rule: Rule = "ws:a:b=*=c.json".parse().map_err(|error| assert_eq!(error, "")).unwrap();
+        assert_eq!(rule.target, Target::Rooms(Pattern { start: "a:b=".into(), open: true }));
+        assert_eq!((rule.target.to_string().as_str(), rule.file), ("ws:a:b=*", "c.json".into()));
+        for (wrong, why) in [
+            ("ws:=a.json", "ws:* for all rooms"),
+            ("ws:a*b=a.json", "at the end only"),
+            ("/ws=a.json", "written ws:ROOM"),
+        ] {
+            assert!(wrong.parse::<Rule>().is_err_and(|error| error.contains(why)), "{wrong}");
+        }
         assert!("/chat/*".parse::<Rule>().is_err_and(|error| error.contains("PATTERN=FILE")));
     }
 

@@ -1,10 +1,12 @@
 //! `switchboard serve`: its options, its first line, its end by signal.
 
 use super::access::{Access, Guard};
+use super::api::{self, Api};
 use super::config::Setting;
 use super::logging::{self, Format, say};
 use super::quotas::Shares;
 use super::reload::Live;
+use super::rooms::RoomOptions;
 use super::schema::Schemas;
 use super::supervision::{self, Supervisor};
 use super::{Configured, routes, secrets, units};
@@ -14,11 +16,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
 use std::io::Write;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::time::Duration;
 use std::{io, thread};
-use switchboard::{Budget, Drain, Limits, Origins, Result, TlsFiles};
+use switchboard::engine::Store;
+use switchboard::{Bound, Budget, Builder, Drain, Limits, Origins, Result, TlsFiles};
 
 #[derive(Args)]
 pub(crate) struct Serve {
@@ -57,10 +61,21 @@ pub(crate) struct Serve {
     /// How to log on stderr: for people, or as JSON, one object in each line
     #[arg(long, value_name = "FORMAT", default_value = "text", env = "SWITCHBOARD_LOG_FORMAT")]
     pub(super) log_format: Format,
+    /// When it is stopped it is to be started again: clients are closed with 1012 (service restart) instead of 1001
+    #[arg(long, env = "SWITCHBOARD_RESTART")]
+    restart: bool,
+    /// Keep the rooms of /ws in this file, so that they outlive the server: what was acknowledged is on the disk. One server,
+    /// one file [default: in memory]
+    #[arg(long, value_name = "FILE", env = "SWITCHBOARD_STORE")]
+    pub(super) store: Option<PathBuf>,
     #[command(flatten)]
     pub(super) access: Access,
     #[command(flatten)]
+    pub(super) api: Api,
+    #[command(flatten)]
     pub(super) shares: Shares,
+    #[command(flatten)]
+    rooms: RoomOptions,
     #[command(flatten)]
     pub(super) schemas: Schemas,
 }
@@ -68,7 +83,12 @@ pub(crate) struct Serve {
 /// What clap cannot know: values that are no values of the library.
 pub(crate) fn check(matches: &ArgMatches) -> Result<(), String> {
     let options = Serve::from_arg_matches(matches).map_err(|error| error.to_string())?;
-    limits(&options).check().and_then(|()| options.access.check()).map_err(|error| error.to_string())
+    let limits = limits(&options);
+    let checked = limits.check().and_then(|()| options.rooms.check(&limits));
+    checked
+        .and_then(|()| options.access.check())
+        .and_then(|()| options.api.check())
+        .map_err(|error| error.to_string())
 }
 
 /// Serves until SIGINT or SIGTERM, then drains. A second signal ends the process at once.
@@ -78,31 +98,33 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     tell(&settings, file.path.as_deref());
     raise_descriptor_limit();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let drain = Drain::within(options.drain);
+    let mut drain = Drain::within(options.drain);
+    if options.restart {
+        drain = drain.with_code(1012).with_reason("the server restarts");
+    }
     let limits = limits(&options);
-    let wanted = limits.connections;
+    let (wanted, history) = (limits.connections, limits.history);
     let tls = tls_files(&options)?;
     let guard = Guard::read(&options.access)?;
-    let checks = options.schemas.read()?;
-    let mut builder = routes::all(guard.is_some())
+    let keys = options.api.keys()?;
+    let schemas = options.schemas.read()?;
+    let mut builder = api::apply(routes::all(guard.is_some()), &keys)
         .limits(limits)
         .compression(!options.no_compression)
         .origins(origins(&options.allow_origin));
-    builder = checks.apply(options.shares.apply(options.access.apply(builder, guard.as_ref())));
+    builder = options.rooms.apply(options.shares.apply(options.access.apply(builder, guard.as_ref())));
+    builder = schemas.apply(builder);
     if let Some(files) = &tls {
         builder = builder.tls(files);
     }
-    let bound = match socket {
-        Some(socket) => {
-            say!(Info, "the socket was handed over (LISTEN_FDS): `bind` does not count");
-            builder.listen_on(socket)?
-        }
-        None => builder.bind(&options.bind)?,
-    };
-    let server = bound.start()?;
+    if let Some(file) = &options.store {
+        builder = builder.engine(Store::open_bounded(file, history)?);
+    }
+    let server = listen(builder, socket, &options.bind)?.start()?;
     announce(&server, wanted, tls.is_some())?;
     let supervisor = Supervisor::start(server.handle());
-    let mut live = Live { server: server.handle(), tls, guard, settings, file: file.path, args };
+    let handle = server.handle();
+    let mut live = Live { server: handle, tls, guard, keys, schemas, settings, file: file.path, args };
     for signal in signals.forever() {
         if signal != SIGHUP {
             break;
@@ -116,10 +138,16 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     });
     say!(Info, "stopping; once more to stop at once");
     let report = server.shutdown(drain);
-    if 0 < report.cut + report.busy {
-        say!(Warn, "{} of {} connections were cut", report.cut, report.open);
+    if 0 < report.open {
+        say!(Info, "{report}");
     }
     Ok(())
+}
+
+fn listen(builder: Builder, socket: Option<TcpListener>, bind: &str) -> Result<Bound> {
+    let Some(socket) = socket else { return builder.bind(bind) };
+    say!(Info, "the socket was handed over (LISTEN_FDS): `bind` does not count");
+    builder.listen_on(socket)
 }
 
 /// The configuration that holds, for the log; and whoever else can read its secrets.
@@ -163,6 +191,7 @@ pub(super) fn limits(options: &Serve) -> Limits {
         body: defaults.body.max(options.max_message.saturating_mul(2)),
         ping_interval: options.ping_interval,
         ping_timeout: options.ping_timeout,
+        history: options.rooms.total(),
         ..defaults
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Client;
 use crate::error::{Error, Result};
-use crate::limits::Limits;
+use crate::limits::{LAST_WORDS, Limits, from_now};
 use crate::metrics::Metrics;
 use crate::net::codecs::{Codecs, SharedInflate};
 use crate::net::link::Link;
@@ -13,11 +13,12 @@ use crate::net::stream::Stream;
 use crate::wire::deflate::Inflate;
 use crate::wire::frame::Role;
 use crate::wire::handshake::{Agreed, is_token};
-use crate::wire::opening::{Declined, Target, Wish, read_answer, request};
+use crate::wire::opening::{Declined, Target, Wish, read_answer, reason, request};
 use crate::wire::session::Session;
 use http::{HeaderName, HeaderValue};
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -246,8 +247,10 @@ impl ClientBuilder {
                 Ok(None) => {}
                 Ok(Some((agreed, size))) => return Ok((agreed, input.split_off(size))),
                 Err(Declined::Wrong(what)) => return Err(Error::Handshake(what)),
-                Err(Declined::Status { status, retry_after }) => {
-                    return Err(Error::Refused { status, retry_after: retry_after.map(Duration::from_secs) });
+                Err(Declined::Status { status, retry_after, text }) => {
+                    let retry_after = retry_after.map(Duration::from_secs);
+                    let reason = last_words(stream, input, &text, deadline.min(from_now(LAST_WORDS)));
+                    return Err(Error::Refused { status, retry_after, reason });
                 }
             }
         }
@@ -272,6 +275,21 @@ impl ClientBuilder {
         let link = Link::new(Arc::new(outbox), session, None, metrics, limits.close_deadline, leftover);
         Ok(Client { link, subprotocol: agreed.subprotocol, compressed: agreed.deflate.is_some() })
     }
+}
+
+/// What a refusal says. `text` is where it lies; `input` may have but the beginning of it.
+fn last_words(stream: &Stream, mut input: Vec<u8>, text: &Range<usize>, deadline: Instant) -> String {
+    while input.len() < text.end {
+        let have = input.len();
+        input.resize(text.end, 0);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let read = stream.read(&mut input[have..], left).unwrap_or(0);
+        input.truncate(have + read);
+        if read == 0 {
+            break;
+        }
+    }
+    reason(&input[text.start..text.end.min(input.len())])
 }
 
 /// A TCP connection to the first of the host's addresses that answers.

@@ -4,176 +4,41 @@
 //! frames to ([`Deliver`]); frames are bytes it never looks into. `server::hub_thread` drives it, tests drive it as a
 //! table.
 
+#[cfg(feature = "protocol")]
+pub(crate) mod calls;
+mod command;
+mod elsewhere;
+pub(crate) mod engine;
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
+pub(crate) mod history;
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
+mod notes;
+mod outside;
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
+pub(crate) mod pattern;
 #[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 pub(crate) mod protocol;
 #[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 mod requests;
 mod room;
+pub(crate) mod rules;
 mod topic;
 mod topics;
+mod waiting;
 
-pub(crate) use topic::Now;
-pub use topic::RoomRules;
+pub(crate) use command::{Command, ConnectionId, Deliver, Frames, View};
+pub(crate) use engine::Name;
+pub(crate) use history::Now;
 pub(crate) use topics::Rules;
 
-use protocol::{Ask, Json};
+use engine::{Address, Notice, Order};
+use notes::Note;
+use outside::Outside;
 use room::Room;
 use std::collections::HashMap;
-use std::fmt;
-use std::sync::Arc;
 use std::time::Instant;
 use topics::Topics;
 use tungstenite::Bytes;
-
-/// The name of a room or a user. Shared, as each member's entry refers to it.
-pub(crate) type Name = Arc<str>;
-
-/// A connection, for as long as the server lives: never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ConnectionId(pub(crate) u64);
-
-/// Frames on their way to lines of two kinds.
-#[derive(Clone, Debug)]
-pub(crate) struct Frames {
-    pub(crate) plain: Bytes,
-    /// The same messages for lines that take compressed frames, when any was worth it.
-    pub(crate) compressed: Option<Bytes>,
-}
-
-impl Frames {
-    /// For a line that takes compressed frames, or one that does not.
-    fn fit(&self, compressed: bool) -> &Bytes {
-        match &self.compressed {
-            Some(frames) if compressed => frames,
-            _ => &self.plain,
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.plain.len() + self.compressed.as_ref().map_or(0, Bytes::len)
-    }
-}
-
-impl From<Bytes> for Frames {
-    fn from(plain: Bytes) -> Self {
-        Self { plain, compressed: None }
-    }
-}
-
-/// What one member makes of a room's frames before its line gets them: whole frames in, whole frames out, none for none.
-/// `Err` is a Close frame: the member gets that, and no more. Called in the hub's turn, so it must not block.
-pub(crate) struct View(pub(crate) ViewFn);
-
-pub(crate) type ViewFn = Box<dyn FnMut(&Bytes) -> Result<Bytes, Bytes> + Send>;
-
-impl fmt::Debug for View {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("View")
-    }
-}
-
-/// Takes what the hub sends. Must not block.
-pub(crate) trait Deliver<L> {
-    /// Whole frames, laid end to end, for one connection.
-    fn deliver(&mut self, to: &L, frames: &Bytes);
-    /// A Close frame for one connection, after everything delivered before.
-    fn close(&mut self, to: &L, frame: &Bytes);
-    /// A text as frames for lines of both kinds.
-    fn encode(&mut self, text: &str) -> Frames;
-}
-
-/// What connections and the program ask of the hub.
-#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
-#[derive(Debug)]
-pub(crate) enum Command<L> {
-    /// A connection is open; whether its line takes compressed frames.
-    Connect {
-        id: ConnectionId,
-        line: L,
-        compressed: bool,
-    },
-    /// The connection speaks `switchboard.v1`, as this user.
-    Enter {
-        id: ConnectionId,
-        user: Name,
-    },
-    /// A request of `switchboard.v1`, with its `id` as JSON.
-    Ask {
-        id: ConnectionId,
-        tag: Option<Json>,
-        ask: Ask,
-    },
-    /// A text for one connection of `switchboard.v1`, in its place among the replies.
-    Say {
-        id: ConnectionId,
-        text: String,
-    },
-    /// A connection has ended, however. It leaves its rooms.
-    Disconnect {
-        id: ConnectionId,
-    },
-    /// The connection is this user's from now on. A user may have many connections.
-    Identify {
-        id: ConnectionId,
-        user: Name,
-    },
-    /// Joining again changes the view only.
-    Join {
-        id: ConnectionId,
-        room: Name,
-        view: Option<Box<View>>,
-    },
-    Leave {
-        id: ConnectionId,
-        room: Name,
-    },
-    /// To all members of the room, but for one.
-    SendRoom {
-        room: Name,
-        frames: Frames,
-        except: Option<ConnectionId>,
-    },
-    /// To all connections of the user; when there are none, `otherwise` goes to that connection.
-    SendUser {
-        user: Name,
-        frames: Frames,
-        otherwise: Option<(ConnectionId, Bytes)>,
-    },
-    /// To every connection.
-    Broadcast {
-        frames: Frames,
-    },
-    /// A Close frame to all members of the room.
-    CloseRoom {
-        room: Name,
-        frame: Bytes,
-    },
-    /// A Close frame to all connections of the user.
-    CloseUser {
-        user: Name,
-        frame: Bytes,
-    },
-    /// A Close frame to at most so many connections that have not been told yet.
-    CloseSome {
-        at_most: usize,
-        frame: Bytes,
-    },
-}
-
-impl<L> Command<L> {
-    /// Bytes of payload that this command keeps in memory.
-    pub(crate) fn size(&self) -> usize {
-        match self {
-            Self::SendRoom { frames, .. } | Self::Broadcast { frames } => frames.len(),
-            Self::SendUser { frames, otherwise, .. } => {
-                frames.len() + otherwise.as_ref().map_or(0, |(_, frames)| frames.len())
-            }
-            Self::Ask { ask: Ask::Publish { data, .. } | Ask::Direct { data, .. }, .. } => data.len(),
-            Self::Say { text, .. } => text.len(),
-            _ => 0,
-        }
-    }
-}
 
 /// How much there is of everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,10 +48,13 @@ pub(crate) struct Counts {
     pub(crate) rooms: usize,
 }
 
+#[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
 struct Connection<L> {
     line: L,
     compressed: bool,
     user: Option<Name>,
+    owner: Option<Name>,
+    protocol: bool,
     rooms: Vec<Name>,
     told_to_close: bool,
 }
@@ -205,14 +73,17 @@ pub(crate) struct Hub<L> {
 }
 
 impl<L: Clone> Hub<L> {
-    /// `node`: what tells this server, and this life of it, from all others.
-    pub(crate) fn new(node: &str, rules: Rules) -> Self {
+    /// `node`: what tells this server, and this life of it, from all others. `engine`: whether rooms of `switchboard.v1` are
+    /// kept by one, and whether that is shared with other servers.
+    pub(crate) fn new(node: &str, rules: Rules, engine: Option<bool>) -> Self {
+        let mut topics = Topics::new(node, rules);
+        topics.outside = engine.map(Outside::new);
         Self {
             connections: HashMap::new(),
             users: HashMap::new(),
             rooms: HashMap::new(),
             unsent: Vec::new(),
-            topics: Topics::new(node, rules),
+            topics,
         }
     }
 
@@ -220,36 +91,43 @@ impl<L: Clone> Hub<L> {
         match command {
             Command::Ask { id, tag, ask } => self.topics.ask(now, id, tag.as_ref(), ask, out),
             Command::Say { id, text } => self.topics.say(id, &text, out),
-            Command::Enter { id, user } => {
+            Command::Enter { id, user, welcome } => {
                 if let Some(connection) = self.connections.get(&id) {
-                    self.topics.enter(id, connection.line.clone(), connection.compressed, user);
+                    self.topics.enter(id, connection.line.clone(), connection.compressed, &user, out);
+                    // Who has seen it is there for everybody; and nothing comes before it.
+                    self.topics.say(id, &welcome, out);
                 }
             }
-            Command::SendRoom { room, frames, except } => self.send_room(&room, frames, except, out),
-            Command::Connect { id, line, compressed } => {
+            #[cfg(feature = "protocol")]
+            Command::Call(call) => self.call(now, *call, out),
+            Command::SendRoom { room, frames, except } => {
+                self.tell(Address::Room(room.clone()), &frames, out);
+                self.send_room(&room, frames, except, out);
+            }
+            Command::Notices(notices) => {
+                for notice in notices {
+                    self.notice(now, notice, out);
+                }
+            }
+            Command::Connect { id, line, compressed, owner, protocol } => {
+                let user = owner.clone();
+                let (rooms, told_to_close) = (Vec::new(), false);
                 let connection =
-                    Connection { line, compressed, user: None, rooms: Vec::new(), told_to_close: false };
+                    Connection { line, compressed, user: None, owner, protocol, rooms, told_to_close };
                 self.connections.insert(id, connection);
+                user.into_iter().for_each(|user| self.identify(id, user, out));
             }
             Command::Disconnect { id } => {
                 self.topics.gone(now, id, out);
                 self.disconnect(id, out);
             }
-            Command::Identify { id, user } => self.identify(id, user),
+            Command::Identify { id, user } => self.identify(id, user, out),
             Command::Join { id, room, view } => self.join(id, room, view, out),
             Command::Leave { id, room } => self.leave(id, &room, out),
-            Command::SendUser { user, frames, otherwise } => {
-                self.end_turn(out);
-                let reached = self.each_of(&user, |to| out.deliver(&to.line, frames.fit(to.compressed)));
-                if let (0, Some((id, frames))) = (reached, otherwise)
-                    && let Some(sender) = self.connections.get(&id)
-                {
-                    out.deliver(&sender.line, &frames);
-                }
-            }
+            Command::SendUser { user, frames, otherwise } => self.send_user(user, &frames, otherwise, out),
             Command::Broadcast { frames } => {
-                self.end_turn(out);
-                self.connections.values().for_each(|to| out.deliver(&to.line, frames.fit(to.compressed)));
+                self.tell(Address::Everyone, &frames, out);
+                self.broadcast(&frames, out);
             }
             Command::CloseRoom { room, frame } => {
                 if let Some(room) = self.rooms.get_mut(&room) {
@@ -293,8 +171,87 @@ impl<L: Clone> Hub<L> {
         self.topics.tick(now, out);
     }
 
+    /// Why rooms of `switchboard.v1` cannot be reached.
+    pub(crate) fn deaf(&self) -> Option<&str> {
+        self.topics.outside.as_ref()?.deaf.as_deref()
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         Counts { connections: self.connections.len(), users: self.users.len(), rooms: self.rooms.len() }
+    }
+
+    fn broadcast(&mut self, frames: &Frames, out: &mut impl Deliver<L>) {
+        self.end_turn(out);
+        self.connections.values().for_each(|to| out.deliver(&to.line, frames.fit(to.compressed)));
+    }
+
+    fn send_user(
+        &mut self,
+        user: Name,
+        frames: &Frames,
+        otherwise: Option<(ConnectionId, Bytes)>,
+        out: &mut impl Deliver<L>,
+    ) {
+        self.end_turn(out);
+        let reached = self.each_of(&user, |to| out.deliver(&to.line, frames.fit(to.compressed)));
+        let otherwise = otherwise.filter(|_| reached == 0);
+        if self.topics.is_shared() {
+            let ticket = otherwise.and_then(|(id, frames)| self.topics.otherwise(id, frames));
+            out.order(Order::Tell { ticket, to: Address::Nick(user), note: notes::frames(&frames.plain) });
+        } else if let Some((id, frames)) = otherwise {
+            self.send_one(id, &frames, out);
+        }
+    }
+
+    fn send_one(&self, id: ConnectionId, frames: &Bytes, out: &mut impl Deliver<L>) {
+        if let Some(to) = self.connections.get(&id) {
+            out.deliver(&to.line, frames);
+        }
+    }
+
+    /// Tells other servers.
+    fn tell(&self, to: Address, frames: &Frames, out: &mut impl Deliver<L>) {
+        if self.topics.is_shared() {
+            out.order(Order::Tell { ticket: None, to, note: notes::frames(&frames.plain) });
+        }
+    }
+
+    /// Tells other servers who of theirs can be reached here.
+    fn listen(&self, to: Address, connections: usize, out: &mut impl Deliver<L>) {
+        if self.topics.is_shared() {
+            out.order(Order::Listen { to, connections });
+        }
+    }
+
+    fn notice(&mut self, now: Now, notice: Notice, out: &mut impl Deliver<L>) {
+        let Notice::Note { to, note } = notice else {
+            if let Some((id, frames)) = self.topics.notice(now, notice, out) {
+                self.send_one(id, &frames, out);
+            }
+            return;
+        };
+        match (notes::read(&note), to) {
+            (Some(Note::Frames(frames)), Address::Room(room)) => {
+                self.send_room(&room, frames.into(), None, out);
+            }
+            (Some(Note::Frames(frames)), Address::Nick(user)) => {
+                self.end_turn(out);
+                self.each_of(&user, |to| out.deliver(&to.line, &frames));
+            }
+            (Some(Note::Frames(frames)), Address::Everyone) => self.broadcast(&frames.into(), out),
+            (Some(Note::Text(text)), Address::User(user)) => {
+                self.topics.say_to_user(&user, text, out);
+            }
+            #[cfg(feature = "protocol")]
+            (Some(Note::Kick(reason, close)), Address::User(user)) => {
+                self.kick(now, &user, reason, &close, out);
+            }
+            #[cfg(feature = "protocol")]
+            (Some(Note::Announce(protocol, plain)), Address::Everyone) => {
+                self.broadcast_by_kind(&protocol.into(), &plain.into(), out);
+            }
+            _ => {}
+        }
     }
 
     fn send_room(
@@ -316,10 +273,14 @@ impl<L: Clone> Hub<L> {
     fn join(&mut self, id: ConnectionId, name: Name, view: Option<Box<View>>, out: &mut impl Deliver<L>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let room = self.rooms.entry(name.clone()).or_default();
+        let is_first = room.is_empty();
         // What was sent before is not for the newcomer.
         room.deliver(out);
         if room.join(id, connection.line.clone(), connection.compressed, view) {
-            connection.rooms.push(name);
+            connection.rooms.push(name.clone());
+        }
+        if is_first {
+            self.listen(Address::Room(name), 1, out);
         }
     }
 
@@ -337,35 +298,40 @@ impl<L: Clone> Hub<L> {
         room.leave(id);
         if room.is_empty() {
             self.rooms.remove(name);
+            self.listen(Address::Room(name.clone()), 0, out);
         }
     }
 
-    fn identify(&mut self, id: ConnectionId, user: Name) {
+    fn identify(&mut self, id: ConnectionId, user: Name, out: &mut impl Deliver<L>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let before = connection.user.replace(user.clone());
         if before.as_ref() == Some(&user) {
             return;
         }
-        self.users.entry(user).or_default().push(id);
-        self.forget_user(id, before);
+        let connections = self.users.entry(user.clone()).or_default();
+        connections.push(id);
+        let connections = connections.len();
+        self.listen(Address::Nick(user), connections, out);
+        self.forget_user(id, before, out);
     }
 
     fn disconnect(&mut self, id: ConnectionId, out: &mut impl Deliver<L>) {
         let Some(connection) = self.connections.remove(&id) else { return };
-        self.forget_user(id, connection.user);
+        self.forget_user(id, connection.user, out);
         for room in connection.rooms {
             self.remove_member(id, &room, out);
         }
     }
 
-    fn forget_user(&mut self, id: ConnectionId, user: Option<Name>) {
+    fn forget_user(&mut self, id: ConnectionId, user: Option<Name>, out: &mut impl Deliver<L>) {
         let Some(user) = user else { return };
-        if let Some(connections) = self.users.get_mut(&user) {
-            connections.retain(|other| *other != id);
-            if connections.is_empty() {
-                self.users.remove(&user);
-            }
+        let Some(connections) = self.users.get_mut(&user) else { return };
+        connections.retain(|other| *other != id);
+        let connections = connections.len();
+        if connections == 0 {
+            self.users.remove(&user);
         }
+        self.listen(Address::Nick(user), connections, out);
     }
 
     /// Calls `each` for every connection of the user; how many there were.
@@ -380,3 +346,6 @@ mod tests;
 
 #[cfg(test)]
 mod topics_tests;
+
+#[cfg(test)]
+mod outside_tests;

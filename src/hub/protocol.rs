@@ -21,6 +21,16 @@ pub(crate) enum Ask {
     Ping,
 }
 
+impl Ask {
+    /// Bytes of payload that it keeps in memory.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Publish { data, .. } | Self::Direct { data, .. } => data.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// What a client has seen last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Since {
@@ -29,7 +39,7 @@ pub(crate) struct Since {
 }
 
 /// Why a request was not carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     BadJson,
     BadRequest,
@@ -40,10 +50,16 @@ pub(crate) enum Fault {
     TooLarge,
     RateLimited,
     Forbidden,
+    Unavailable,
+    /// The data does not fit the room's schema; the JSON pointer (RFC 6901) to what in it does not.
+    #[cfg(feature = "schema")]
+    InvalidData {
+        path: String,
+    },
 }
 
 impl Fault {
-    pub(crate) fn code(self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::BadJson => "bad_json",
             Self::BadRequest => "bad_request",
@@ -54,6 +70,18 @@ impl Fault {
             Self::TooLarge => "too_large",
             Self::RateLimited => "rate_limited",
             Self::Forbidden => "forbidden",
+            Self::Unavailable => "unavailable",
+            #[cfg(feature = "schema")]
+            Self::InvalidData { .. } => "invalid_data",
+        }
+    }
+
+    /// Where in what was sent it lies, if that is known.
+    pub(crate) fn path(&self) -> Option<&str> {
+        match self {
+            #[cfg(feature = "schema")]
+            Self::InvalidData { path } => Some(path),
+            _ => None,
         }
     }
 }
@@ -105,14 +133,25 @@ impl Text {
         self
     }
 
+    /// The fields of a JSON object behind these, and the end.
+    pub(crate) fn fields(mut self, object: &str) -> String {
+        self.0.push(',');
+        self.0.push_str(object.strip_prefix('{').unwrap_or(object));
+        self.0
+    }
+
     pub(crate) fn end(mut self) -> String {
         self.0.push('}');
         self.0
     }
 }
 
-pub(crate) fn error(id: Option<&Json>, fault: Fault, message: &str) -> String {
-    Text::new("error", id).string("code", fault.code()).string("message", message).end()
+pub(crate) fn error(id: Option<&Json>, fault: &Fault, message: &str) -> String {
+    let text = Text::new("error", id).string("code", fault.code()).string("message", message);
+    match fault.path() {
+        Some(path) => text.string("path", path).end(),
+        None => text.end(),
+    }
 }
 
 /// A string as JSON. RFC 8259 §7

@@ -1,14 +1,20 @@
 //! What clients of `switchboard.v1` ask for, carried out one after another.
 
-use super::protocol::{Ask, Fault, Json, Since, Text, error, quote};
-use super::topic::{Now, Published, Topic};
+use super::engine::{Name, Publish, Receipt};
+use super::history::{Now, Published};
+use super::outside::Asker;
+use super::protocol::{Ask, Fault, Json, Text, error, quote};
+use super::topic::{Joiner, Topic, Waiter, published};
 use super::topics::Topics;
-use super::{ConnectionId, Deliver, Name};
+use super::{ConnectionId, Deliver};
 
-/// A text, or nothing when the connection is gone; or why not.
-type Reply = Result<Option<String>, (Fault, String)>;
+/// A text; nothing when the connection is gone or the answer comes later; or why not.
+type Reply = Result<Option<String>, Wrong>;
+
+pub(super) type Wrong = (Fault, String);
 
 impl<L: Clone> Topics<L> {
+    /// A request, behind those of the same connection that an engine has not answered yet.
     pub(super) fn ask(
         &mut self,
         now: Now,
@@ -17,78 +23,104 @@ impl<L: Clone> Topics<L> {
         ask: Ask,
         out: &mut impl Deliver<L>,
     ) {
-        if !self.clients.contains_key(&id) {
-            return;
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if client.may_go(&ask) {
+            self.carry_out(now, id, tag, ask, out);
+        } else if let Err(wrong) = client.wait(tag.cloned(), ask) {
+            self.reply(id, tag, Err(wrong), out);
         }
+    }
+
+    pub(super) fn carry_out(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        tag: Option<&Json>,
+        ask: Ask,
+        out: &mut impl Deliver<L>,
+    ) {
         let reply = match ask {
             Ask::Join { room, since, history } => {
-                self.join(now, id, tag, &room, since.as_ref(), history, out)
+                self.join(now, &room, Joiner { id, tag: tag.cloned(), since, history }, out)
             }
             Ask::Leave { room } => self.leave(id, tag, &room, out),
-            Ask::Publish { room, data, key } => {
-                let from = self.clients[&id].user.clone();
-                self.publish_from(now, id, &from, tag, &room, &data, key.as_deref(), out)
-            }
+            Ask::Publish { room, data, key } => self.publish_from(now, id, tag, &room, (data, key), out),
             Ask::Direct { to, data } => self.direct(now, id, tag, &to, &data, out),
             Ask::Members { room } => self.of_member(id, &room, out, |topic| topic.members(tag, &room)),
             Ask::History { room, before, after, limit } => {
                 let most = self.rules.of(&room).messages;
+                let limit = (limit.unwrap_or(most).min(most), self.rules.reply);
                 self.trim(&room, now.instant);
-                self.of_member(id, &room, out, |topic| {
-                    let page = topic.history(before, after, limit.unwrap_or(most).min(most));
-                    let text = Text::new("history", tag).string("room", &room).raw("epoch", topic.epoch());
-                    text.list("messages", page.elements.into_iter()).bool("more", page.more).end()
-                })
+                self.of_member(id, &room, out, |topic| topic.page(tag, &room, (before, after), limit))
             }
             Ask::Ping => Ok(Some(Text::new("pong", tag).number("time", now.unix_ms).end())),
         };
+        self.reply(id, tag, reply, out);
+    }
+
+    /// Without an `id` only errors are replied.
+    pub(super) fn reply(
+        &self,
+        id: ConnectionId,
+        tag: Option<&Json>,
+        reply: Reply,
+        out: &mut impl Deliver<L>,
+    ) {
         match reply {
-            // Without an `id` only errors are replied.
             Ok(reply) => {
                 if let Some(text) = reply.filter(|_| tag.is_some()) {
                     self.say(id, &text, out);
                 }
             }
-            Err((fault, message)) => self.say(id, &error(tag, fault, &message), out),
+            Err((fault, message)) => self.say(id, &error(tag, &fault, &message), out),
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of a request")]
-    fn join(
-        &mut self,
-        now: Now,
-        id: ConnectionId,
-        tag: Option<&Json>,
-        room: &Name,
-        since: Option<&Since>,
-        history: Option<usize>,
-        out: &mut impl Deliver<L>,
-    ) -> Reply {
+    fn join(&mut self, now: Now, room: &Name, joiner: Joiner, out: &mut impl Deliver<L>) -> Reply {
         let most = self.rules.rooms;
-        let Some(client) = self.clients.get_mut(&id) else { return Ok(None) };
-        let is_member = client.rooms.contains(room);
-        if !is_member && most <= client.rooms.len() {
+        let Some(client) = self.clients.get_mut(&joiner.id) else { return Ok(None) };
+        if !client.rooms.contains(room) && most <= client.rooms.len() {
             let message =
                 format!("a connection may be in {most} rooms at once; leave one before joining another");
             return Err((Fault::TooManyRooms, message));
         }
+        self.is_reachable()?;
+        self.trim(room, now.instant);
+        let topic = self.topic(room, now.instant, out);
+        if let Some(waiters) = &mut topic.waiters {
+            let id = joiner.id;
+            waiters.push(Waiter::Join(joiner));
+            self.await_answer(id, true);
+            return Ok(None);
+        }
+        Ok(self.join_open(room, &joiner, out))
+    }
+
+    /// Into a room of which is known what there is.
+    pub(super) fn join_open(
+        &mut self,
+        room: &Name,
+        joiner: &Joiner,
+        out: &mut impl Deliver<L>,
+    ) -> Option<String> {
+        let client = self.clients.get_mut(&joiner.id)?;
+        let is_member = client.rooms.contains(room);
         let (user, line, compressed) = (client.user.clone(), client.line.clone(), client.compressed);
         if !is_member {
             client.rooms.push(room.clone());
         }
-        self.trim(room, now.instant);
-        let topic = self.topic(room, now.instant);
+        let topic = self.topics.get_mut(room)?;
         // What was said before is in the reply, if it was asked for.
         topic.room.deliver(out);
         if !is_member {
-            let is_new = topic.enter(&user);
-            topic.room.join(id, line, compressed, None);
-            if is_new {
-                self.announce(room, &user, "join", Some(id), out);
-                self.topics.get_mut(room).into_iter().for_each(|topic| topic.room.deliver(out));
-            }
+            let change = topic.enter(&user);
+            topic.room.join(joiner.id, line, compressed, None);
+            self.changed(room, &user, change, (None, Some(joiner.id)), out);
+            self.tell_presence(room, &user, false, out);
+            self.topics.get_mut(room).into_iter().for_each(|topic| topic.room.deliver(out));
         }
-        Ok(self.topics.get(room).map(|topic| topic.joined(tag, room, since, history)))
+        let topic = self.topics.get(room)?;
+        Some(topic.joined(joiner, room, self.rules.reply))
     }
 
     fn leave(
@@ -108,55 +140,55 @@ impl<L: Clone> Topics<L> {
         Ok(Some(Text::new("left", tag).string("room", room).end()))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of a request")]
     fn publish_from(
         &mut self,
         now: Now,
         id: ConnectionId,
-        from: &Name,
         tag: Option<&Json>,
         room: &Name,
-        data: &str,
-        key: Option<&str>,
+        (data, key): (Json, Option<String>),
         out: &mut impl Deliver<L>,
     ) -> Reply {
+        let rules = self.rules.of(room).clone();
         let is_member = self.topics.get(room).is_some_and(|topic| topic.has(id));
-        if self.rules.of(room).members_publish && !is_member {
+        if rules.members_publish && !is_member {
             return Err(not_member(room));
         }
-        let offset = self.publish(now, room, Some(from), data, key, out)?;
-        Ok(self.topics.get(room).map(|topic| topic.published(tag, room, offset)))
+        let from = self.clients.get(&id).map(|client| client.user.clone());
+        let publish = Publish { room: room.clone(), from, data, key, time: now.unix_ms, rules };
+        if self.outside.is_some() {
+            self.publish_outside(publish, Asker::Client { id, tag: tag.cloned() }, out);
+            return Ok(None);
+        }
+        let at = self.publish_here(now, &publish, out)?;
+        Ok(Some(published(tag, room, &at.epoch, at.offset)))
     }
 
-    /// The message's offset, once it is in the history.
-    pub(super) fn publish(
+    /// Where the message is, once it is in the hub's own history.
+    pub(super) fn publish_here(
         &mut self,
         now: Now,
-        room: &Name,
-        from: Option<&str>,
-        data: &str,
-        key: Option<&str>,
+        publish: &Publish,
         out: &mut impl Deliver<L>,
-    ) -> Result<u64, (Fault, String)> {
-        let rules = self.rules.of(room).clone();
-        let topic = self.topic(room, now.instant);
-        let before = topic.kept();
-        let published = topic.publish(now, room, from, data, key, &rules);
-        let after = topic.kept();
+    ) -> Result<Receipt, Wrong> {
+        let room = publish.room.clone();
+        let topic = self.topic(&room, now.instant, out);
+        let before = topic.history.kept();
+        let published = topic.publish(now, publish);
+        let (after, epoch) = (topic.history.kept(), topic.history.epoch_name());
         self.count(before, after);
         match published {
-            Published::Before { offset } => Ok(offset),
+            Published::Before { offset } => Ok(Receipt { epoch, offset }),
             Published::TooLarge => {
-                self.drop_if_void(room);
-                let message =
-                    format!("the room keeps {} bytes, and this is more; send less at once", rules.bytes);
-                Err((Fault::TooLarge, message))
+                self.drop_if_void(&room, out);
+                Err(too_large(publish.rules.bytes))
             }
-            Published::New { offset, text } => {
-                self.order.push_back((room.clone(), offset));
-                self.send(room, &text, None, out);
-                self.make_room();
-                Ok(offset)
+            Published::New(message) => {
+                if let Some(text) = self.topics.get(&room).map(|topic| topic.message(&room, &message)) {
+                    self.send(&room, &text, None, out);
+                }
+                self.came_in(&room, message.offset, out);
+                Ok(Receipt { epoch, offset: message.offset })
             }
         }
     }
@@ -171,33 +203,25 @@ impl<L: Clone> Topics<L> {
         out: &mut impl Deliver<L>,
     ) -> Reply {
         let from = self.clients.get(&id).map(|client| client.user.clone());
-        let connections = self.deliver_direct(now, from.as_deref(), to, data, out);
-        if connections == 0 {
-            return Err((Fault::NoSuchUser, "this user is not connected".into()));
+        let text = direct(now, from.as_deref(), data);
+        if self.is_shared() {
+            let asker = Asker::Client { id, tag: tag.cloned() };
+            self.direct_outside(to, &text, asker, out);
+            return Ok(None);
         }
-        let text = Text::new("sent", tag).string("to", to);
-        Ok(Some(text.number("connections", connections as u64).end()))
+        let connections = self.say_to_user(to, &text, out);
+        sent(tag, to, connections).map(Some)
     }
 
-    /// To all connections of a user; how many there are.
-    pub(super) fn deliver_direct(
-        &mut self,
-        now: Now,
-        from: Option<&str>,
-        to: &Name,
-        data: &str,
-        out: &mut impl Deliver<L>,
-    ) -> usize {
+    /// A text to all connections of a user here; how many there are.
+    pub(super) fn say_to_user(&self, to: &Name, text: &str, out: &mut impl Deliver<L>) -> usize {
         let Some(ids) = self.people.get(to) else { return 0 };
-        let from = from.map_or("null".into(), quote);
-        let text = Text::new("direct", None).raw("from", &from).raw("data", data);
-        let frames = out.encode(&text.number("time", now.unix_ms).end());
+        let frames = out.encode(text);
         for client in ids.iter().filter_map(|id| self.clients.get(id)) {
             out.deliver(&client.line, frames.fit(client.compressed));
         }
         ids.len()
     }
-
     fn of_member(
         &mut self,
         id: ConnectionId,
@@ -215,4 +239,22 @@ impl<L: Clone> Topics<L> {
 
 fn not_member(room: &str) -> (Fault, String) {
     (Fault::NotMember, format!("join the room `{room}` first"))
+}
+
+pub(super) fn too_large(bytes: usize) -> Wrong {
+    (Fault::TooLarge, format!("the room keeps {bytes} bytes, and this is more; send less at once"))
+}
+
+/// What the connections of a user get.
+pub(super) fn direct(now: Now, from: Option<&str>, data: &str) -> String {
+    let from = from.map_or("null".into(), quote);
+    Text::new("direct", None).raw("from", &from).raw("data", data).number("time", now.unix_ms).end()
+}
+
+/// The answer to a `direct`.
+pub(super) fn sent(tag: Option<&Json>, to: &str, connections: usize) -> Result<String, Wrong> {
+    if connections == 0 {
+        return Err((Fault::NoSuchUser, "this user is not connected".into()));
+    }
+    Ok(Text::new("sent", tag).string("to", to).number("connections", connections as u64).end())
 }

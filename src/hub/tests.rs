@@ -17,6 +17,10 @@ impl Deliver<u64> for Lines {
         self.0.entry(*to).or_default().push_str(&format!("×{}", str::from_utf8(frame).unwrap()));
     }
 
+    fn order(&mut self, order: Order) {
+        panic!("there is no engine to ask for {order:?}");
+    }
+
     fn encode(&mut self, text: &str) -> Frames {
         Bytes::copy_from_slice(text.as_bytes()).into()
     }
@@ -76,10 +80,20 @@ fn tell(user: &str, text: &str, otherwise: Option<(u64, &'static str)>) -> Comma
 
 /// Connections 1 to 4, `turns` of commands, and what lines 1 to 4 got.
 fn check(turns: Vec<Vec<Command<u64>>>, expected: [&str; 4]) -> Hub<u64> {
-    let mut hub = Hub::new("n", Rules { rooms: 2, bytes: 4096, ..Rules::default() });
+    let mut hub = Hub::new("n", Rules { reply: 1 << 20, rooms: 2, bytes: 4096, ..Rules::default() }, None);
     let mut lines = Lines::default();
     for number in 1..=4 {
-        hub.apply(now(), Command::Connect { id: id(number), line: number, compressed: false }, &mut lines);
+        hub.apply(
+            now(),
+            Command::Connect {
+                id: id(number),
+                line: number,
+                compressed: false,
+                owner: None,
+                protocol: false,
+            },
+            &mut lines,
+        );
     }
     for turn in turns {
         turn.into_iter().for_each(|command| hub.apply(now(), command, &mut lines));
@@ -222,8 +236,16 @@ fn closing_comes_after_what_was_sent_and_once() {
         ["last|×bye", "×bye", "×bye", "×bye"],
     );
     let mut lines = Lines::default();
-    hub.apply(now(), Command::Connect { id: id(5), line: 5, compressed: false }, &mut lines);
-    hub.apply(now(), Command::Connect { id: id(6), line: 6, compressed: false }, &mut lines);
+    hub.apply(
+        now(),
+        Command::Connect { id: id(5), line: 5, compressed: false, owner: None, protocol: false },
+        &mut lines,
+    );
+    hub.apply(
+        now(),
+        Command::Connect { id: id(6), line: 6, compressed: false, owner: None, protocol: false },
+        &mut lines,
+    );
     hub.apply(now(), close(1), &mut lines);
     assert_eq!(lines.0.len(), 1);
     hub.apply(now(), close(1), &mut lines);
@@ -240,7 +262,7 @@ fn a_room_of_large_frames_is_delivered_before_it_grows() {
 #[test]
 fn random_commands_keep_every_member_s_order() {
     // A room's members that never leave see every message, in the same order, whatever the turns are.
-    let mut hub = Hub::new("n", Rules { rooms: 2, bytes: 4096, ..Rules::default() });
+    let mut hub = Hub::new("n", Rules { reply: 1 << 20, rooms: 2, bytes: 4096, ..Rules::default() }, None);
     let mut lines = Lines::default();
     let mut seed = 7u64;
     let mut random = |below: u64| {
@@ -248,7 +270,17 @@ fn random_commands_keep_every_member_s_order() {
         (seed >> 33) % below
     };
     for number in 0..20 {
-        hub.apply(now(), Command::Connect { id: id(number), line: number, compressed: false }, &mut lines);
+        hub.apply(
+            now(),
+            Command::Connect {
+                id: id(number),
+                line: number,
+                compressed: false,
+                owner: None,
+                protocol: false,
+            },
+            &mut lines,
+        );
         hub.apply(now(), join(number, "a"), &mut lines);
     }
     let mut sent = [const { Vec::new() }; 20];
@@ -273,12 +305,18 @@ fn random_commands_keep_every_member_s_order() {
 
 #[test]
 fn lines_that_take_compressed_frames_get_the_same_messages_in_the_same_order() {
-    let mut hub = Hub::new("n", Rules { rooms: 2, bytes: 4096, ..Rules::default() });
+    let mut hub = Hub::new("n", Rules { reply: 1 << 20, rooms: 2, bytes: 4096, ..Rules::default() }, None);
     let mut lines = Lines::default();
     for number in 1..=4 {
         hub.apply(
             now(),
-            Command::Connect { id: id(number), line: number, compressed: number % 2 == 0 },
+            Command::Connect {
+                id: id(number),
+                line: number,
+                compressed: number % 2 == 0,
+                owner: None,
+                protocol: false,
+            },
             &mut lines,
         );
         hub.apply(now(), join(number, "a"), &mut lines);

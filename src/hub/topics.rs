@@ -1,8 +1,14 @@
-//! The rooms and users of `switchboard.v1`, and what time does to them. What clients ask for is in `requests`.
+//! The rooms and users of `switchboard.v1`, and what time does to them. What clients ask for is in `requests`; what an
+//! engine tells, in `outside`.
 
-use super::protocol::Text;
-use super::topic::{Now, RoomRules, Topic};
-use super::{ConnectionId, Deliver, Name};
+use super::engine::{Address, Name, Order};
+use super::history::{History, Now};
+use super::outside::Outside;
+use super::pattern::ByPattern;
+use super::protocol::{Ask, Json, Text};
+use super::rules::RoomRules;
+use super::topic::{Change, Topic};
+use super::{ConnectionId, Deliver};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -18,21 +24,19 @@ const RECONNECT_SPREAD: u64 = 4000;
 pub(crate) struct Rules {
     /// Rooms that one connection is in at once.
     pub(crate) rooms: usize,
+    /// Bytes of messages in one reply.
+    pub(crate) reply: usize,
     /// Bytes in all histories together.
     pub(crate) bytes: usize,
     /// For rooms that no pattern fits.
     pub(crate) room: RoomRules,
-    /// Names, or with a `*` at the end beginnings of names; the first that fits counts.
-    pub(crate) patterns: Vec<(String, RoomRules)>,
+    /// For the others.
+    pub(crate) patterns: ByPattern<RoomRules>,
 }
 
 impl Rules {
     pub(crate) fn of(&self, room: &str) -> &RoomRules {
-        let fits = |pattern: &str| match pattern.strip_suffix('*') {
-            Some(start) => room.starts_with(start),
-            None => pattern == room,
-        };
-        self.patterns.iter().find(|(pattern, _)| fits(pattern)).map_or(&self.room, |(_, rules)| rules)
+        self.patterns.of(room).unwrap_or(&self.room)
     }
 }
 
@@ -45,7 +49,7 @@ pub(super) struct Topics<L> {
     pub(super) clients: HashMap<ConnectionId, Client<L>>,
     pub(super) people: HashMap<Name, Vec<ConnectionId>>,
     /// Topics with frames that this turn has not delivered yet.
-    unsent: Vec<Name>,
+    pub(super) unsent: Vec<Name>,
     /// Whose grace period ends when, and where.
     leaving: BTreeSet<(Instant, Name, Name)>,
     /// Everything that was published, oldest first; entries whose message is gone are passed over.
@@ -53,6 +57,8 @@ pub(super) struct Topics<L> {
     /// Messages and bytes in all histories.
     kept: (usize, usize),
     sweep_at: Option<Instant>,
+    /// When rooms are kept elsewhere.
+    pub(super) outside: Option<Outside>,
 }
 
 /// A connection that speaks the protocol.
@@ -61,6 +67,13 @@ pub(super) struct Client<L> {
     pub(super) compressed: bool,
     pub(super) user: Name,
     pub(super) rooms: Vec<Name>,
+    /// Requests whose answers an engine has not given yet.
+    pub(super) unanswered: usize,
+    /// One of them is a `join`, or for another reason nothing may overtake it.
+    pub(super) stands: bool,
+    /// What was asked behind them, and its bytes.
+    pub(super) waiting: VecDeque<(Option<Json>, Ask)>,
+    pub(super) waiting_bytes: usize,
 }
 
 impl<L: Clone> Topics<L> {
@@ -77,23 +90,57 @@ impl<L: Clone> Topics<L> {
             order: VecDeque::new(),
             kept: (0, 0),
             sweep_at: None,
+            outside: None,
         }
     }
 
-    pub(super) fn enter(&mut self, id: ConnectionId, line: L, compressed: bool, user: Name) {
+    pub(super) fn enter(
+        &mut self,
+        id: ConnectionId,
+        line: L,
+        compressed: bool,
+        user: &Name,
+        out: &mut impl Deliver<L>,
+    ) {
         self.people.entry(user.clone()).or_default().push(id);
-        self.clients.insert(id, Client { line, compressed, user, rooms: Vec::new() });
+        let client = Client {
+            line,
+            compressed,
+            user: user.clone(),
+            rooms: Vec::new(),
+            unanswered: 0,
+            stands: false,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+        };
+        self.clients.insert(id, client);
+        self.listen(user, out);
+    }
+
+    /// Tells other servers how many connections the user has here.
+    fn listen(&self, user: &Name, out: &mut impl Deliver<L>) {
+        if self.is_shared() {
+            let connections = self.people.get(user).map_or(0, Vec::len);
+            out.order(Order::Listen { to: Address::User(user.clone()), connections });
+        }
+    }
+
+    /// Whether other servers have the same rooms.
+    pub(super) fn is_shared(&self) -> bool {
+        self.outside.as_ref().is_some_and(|outside| outside.is_shared)
     }
 
     /// The connection has ended: its user stays for the grace period.
     pub(super) fn gone(&mut self, now: Now, id: ConnectionId, out: &mut impl Deliver<L>) {
-        let Some(client) = self.clients.remove(&id) else { return };
+        let Some(mut client) = self.clients.remove(&id) else { return };
+        self.carry_out_last(now, &mut client, out);
         if let Some(connections) = self.people.get_mut(&client.user) {
             connections.retain(|other| *other != id);
             if connections.is_empty() {
                 self.people.remove(&client.user);
             }
         }
+        self.listen(&client.user, out);
         for room in client.rooms {
             let until = now.instant + self.rules.of(&room).grace;
             self.remove(id, &client.user, &room, Some(until), out);
@@ -135,14 +182,14 @@ impl<L: Clone> Topics<L> {
             let Some((_, room, user)) = self.leaving.pop_first() else { break };
             if self.topics.get_mut(&room).is_some_and(|topic| topic.expire(&user, now.instant)) {
                 self.announce(&room, &user, "leave", None, out);
-                self.drop_if_void(&room);
+                self.drop_if_void(&room, out);
             }
         }
         if self.sweep_at.is_some_and(|at| at <= now.instant) {
             let names: Vec<Name> = self.topics.keys().cloned().collect();
             for name in names {
                 self.trim(&name, now.instant);
-                self.drop_if_void(&name);
+                self.drop_if_void(&name, out);
             }
             self.sweep_at = (!self.topics.is_empty()).then(|| now.instant + SWEEP);
         }
@@ -161,12 +208,31 @@ impl<L: Clone> Topics<L> {
         // What was said before is still for the leaver.
         topic.room.deliver(out);
         topic.room.leave(id);
-        if topic.exit(user, until) {
-            self.announce(room, user, "leave", None, out);
-        } else if let Some(until) = until {
-            self.leaving.insert((until, room.clone(), user.clone()));
+        let change = topic.exit(user, until);
+        let connections = topic.connections(user);
+        if self.is_shared() {
+            let (room, user, left) = (room.clone(), user.clone(), until.is_none());
+            out.order(Order::Presence { room, user, connections, left });
         }
-        self.drop_if_void(room);
+        self.changed(room, user, change, (until, None), out);
+        self.drop_if_void(room, out);
+    }
+
+    /// What a change of somebody's connections brings about. `except` is not told.
+    pub(super) fn changed(
+        &mut self,
+        room: &Name,
+        user: &Name,
+        change: Change,
+        (until, except): (Option<Instant>, Option<ConnectionId>),
+        out: &mut impl Deliver<L>,
+    ) {
+        match (change, until) {
+            (Change::Came, _) => self.announce(room, user, "join", except, out),
+            (Change::Left, _) => self.announce(room, user, "leave", except, out),
+            (Change::Waits, Some(until)) => drop(self.leaving.insert((until, room.clone(), user.clone()))),
+            (Change::Waits | Change::Nothing, _) => {}
+        }
     }
 
     pub(super) fn announce(
@@ -202,20 +268,26 @@ impl<L: Clone> Topics<L> {
         topic.room.add(frames, except);
     }
 
-    pub(super) fn topic(&mut self, name: &Name, now: Instant) -> &mut Topic<L> {
+    /// The room, which is made if it is not there; an engine has to be asked about a new one.
+    pub(super) fn topic(&mut self, name: &Name, now: Instant, out: &mut impl Deliver<L>) -> &mut Topic<L> {
         self.sweep_at.get_or_insert(now + SWEEP);
-        let (node, epochs) = (&self.node, &mut self.epochs);
+        let (node, epochs, is_outside) = (&self.node, &mut self.epochs, self.outside.is_some());
+        let rules = &self.rules;
         self.topics.entry(name.clone()).or_insert_with(|| {
+            if is_outside {
+                out.order(Order::Open { room: name.clone(), rules: rules.of(name).clone() });
+                return Topic::new(History::new(""), Some(Vec::new()));
+            }
             *epochs += 1;
-            Topic::new(&format!("{node}-{epochs:x}"))
+            Topic::new(History::new(&format!("{node}-{epochs:x}")), None)
         })
     }
 
     pub(super) fn trim(&mut self, name: &Name, now: Instant) {
         let Some(topic) = self.topics.get_mut(name) else { return };
-        let before = topic.kept();
+        let before = topic.history.kept();
         topic.trim(now, self.rules.of(name));
-        let after = topic.kept();
+        let after = topic.history.kept();
         self.count(before, after);
     }
 
@@ -224,26 +296,36 @@ impl<L: Clone> Topics<L> {
         self.kept.1 = self.kept.1 + after.1 - before.1;
     }
 
-    /// Forgets the oldest messages of all while there are too many bytes.
-    pub(super) fn make_room(&mut self) {
+    /// A message has come into a room's history: forgets the oldest messages of all while there are too many bytes.
+    pub(super) fn came_in(&mut self, name: &Name, offset: u64, out: &mut impl Deliver<L>) {
+        self.order.push_back((name.clone(), offset));
         while self.rules.bytes < self.kept.1 {
             let Some((name, offset)) = self.order.pop_front() else { break };
             let Some(topic) = self.topics.get_mut(&name) else { continue };
-            let before = topic.kept();
-            topic.drop_if_oldest(offset);
-            let after = topic.kept();
+            let before = topic.history.kept();
+            topic.history.drop_if_oldest(offset);
+            let after = topic.history.kept();
             self.count(before, after);
-            self.drop_if_void(&name);
+            self.drop_if_void(&name, out);
         }
         if 2 * self.kept.0 + 1024 < self.order.len() {
             let topics = &self.topics;
-            self.order.retain(|(name, offset)| topics.get(name).is_some_and(|topic| topic.keeps(*offset)));
+            self.order
+                .retain(|(name, offset)| topics.get(name).is_some_and(|topic| topic.history.keeps(*offset)));
         }
     }
 
-    pub(super) fn drop_if_void(&mut self, name: &Name) {
-        if self.topics.get(name).is_some_and(Topic::is_void) {
-            self.topics.remove(name);
+    /// Forgets a room of which nothing would be lost.
+    pub(super) fn drop_if_void(&mut self, name: &Name, out: &mut impl Deliver<L>) {
+        let Some(topic) = self.topics.get(name).filter(|topic| topic.is_empty()) else { return };
+        if self.outside.is_none() && !topic.history.is_empty() {
+            return;
+        }
+        let kept = topic.history.kept();
+        self.topics.remove(name);
+        self.count(kept, (0, 0));
+        if self.outside.is_some() {
+            out.order(Order::Close { room: name.clone() });
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Tables for `switchboard.v1` with virtual time, and a comparison with a model over random requests.
 
-use super::protocol::{Ask, Since};
+use super::pattern::{ByPattern, Pattern};
+use super::protocol::{Ask, Json, Since};
+use super::rules::RoomRules;
 use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -17,6 +19,10 @@ impl Deliver<u64> for Lines {
     }
 
     fn close(&mut self, _: &u64, _: &Bytes) {}
+
+    fn order(&mut self, order: Order) {
+        panic!("there is no engine to ask for {order:?}");
+    }
 
     fn encode(&mut self, text: &str) -> Frames {
         Bytes::copy_from_slice(text.as_bytes()).into()
@@ -35,11 +41,11 @@ const GRACE: u64 = 5000;
 
 impl World {
     fn with(rules: Rules) -> Self {
-        Self { hub: Hub::new("n", rules), lines: Lines::default(), start: Instant::now(), ms: 0 }
+        Self { hub: Hub::new("n", rules, None), lines: Lines::default(), start: Instant::now(), ms: 0 }
     }
 
     fn new() -> Self {
-        Self::with(Rules { rooms: 3, bytes: 1 << 20, ..Rules::default() })
+        Self::with(Rules { reply: 1 << 20, rooms: 3, bytes: 1 << 20, ..Rules::default() })
     }
 
     fn now(&self) -> Now {
@@ -55,8 +61,8 @@ impl World {
 
     fn enter(&mut self, number: u64, user: &str) {
         let id = ConnectionId(number);
-        self.apply(Command::Connect { id, line: number, compressed: false });
-        self.apply(Command::Enter { id, user: user.into() });
+        self.apply(Command::Connect { id, line: number, compressed: false, owner: None, protocol: false });
+        self.apply(Command::Enter { id, user: user.into(), welcome: String::new() });
     }
 
     fn gone(&mut self, number: u64) {
@@ -178,7 +184,7 @@ fn idempotence_a_key_is_published_once_by_room_and_user() {
 #[test]
 fn recovery_is_whole_or_says_that_it_is_not() {
     let room = RoomRules { messages: 3, ..RoomRules::default() };
-    let mut world = World::with(Rules { rooms: 3, bytes: 1 << 20, room, ..Rules::default() });
+    let mut world = World::with(Rules { reply: 1 << 20, rooms: 3, bytes: 1 << 20, room, ..Rules::default() });
     world.enter(1, "ann");
     let epoch = world.epoch(1, "r");
     for data in 1..=5 {
@@ -287,6 +293,35 @@ fn direct_messages_reach_every_connection_and_the_sender_too() {
 }
 
 #[test]
+fn replies_are_bounded_in_bytes_and_say_so() {
+    let mut world = World::with(Rules { reply: 250, rooms: 3, bytes: 1 << 20, ..Rules::default() });
+    world.enter(1, "ann");
+    world.join(1, "r");
+    let epoch = world.got(1)[0]["epoch"].as_str().unwrap().to_string();
+    for number in 1..=5 {
+        // Each message has about 100 bytes.
+        world.ask(1, publish("r", &format!("\"{}\"", "x".repeat(50 + number)), None));
+    }
+    world.got(1);
+    // What fits is whole; what does not is not said to be.
+    let recovered = world.ask(1, since("r", &epoch, 3)).only(1);
+    assert_eq!((&recovered["recovered"], offsets(&recovered)), (&json!(true), vec![4, 5]));
+    let cut = world.ask(1, since("r", &epoch, 2)).only(1);
+    assert_eq!((&cut["recovered"], offsets(&cut)), (&json!(false), vec![4, 5]));
+    let page = |before, after| Ask::History { room: "r".into(), before, after, limit: None };
+    for (before, after, expected) in
+        [(None, None, vec![4, 5]), (Some(4), None, vec![2, 3]), (None, Some(0), vec![1, 2])]
+    {
+        let reply = world.ask(1, page(before, after)).only(1);
+        assert_eq!((offsets(&reply), &reply["more"]), (expected, &json!(true)));
+    }
+    // A message that alone is more comes alone.
+    world.ask(1, publish("r", &format!("\"{}\"", "x".repeat(500)), None));
+    world.got(1);
+    assert_eq!(offsets(&world.ask(1, page(None, None)).only(1)), [6]);
+}
+
+#[test]
 fn history_pages_are_exclusive_ascending_and_say_if_there_is_more() {
     let mut world = World::new();
     world.enter(1, "ann");
@@ -323,7 +358,9 @@ fn history_pages_are_exclusive_ascending_and_say_if_there_is_more() {
 #[test]
 fn histories_are_bounded_by_count_bytes_age_and_all_together() {
     let small = RoomRules { bytes: 200, ..RoomRules::default() };
-    let rules = Rules { rooms: 9, bytes: 2000, patterns: vec![("small*".into(), small)], ..Rules::default() };
+    let mut patterns = ByPattern::default();
+    patterns.set(Pattern::parse("small*").unwrap(), small);
+    let rules = Rules { reply: 1 << 20, rooms: 9, bytes: 2000, patterns, ..Rules::default() };
     let mut world = World::with(rules);
     world.enter(1, "ann");
     let all = |world: &mut World, room: &str| {

@@ -1,15 +1,19 @@
 //! What messages must look like: JSON Schema, checked before a handler sees them, in bounded time and memory.
 //!
-//! `parse` bounds what is built of a message, `metered` the work of checking it, `flaw` the words about what is wrong.
+//! `parse` bounds what is built of a message, `metered` the work of checking it, `flaw` the words about what is wrong;
+//! `rooms` checks what is published in rooms.
 
 mod flaw;
 mod metered;
 mod parse;
+#[cfg(feature = "protocol")]
+mod rooms;
 
 use crate::error::{Error, Result};
 use flaw::Flaw;
 use jsonschema::{PatternOptions, Validator};
 use metered::{Metered, View, Work};
+use parking_lot::RwLock;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +21,7 @@ use std::{fmt, fs};
 use tungstenite::Message;
 
 /// A JSON Schema that messages are checked against, of draft 4, 6, 7, 2019-09 or 2020-12 (as `$schema` says; the last, if it
-/// says nothing). Clones are the same one.
+/// says nothing). Clones are the same one: what one is replaced by, all have.
 ///
 /// ```
 /// use switchboard::{Schema, Server};
@@ -63,7 +67,7 @@ use tungstenite::Message;
 /// refused.
 #[derive(Clone)]
 pub struct Schema {
-    validator: Arc<Validator<Metered>>,
+    validator: Arc<RwLock<Arc<Validator<Metered>>>>,
 }
 
 /// Looks that the check of a message may take for each of its bytes. A schema of some dozen branches, each tried on all of a
@@ -108,6 +112,25 @@ impl Schema {
         compile(json).map_err(|what| Error::Config(format!("the schema: {what}")))
     }
 
+    /// Takes over what `other` says, as when a file was read again: messages that come from now on are checked against that,
+    /// wherever this schema or a clone of it was given to. Any thread may call it. Does not block.
+    ///
+    /// ```
+    /// use switchboard::{Message, Schema};
+    ///
+    /// # fn main() -> switchboard::Result<()> {
+    /// let schema = Schema::parse(r#"{"type": "string"}"#)?;
+    /// let in_use = schema.clone();
+    /// schema.replace(&Schema::parse(r#"{"type": "number"}"#)?);
+    /// assert_eq!(in_use.check(&Message::text("5")), Ok(()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn replace(&self, other: &Self) {
+        let new = other.validator.read().clone();
+        *self.validator.write() = new;
+    }
+
     /// Whether the message fits, for [`Builder::check`](crate::Builder::check). Does not block. Takes a
     /// microsecond for a short message; up to 2 s for one of 1 MiB that was made for it, with a schema that lets it.
     ///
@@ -147,7 +170,8 @@ impl Schema {
     fn flaw(&self, value: &Value, length: usize) -> Option<Flaw> {
         let limit = LOOKS * (length + AT_LEAST) as u64;
         let work = Work::new(limit);
-        let is_valid = self.validator.is_valid(View::new(value, &work));
+        let validator = self.validator.read().clone();
+        let is_valid = validator.is_valid(View::new(value, &work));
         if work.is_used_up() {
             return Some(Flaw::whole("checking it against the schema takes too much work"));
         }
@@ -156,7 +180,7 @@ impl Schema {
         }
         // Where, takes another walk: with many branches a longer one, that may come to nothing.
         let work = Work::new(limit);
-        let error = self.validator.validate(View::new(value, &work)).err().filter(|_| !work.is_used_up());
+        let error = validator.validate(View::new(value, &work)).err().filter(|_| !work.is_used_up());
         Some(
             error.map_or_else(|| Flaw::whole("it does not fit the schema"), |error| Flaw::of_message(&error)),
         )
@@ -177,7 +201,7 @@ fn compile(text: &str) -> Result<Schema, String> {
         .should_validate_formats(false)
         .build(&schema)
         .map_err(|error| Flaw::of_schema(&error, &schema).to_string())?;
-    Ok(Schema { validator: Arc::new(validator) })
+    Ok(Schema { validator: Arc::new(RwLock::new(Arc::new(validator))) })
 }
 
 /// The fields stand in this order whatever `serde_json` was built with.

@@ -66,7 +66,9 @@ impl Bound {
         let Builder { rules, limits, quotas, policy, proxies, authenticate, refuse, router, state, .. } =
             builder;
         let node: String = random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let rules = Rules { rooms: quotas.rooms, bytes: limits.history, ..rules };
+        // Clients take messages as large as they may send; the names of the members go into the same.
+        let reply = limits.message - limits.message / 64;
+        let rules = Rules { rooms: quotas.rooms, bytes: limits.history, reply, ..rules };
         #[cfg(feature = "protocol")]
         let room = rules.room.clone();
         #[cfg(feature = "tls")]
@@ -80,8 +82,13 @@ impl Bound {
         let (writers, writer_threads) = Writers::start(cores, &slow_lane, limits.stack)?;
         let codecs = Arc::new(Codecs::new(limits.compress_from, cores));
         let (refusals, refusals_thread) = Refusals::start(limits.stack)?;
+        let engine = builder.engine;
+        let hub = (&*node, rules);
         let (hub, hub_thread) =
-            HubQueue::start(&limits, writers, metrics.clone(), codecs.clone(), (&node, rules))?;
+            HubQueue::start(&limits, writers, metrics.clone(), codecs.clone(), hub, engine.clone())?;
+        if let Some(engine) = &engine {
+            engine.start(&node, hub.inbox())?;
+        }
         let (draining, sockets) = (AtomicBool::new(false), Sockets::default());
         let shared = Arc::new(Shared {
             #[cfg(feature = "tls")]
@@ -93,6 +100,8 @@ impl Bound {
             node,
             #[cfg(feature = "protocol")]
             room,
+            #[cfg(all(feature = "protocol", feature = "schema"))]
+            data_checks: builder.data_checks,
             quotas: Mutex::new(Arc::new(quotas)),
             visitors: Arc::default(),
             proxies,
@@ -113,6 +122,7 @@ impl Bound {
         let parts = Parts {
             door,
             hub: hub_thread,
+            engine,
             writers: writer_threads,
             slow_lane: slow_lane_thread,
             refusals: refusals_thread,

@@ -10,6 +10,7 @@ use super::request::{Request, Response};
 use super::router::{Route, Router};
 use super::shared::Shared;
 use super::websocket::WebSocket;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::hub::Rules;
 use crate::limits::Limits;
@@ -45,6 +46,9 @@ pub struct Builder {
     pub(super) limits: Limits,
     pub(super) quotas: Quotas,
     pub(super) rules: Rules,
+    pub(super) engine: Option<Arc<dyn Engine>>,
+    #[cfg(all(feature = "protocol", feature = "schema"))]
+    pub(super) data_checks: super::rooms::DataChecks,
     pub(super) policy: Policy,
     pub(super) proxies: Proxies,
     pub(super) authenticate: Option<Authenticator>,
@@ -104,7 +108,10 @@ impl Builder {
         path: &str,
         handler: impl Fn(WebSocket) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
-        self.change(path, |route| route.websocket = Some(Arc::new(handler)))
+        self.change(path, |route| {
+            route.websocket = Some(Arc::new(handler));
+            route.protocol = false;
+        })
     }
 
     /// The callback style: a WebSocket at this path whose connections each get a value of their own from
@@ -172,10 +179,12 @@ impl Builder {
         let metrics = self.state.clone();
         let uncached = |text: String| Response::text(text).with_header("cache-control", "no-store");
         self.get("/healthz", move |_| uncached("ok\n".into()))
-            .get("/readyz", move |_| match ready.read().upgrade() {
-                Some(shared) if shared.is_ready() => uncached("ready\n".into()),
-                _ => {
-                    uncached("not ready: going away, or all connections are in use\n".into()).with_status(503)
+            .get("/readyz", move |_| {
+                let why =
+                    ready.read().upgrade().map_or(Some("it is stopping".into()), |shared| shared.unready());
+                match why {
+                    None => uncached("ready\n".into()),
+                    Some(why) => uncached(format!("not ready: {why}\n")).with_status(503),
                 }
             })
             .get("/metrics", move |_| {
@@ -189,6 +198,15 @@ impl Builder {
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// Keeps the rooms of `switchboard.v1` outside of the hub: on disk, or where several servers have the same ones; then
+    /// plain rooms and users reach over all servers too.
+    /// [`Engine`] has an example. Default: none, the hub's own memory.
+    #[must_use]
+    pub fn engine(mut self, engine: impl Engine + 'static) -> Self {
+        self.engine = Some(Arc::new(engine));
+        self
     }
 
     /// Subprotocols to agree to, when a client offers them: the first of the client's that is here. A client
@@ -244,7 +262,7 @@ impl Builder {
     /// Port 0 takes any free one. Blocks only while a host's name is resolved, whose first address counts.
     ///
     /// # Errors
-    /// [`Error::Config`] for a limit, route or origin that cannot be, [`Error::Address`] when the address cannot be resolved,
+    /// [`Error::Config`] for a limit, rule, route or origin that cannot be, [`Error::Address`] when the address cannot be resolved,
     /// [`Error::Bind`] when it cannot be listened on.
     pub fn bind(mut self, address: &str) -> Result<Bound> {
         self.validate()?;
@@ -295,7 +313,12 @@ impl Builder {
     fn validate(&mut self) -> Result<()> {
         match self.mistake.take() {
             Some(mistake) => Err(mistake),
-            None => self.limits.check().and_then(|()| self.policy.origins.check()),
+            None => {
+                self.limits.check()?;
+                #[cfg(feature = "protocol")]
+                self.check_rooms()?;
+                self.policy.origins.check()
+            }
         }
     }
 

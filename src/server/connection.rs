@@ -9,7 +9,7 @@ use super::router::{Check, Handler};
 use super::shared::{Registered, Shared};
 use super::websocket::WebSocket;
 use crate::error::{Error, Result};
-use crate::hub::{Command, ConnectionId};
+use crate::hub::{Command, ConnectionId, Name};
 use crate::net::codecs::SharedInflate;
 use crate::net::link::Link;
 use crate::net::meter::Meter;
@@ -35,6 +35,7 @@ pub(crate) struct Connection {
     pub(crate) identity: Identity,
     pub(crate) link: Link,
     check: Option<Check>,
+    protocol: bool,
     in_hub: bool,
     _places: [Option<Place>; 2],
     _registered: Registered,
@@ -50,6 +51,8 @@ pub(crate) struct Opening {
     /// Its places among those from the same address and of the same user.
     pub(crate) places: [Option<Place>; 2],
     pub(crate) check: Option<Check>,
+    /// Whether it is to speak `switchboard.v1`.
+    pub(crate) protocol: bool,
     /// Bytes that came behind the request.
     pub(crate) leftover: Vec<u8>,
 }
@@ -107,7 +110,8 @@ pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
 impl Connection {
     #[inline(never)]
     fn open(shared: &Arc<Shared>, opening: Opening) -> Self {
-        let Opening { stream, registered, request, agreed, identity, places, check, leftover } = opening;
+        let Opening { stream, registered, request, agreed, identity, places, check, protocol, leftover } =
+            opening;
         shared.metrics.upgraded.add(1);
         shared.metrics.websockets.add(1);
         let outbox = Outbox::new(
@@ -135,6 +139,7 @@ impl Connection {
             identity,
             link: Link::new(outbox, session, meter, metrics, close_deadline, leftover),
             check,
+            protocol,
             in_hub: false,
             _places: places,
             _registered: registered,
@@ -143,11 +148,9 @@ impl Connection {
 
     fn enter_hub(&mut self) {
         let (hub, line) = (&self.hub, self.link.outbox.clone());
-        let compressed = line.takes_compressed();
-        self.in_hub = hub.send(Command::Connect { id: hub.id, line, compressed }).is_ok();
-        if let Some(name) = self.identity.name() {
-            let _ = hub.send(Command::Identify { id: hub.id, user: name.into() });
-        }
+        let (compressed, protocol) = (line.takes_compressed(), self.protocol);
+        let owner = self.identity.name().map(Name::from);
+        self.in_hub = hub.send(Command::Connect { id: hub.id, line, compressed, owner, protocol }).is_ok();
     }
 
     /// The next message; blocks until there is one, or `until`. `None`: the connection is closed, or it is time.

@@ -2,11 +2,13 @@
 
 use super::accept::Door;
 use super::shared::{Shared, Stage};
+use crate::engine::Engine;
 use crate::hub::Command;
-use crate::limits::from_now;
+use crate::limits::{BATCH_PAUSE, LAST_REQUESTS, UNWIND, from_now};
 use crate::sender::close_code;
 use crate::wire::frame;
 use parking_lot::Mutex;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
@@ -66,13 +68,6 @@ impl Drain {
     }
 }
 
-/// Between two batches of clients that are told.
-const BATCH_PAUSE: Duration = Duration::from_millis(50);
-/// For requests that are under way, when the next ones are somebody else's.
-const LAST_REQUESTS: Duration = Duration::from_secs(1);
-/// For threads whose sockets were cut to come to an end.
-const UNWIND: Duration = Duration::from_secs(1);
-
 /// How a server ended: what [`Handle::shutdown`](crate::Handle::shutdown) gives.
 ///
 /// ```
@@ -82,8 +77,9 @@ const UNWIND: Duration = Duration::from_secs(1);
 /// # let server = switchboard::Server::builder()
 /// #     .route("/", |mut ws| ws.recv().map(drop)).bind("127.0.0.1:0")?.start()?;
 /// let client = server.connect("/")?; // is never inside `recv`, so it answers no Close frame
-/// let Report { open, cut, .. } = server.shutdown(Drain::within(Duration::from_millis(50)));
-/// assert_eq!((open, cut), (1, 1));
+/// let report = server.shutdown(Drain::within(Duration::from_millis(50)));
+/// assert_eq!((report.open, report.flushed, report.cut), (1, 0, 1));
+/// assert!(report.to_string().starts_with("of 1 connection 0 took all that waited for them; 1 was cut after 50"));
 /// # Ok::<(), switchboard::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,10 +87,34 @@ const UNWIND: Duration = Duration::from_secs(1);
 pub struct Report {
     /// Connections that were open when it began, plain HTTP included.
     pub open: usize,
-    /// Connections that were cut at the deadline.
+    /// Connections that took all that waited for them, and ended in time.
+    pub flushed: usize,
+    /// Connections that were cut at the deadline: they had not taken all, or did not answer the Close frame, or their handler
+    /// was busy with something else.
     pub cut: usize,
     /// Handlers that had not returned a second after that; their threads go on.
     pub busy: usize,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { open, flushed, cut, busy, took } = self;
+        let connections = if *open == 1 { "connection" } else { "connections" };
+        write!(f, "of {open} {connections} {flushed} took all that waited for them")?;
+        if 0 < *cut {
+            let were = if *cut == 1 { "was" } else { "were" };
+            write!(
+                f,
+                "; {cut} {were} cut after {took:.1?}, as they did not take it or did not answer the Close frame"
+            )?;
+        }
+        if 0 < *busy {
+            write!(f, "; {busy} handlers are still busy")?;
+        }
+        Ok(())
+    }
 }
 
 /// What a running server consists of besides its connections.
@@ -105,6 +125,7 @@ pub(crate) struct Running {
 pub(crate) struct Parts {
     pub(crate) door: Door,
     pub(crate) hub: JoinHandle<()>,
+    pub(crate) engine: Option<Arc<dyn Engine>>,
     pub(crate) writers: Vec<JoinHandle<()>>,
     pub(crate) slow_lane: JoinHandle<()>,
     pub(crate) refusals: JoinHandle<()>,
@@ -147,14 +168,15 @@ fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
     parts.door.close();
     shared.refusals.stop();
     let _ = parts.refusals.join();
+    parts.engine.iter().for_each(|engine| engine.stop());
     shared.hub.stop();
     let _ = parts.hub.join();
     parts.writers.into_iter().for_each(|thread| drop(thread.join()));
     shared.slow_lane.stop();
     let _ = parts.slow_lane.join();
     *shared.router.lock() = None;
-    let report = Report { open, cut, busy };
-    log::info!("stopped after {:?}: {cut} connections cut, {busy} handlers still busy", began.elapsed());
+    let report = Report { open, flushed: open.saturating_sub(cut), cut, busy, took: began.elapsed() };
+    log::info!("stopped after {:?}: {report}", report.took);
     report
 }
 

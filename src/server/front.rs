@@ -8,9 +8,9 @@ use super::connection::{self, Opening};
 use super::identity::{Denied, Identity, Refuse};
 use super::quotas::Place;
 use super::request::{Request, Response};
-use super::router::{Handler, Params, Route, Router};
+use super::router::{Handler, Params, Route, Router, Subtree};
 use super::shared::{Shared, Sockets};
-use crate::limits::KIB;
+use crate::limits::{KIB, LAST_REQUESTS};
 use crate::net::stream::Stream;
 use crate::wire::handshake::{self, Agreed};
 use crate::wire::http::{Refusal, body_length, encode_response, parse_head};
@@ -19,13 +19,11 @@ use std::io;
 use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tungstenite::Bytes;
 
 /// What is read at once; a usual request fits.
 const HEAD_READ: usize = KIB;
-/// For a request to arrive while the server is going away.
-const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// Why a request got no further.
 pub(crate) enum Stop {
@@ -72,6 +70,12 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>) -> Option<(Opening, Handler)>
     registered.served();
     let head_only = head.method() == Method::HEAD;
     let router = shared.router.lock().clone()?;
+    if let Some(tree) = router.subtree(head.uri().path()) {
+        let request = Request { head, body: Bytes::new(), params: Params::new(), peer: arrival.peer };
+        let answered = check_plain(shared, &arrival)
+            .and_then(|()| answer_tree(shared, &stream, tree, request, input, deadline));
+        return refuse(shared, &stream, answered.map_or_else(|stop| stop, Stop::Answered), head_only);
+    }
     let (route, params) = match find_route(&router, shared, &head) {
         Ok(found) => found,
         Err(refusal) => return refuse(shared, &stream, Stop::Refused(refusal), head_only),
@@ -86,9 +90,10 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>) -> Option<(Opening, Handler)>
             Ok(welcome) => (None, welcome),
             Err(denied) => (Some(denied), Default::default()),
         };
-        let (places, check) = ([arrival.place, place], route.check.clone());
+        let places = [arrival.place, place];
+        let (check, protocol, leftover) = (route.check.clone(), route.protocol, input);
         let opening =
-            Opening { stream, registered, request, agreed, identity, places, check, leftover: input };
+            Opening { stream, registered, request, agreed, identity, places, check, protocol, leftover };
         return match denied {
             None => Some((opening, handler.clone())),
             Some(denied) => {
@@ -97,7 +102,7 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>) -> Option<(Opening, Handler)>
             }
         };
     }
-    let plain = arrival.check(&shared.quotas()).or_else(|denied| denied.http(Refuse::Http));
+    let plain = check_plain(shared, &arrival);
     match plain.and_then(|()| answer(shared, &stream, route, &mut request, input, deadline)) {
         Ok(response) => respond(shared, &stream, &response, head_only),
         Err(stop) => return refuse(shared, &stream, stop, head_only),
@@ -129,6 +134,7 @@ fn begin(
 #[cfg(feature = "tls")]
 #[inline(never)]
 fn secure(stream: &Arc<Stream>, acceptor: &crate::net::acceptor::Acceptor, deadline: Instant) -> bool {
+    use crate::limits::{DISMISSAL, DISMISSAL_BYTES};
     use crate::net::tls::HandshakeError;
     match acceptor.secure(stream, deadline) {
         Ok(()) => true,
@@ -137,7 +143,7 @@ fn secure(stream: &Arc<Stream>, acceptor: &crate::net::acceptor::Acceptor, deadl
             let refusal = Refusal::new(StatusCode::BAD_REQUEST, reason);
             let answer = encode_response(&refusal.into_response(), false);
             let _ = stream.write_all(&answer, deadline);
-            see_off(stream, deadline.min(Instant::now() + Duration::from_secs(1)), 64 * KIB);
+            see_off(stream, deadline.min(Instant::now() + DISMISSAL), DISMISSAL_BYTES);
             false
         }
         Err(HandshakeError::Failed(error)) => {
@@ -195,7 +201,7 @@ fn find_route<'a>(
     head: &http::Request<()>,
 ) -> Result<(&'a Route, Params), Refusal> {
     // Before the path is looked at: a body too large is refused wherever it was meant to go.
-    body_length(head, &shared.limits)?;
+    body_length(head, shared.limits.body)?;
     router.find(head.uri().path(), shared.limits.name)
 }
 
@@ -237,7 +243,7 @@ fn answer(
     stream: &Stream,
     route: &Route,
     request: &mut Request,
-    mut input: Vec<u8>,
+    input: Vec<u8>,
     deadline: Instant,
 ) -> Result<Response, Stop> {
     let Some(responder) = route.responder(request.method()) else {
@@ -248,7 +254,39 @@ fn answer(
         }
         .into());
     };
-    let length = body_length(&request.head, &shared.limits)?;
+    let length = body_length(&request.head, shared.limits.body)?;
+    read_body(stream, request, length, input, deadline)?;
+    Ok(run(shared, request, |request| responder(request)))
+}
+
+/// The same where one hand has all paths.
+#[inline(never)]
+fn answer_tree(
+    shared: &Shared,
+    stream: &Stream,
+    tree: &Subtree,
+    mut request: Request,
+    input: Vec<u8>,
+    deadline: Instant,
+) -> Result<Response, Stop> {
+    let length = (tree.gate)(&request).map_err(Stop::Answered)?;
+    read_body(stream, &mut request, length, input, deadline)?;
+    Ok(run(shared, &request, |request| (tree.responder)(request)))
+}
+
+/// Whether a plain request from there is answered.
+fn check_plain(shared: &Shared, arrival: &Arrival) -> Result<(), Stop> {
+    arrival.check(&shared.quotas()).or_else(|denied| denied.http(Refuse::Http))
+}
+
+/// The body, of which `input` is the beginning.
+fn read_body(
+    stream: &Stream,
+    request: &mut Request,
+    length: usize,
+    mut input: Vec<u8>,
+    deadline: Instant,
+) -> Result<(), Stop> {
     if input.len() < length
         && request.header("expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue"))
     {
@@ -261,9 +299,13 @@ fn answer(
     }
     input.truncate(length);
     request.body = input.into();
-    let request = &*request;
+    Ok(())
+}
+
+/// What a responder answers, also when it panics.
+fn run(shared: &Shared, request: &Request, responder: impl Fn(&Request) -> Response) -> Response {
     let response = catch_unwind(AssertUnwindSafe(|| responder(request)));
-    Ok(response.unwrap_or_else(|_| failed(shared, request)))
+    response.unwrap_or_else(|_| failed(shared, request))
 }
 
 /// The program's own code panicked.

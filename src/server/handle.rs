@@ -83,7 +83,7 @@ impl Drop for Server {
 /// ```
 #[derive(Clone)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     running: Arc<Running>,
     address: SocketAddr,
 }

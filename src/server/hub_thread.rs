@@ -3,8 +3,9 @@
 //! Connections wait when the queue is full, so TCP makes their clients wait; the hub waits for nobody.
 
 use super::byte_bound::ByteBound;
+use crate::engine::{Engine, Inbox, Notice, Order};
 use crate::error::{Error, Result};
-use crate::hub::{Command, Counts, Deliver, Frames, Hub, Now, Rules};
+use crate::hub::{Command, Counts, Deliver, Frames, Hub, Rules};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::net::codecs::Codecs;
@@ -12,9 +13,10 @@ use crate::net::outbox::{Outbox, Pushed};
 use crate::net::writers::{READY, Writers};
 use crate::wire::frame;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 use std::{io, thread};
 use tungstenite::Bytes;
 
@@ -22,17 +24,19 @@ use tungstenite::Bytes;
 pub(crate) type HubCommand = Command<Arc<Outbox>>;
 
 /// What comes through the queue.
-enum Order {
+enum Queued {
     Command(HubCommand),
     /// Is answered when its turn comes.
-    Answer(Sender<()>),
+    Question(Sender<()>),
     Stop,
 }
 
 /// The way to the hub, for any number of threads.
 pub(crate) struct HubQueue {
-    orders: Sender<Order>,
+    queue: Sender<Queued>,
     room: Arc<ByteBound>,
+    /// Why the engine cannot be reached.
+    deaf: Arc<Mutex<Option<String>>>,
 }
 
 impl HubQueue {
@@ -40,7 +44,7 @@ impl HubQueue {
     pub(crate) fn send(&self, command: HubCommand) -> Result<()> {
         let size = command.size();
         self.room.take(size);
-        self.orders.send(Order::Command(command)).map_err(|_| {
+        self.queue.send(Queued::Command(command)).map_err(|_| {
             self.room.free(size);
             Error::Stopped
         })
@@ -53,10 +57,10 @@ impl HubQueue {
         if !self.room.try_take(size) {
             return Err(Some(command));
         }
-        self.orders.try_send(Order::Command(command)).map_err(|refused| {
+        self.queue.try_send(Queued::Command(command)).map_err(|refused| {
             self.room.free(size);
             match refused {
-                TrySendError::Full(Order::Command(command)) => Some(command),
+                TrySendError::Full(Queued::Command(command)) => Some(command),
                 _ => None,
             }
         })
@@ -65,13 +69,13 @@ impl HubQueue {
     /// Whether the hub comes to a question behind all that is in the queue, until `deadline`.
     pub(crate) fn answers(&self, deadline: Instant) -> bool {
         let (answer, answered) = bounded(1);
-        let asked = self.orders.send_deadline(Order::Answer(answer), deadline);
+        let asked = self.queue.send_deadline(Queued::Question(answer), deadline);
         asked.is_ok() && answered.recv_deadline(deadline).is_ok()
     }
 
     /// Ends the hub after what is in the queue.
     pub(crate) fn stop(&self) {
-        let _ = self.orders.send(Order::Stop);
+        let _ = self.queue.send(Queued::Stop);
     }
 
     /// Starts the hub's thread, which takes the writers along: they end with it.
@@ -81,37 +85,53 @@ impl HubQueue {
         metrics: Arc<Metrics>,
         codecs: Arc<Codecs>,
         (node, rules): (&str, Rules),
+        engine: Option<Arc<dyn Engine>>,
     ) -> io::Result<(Self, JoinHandle<()>)> {
-        let (orders, queue) = bounded(limits.hub_commands);
+        let (sender, queue) = bounded(limits.hub_commands);
         let room = Arc::new(ByteBound::new(limits.hub_queue));
         let (turn, bound) = (limits.turn, room.clone());
-        let hub = Hub::new(node, rules);
+        let hub = Hub::new(node, rules, engine.as_ref().map(|engine| engine.is_shared()));
+        let deaf = Arc::new(Mutex::new(None));
+        let told = deaf.clone();
         let run = move || {
-            let lines = Lines { ready: Vec::new(), writers, codecs, deliveries: 0, bytes: 0 };
-            work(hub, &queue, turn, lines, &bound, &metrics);
+            let orders = Vec::new();
+            let lines = Lines { ready: Vec::new(), writers, codecs, deliveries: 0, bytes: 0, engine, orders };
+            work(hub, &queue, turn, lines, (&bound, &told), &metrics);
             bound.close();
         };
         let thread = thread::Builder::new().name("sb-hub".into()).stack_size(limits.stack).spawn(run)?;
-        Ok((Self { orders, room }, thread))
+        Ok((Self { queue: sender, room, deaf }, thread))
+    }
+
+    /// For an engine's notices: waits while the queue is full.
+    pub(crate) fn inbox(&self) -> Inbox {
+        let queue = Self { queue: self.queue.clone(), room: self.room.clone(), deaf: self.deaf.clone() };
+        Inbox::new(move |notices| queue.send(Command::Notices(notices)).is_ok())
+    }
+
+    /// Why the engine cannot be reached, if it cannot.
+    pub(crate) fn deaf(&self) -> Option<String> {
+        self.deaf.lock().clone()
     }
 }
 
 fn work(
     mut hub: Hub<Arc<Outbox>>,
-    queue: &Receiver<Order>,
+    queue: &Receiver<Queued>,
     turn: usize,
     mut lines: Lines,
-    bound: &ByteBound,
+    (bound, told): (&ByteBound, &Mutex<Option<String>>),
     metrics: &Metrics,
 ) {
     let mut counted = Counts::default();
+    *told.lock() = hub.deaf().map(String::from);
     loop {
         let first = match next_command(queue, hub.next_deadline()) {
             Ok(first) => first,
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let now = now();
+        let now = crate::engine::now();
         hub.tick(now, &mut lines);
         let (mut next, mut commands, mut bytes, mut stop, mut asked) = (first, 0, 0, false, None);
         while let Some(command) = next {
@@ -122,20 +142,26 @@ fn work(
                 break;
             }
             next = match queue.try_recv() {
-                Ok(Order::Command(command)) => Some(command),
-                Ok(Order::Answer(who)) => {
+                Ok(Queued::Command(command)) => Some(command),
+                Ok(Queued::Question(who)) => {
                     asked = Some(who);
                     None
                 }
-                Ok(Order::Stop) => {
+                Ok(Queued::Stop) => {
                     stop = true;
                     None
                 }
                 Err(_) => None,
             };
         }
+        while let Some(notices) = lines.ask_engine() {
+            hub.apply(now, Command::Notices(notices), &mut lines);
+        }
         hub.end_turn(&mut lines);
         lines.end_turn(metrics);
+        if hub.deaf() != told.lock().as_deref() {
+            *told.lock() = hub.deaf().map(String::from);
+        }
         bound.free(bytes);
         metrics.turns.add(1);
         metrics.commands.add(commands);
@@ -157,26 +183,21 @@ fn work(
 
 /// The next command, or a turn without one; `Disconnected` also when the hub is to stop.
 fn next_command(
-    queue: &Receiver<Order>,
+    queue: &Receiver<Queued>,
     deadline: Option<Instant>,
 ) -> Result<Option<HubCommand>, RecvTimeoutError> {
-    let order = match deadline {
+    let queued = match deadline {
         Some(deadline) => queue.recv_deadline(deadline)?,
         None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected)?,
     };
-    match order {
-        Order::Command(command) => Ok(Some(command)),
-        Order::Answer(who) => {
+    match queued {
+        Queued::Command(command) => Ok(Some(command)),
+        Queued::Question(who) => {
             let _ = who.send(());
             Ok(None)
         }
-        Order::Stop => Err(RecvTimeoutError::Disconnected),
+        Queued::Stop => Err(RecvTimeoutError::Disconnected),
     }
-}
-
-fn now() -> Now {
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now { instant: Instant::now(), unix_ms: unix.as_millis() as u64 }
 }
 
 /// Puts what the hub sends into outboxes, and outboxes that need one before the writers.
@@ -186,6 +207,9 @@ struct Lines {
     codecs: Arc<Codecs>,
     deliveries: usize,
     bytes: usize,
+    engine: Option<Arc<dyn Engine>>,
+    /// What this turn wants of the engine.
+    orders: Vec<Order>,
 }
 
 impl Lines {
@@ -196,6 +220,12 @@ impl Lines {
                 self.writers.hand_over(std::mem::take(&mut self.ready));
             }
         }
+    }
+
+    /// What the engine says at once to what it is asked; nothing when there is nothing to ask.
+    fn ask_engine(&mut self) -> Option<Vec<Notice>> {
+        let engine = self.engine.as_ref().filter(|_| !self.orders.is_empty())?;
+        Some(engine.take(std::mem::take(&mut self.orders)))
     }
 
     fn end_turn(&mut self, metrics: &Metrics) {
@@ -218,5 +248,9 @@ impl Deliver<Arc<Outbox>> for Lines {
 
     fn encode(&mut self, text: &str) -> Frames {
         self.codecs.encode(frame::TEXT, text.as_bytes())
+    }
+
+    fn order(&mut self, order: Order) {
+        self.orders.push(order);
     }
 }

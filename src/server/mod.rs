@@ -1,17 +1,22 @@
 //! The parts put together: who accepts, who answers, who runs the handlers, who ends it all.
 //!
-//! In reading order: `builder`, `access`, `bound`, `handle` and `recipients` are what a program sees, `websocket`, `callbacks`
+//! In reading order: `builder`, `access`, `rooms`, `bound`, `handle` and `recipients` are what a program sees, `websocket`, `callbacks`
 //! and `events` what its handlers do; `accept`, `arrival`, `front`, `connection` are the way of one client, `refusals` its end at the
 //! door; `hub_line`
-//! leads to the hub and `hub_thread` drives it; `drain` stops everything.
+//! leads to the hub and `hub_thread` drives it; `calls` and `api` are what a program asks of the rooms of `switchboard.v1`;
+//! `drain` stops everything.
 
 mod accept;
 mod access;
+#[cfg(all(feature = "auth", feature = "protocol"))]
+pub(crate) mod api;
 mod arrival;
 mod bound;
 mod builder;
 mod byte_bound;
 mod callbacks;
+#[cfg(feature = "protocol")]
+mod calls;
 mod connection;
 mod drain;
 mod events;
@@ -27,6 +32,8 @@ mod quotas;
 mod recipients;
 mod refusals;
 mod request;
+#[cfg(feature = "protocol")]
+mod rooms;
 mod router;
 mod shared;
 mod view;
@@ -35,6 +42,8 @@ mod websocket;
 pub use bound::Bound;
 pub use builder::Builder;
 pub use callbacks::Callbacks;
+#[cfg(feature = "protocol")]
+pub use calls::{Published, RoomState};
 pub use drain::{Drain, Report};
 pub use events::{Event, Events, Peer, events};
 pub use handle::{Handle, Server};

@@ -5,14 +5,16 @@
 use super::builder::Builder;
 use super::hub_line::HubLine;
 use super::request::{Request, Response, check_name};
+use super::shared::Shared;
 use super::websocket::WebSocket;
 use crate::error::Result;
 use crate::hub::protocol::{Ask, Fault, Json, Since, Text, error};
-use crate::hub::{Command, Name, RoomRules};
+use crate::hub::{Command, Name};
 use crate::limits::Limits;
 use crate::net::masks::random;
 use crate::net::meter::Meter;
 use crate::rate::{Bucket, Rate};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::time::Instant;
@@ -23,8 +25,8 @@ const NAME: &str = "switchboard.v1";
 /// Longest `id` and longest key, in bytes.
 const TAG_MAX: usize = 64;
 
-type Wrong = (Fault, String);
-type Fields<'a> = HashMap<String, &'a RawValue>;
+pub(super) type Wrong = (Fault, String);
+pub(super) type Fields<'a> = HashMap<String, &'a RawValue>;
 
 impl Builder {
     /// A WebSocket at this path that speaks `switchboard.v1`: rooms with presence and history, direct messages, and resuming
@@ -43,24 +45,11 @@ impl Builder {
     pub fn protocol(mut self, path: &str) -> Self {
         self.policy.subprotocols.push(NAME.into());
         let state = self.state.clone();
-        self.route(path, handle).admit(path, move |request| match state.read().upgrade() {
+        let admit = move |request: &Request| match state.read().upgrade() {
             Some(shared) => admit(request, &shared.limits),
             None => Ok(()),
-        })
-    }
-
-    /// What is kept of a room of `switchboard.v1`.
-    #[must_use]
-    pub fn rooms(mut self, rules: RoomRules) -> Self {
-        self.rules.room = rules;
-        self
-    }
-
-    /// The same for rooms of a name, or, with a `*` at the end, of a beginning of names; the first pattern that fits counts.
-    #[must_use]
-    pub fn rooms_like(mut self, pattern: &str, rules: RoomRules) -> Self {
-        self.rules.patterns.push((pattern.into(), rules));
-        self
+        };
+        self.route(path, handle).admit(path, admit).change(path, |route| route.protocol = true)
     }
 }
 
@@ -76,15 +65,18 @@ fn handle(mut ws: WebSocket) -> Result<()> {
         Some(name) => name.into(),
         None => ws.request().query("user").map_or_else(guest, Name::from),
     };
-    ws.send(line.shared().welcome(&line, &user))?;
-    line.send(Command::Enter { id: line.id, user })?;
+    let welcome = line.shared().welcome(&line, &user);
+    line.send(Command::Enter { id: line.id, user, welcome })?;
     let mut bucket = keep_rate(&mut ws).map(|rate| Bucket::new(rate, Instant::now()));
     while let Some(message) = ws.recv()? {
         let (tag, asked) = read(&message, line.shared().limits.name);
         let asked = asked.and_then(|ask| permit(&ws, ask)).and_then(|ask| slow_down(&mut bucket, ask));
+        let asked = asked.and_then(|ask| fit(line.shared(), ask));
         line.send(match asked {
             Ok(ask) => Command::Ask { id: line.id, tag, ask },
-            Err((fault, message)) => Command::Say { id: line.id, text: error(tag.as_ref(), fault, &message) },
+            Err((fault, message)) => {
+                Command::Say { id: line.id, text: error(tag.as_ref(), &fault, &message) }
+            }
         })?;
     }
     Ok(())
@@ -97,9 +89,9 @@ fn guest() -> Name {
 }
 
 /// The first message of a connection.
-pub(crate) fn welcome(line: &HubLine, user: &str, node: &str, limits: &str) -> Message {
+pub(crate) fn welcome(line: &HubLine, user: &str, node: &str, limits: &str) -> String {
     let text = Text::new("welcome", None).string("connection", &line.id.0.to_string()).string("user", user);
-    Message::text(text.string("node", node).number("version", 1).raw("limits", limits).end())
+    text.string("node", node).number("version", 1).raw("limits", limits).end()
 }
 
 /// Whether the client's token lets it do that.
@@ -137,20 +129,39 @@ fn slow_down(bucket: &mut Option<Bucket>, ask: Ask) -> Result<Ask, Wrong> {
     }
 }
 
+/// Whether what is to be published is what the room takes: the last to be looked at, as it takes the most work.
+fn fit(shared: &Shared, ask: Ask) -> Result<Ask, Wrong> {
+    match &ask {
+        Ask::Publish { room, data, .. } => shared.check_data(room, data).map(|()| ask),
+        _ => Ok(ask),
+    }
+}
+
 /// A request and its `id`, which is told as far as there is a good one.
 fn read(message: &Message, name_max: usize) -> (Option<Json>, Result<Ask, Wrong>) {
     let Message::Text(text) = message else {
         return (None, Err(bad("send JSON as a text message, not a binary one")));
     };
-    let fields = match serde_json::from_str::<Fields<'_>>(text) {
+    let fields = match fields(text) {
         Ok(fields) => fields,
-        Err(why) if why.is_data() => return (None, Err(bad("send a JSON object with a field `type`"))),
-        Err(why) => return (None, Err((Fault::BadJson, format!("this is not JSON: {why}")))),
+        Err(wrong) => return (None, Err(wrong)),
     };
     match tag(&fields) {
         Ok(tag) => (tag, request(&fields, name_max)),
         Err(wrong) => (None, Err(wrong)),
     }
+}
+
+/// The fields of a JSON object, of which none is looked into yet.
+pub(super) fn fields(text: &str) -> Result<Fields<'_>, Wrong> {
+    serde_json::from_str(text).map_err(|object| {
+        // What begins like another kind of value may be no JSON either.
+        let json = serde_json::from_str::<IgnoredAny>(text);
+        match json.err().or_else(|| (!object.is_data()).then_some(object)) {
+            Some(why) => (Fault::BadJson, format!("this is not JSON: {why}")),
+            None => bad("send a JSON object"),
+        }
+    })
 }
 
 fn tag(fields: &Fields<'_>) -> Result<Option<Json>, Wrong> {
@@ -203,12 +214,17 @@ fn since(fields: &Fields<'_>) -> Result<Option<Since>, Wrong> {
     Ok(Some(Since { epoch: field(&since, "epoch", "a string")?, offset: field(&since, "offset", OFFSET)? }))
 }
 
-fn key(fields: &Fields<'_>) -> Result<Option<String>, Wrong> {
+pub(super) fn key(fields: &Fields<'_>) -> Result<Option<String>, Wrong> {
     let key: Option<String> = optional(fields, "key", "a string")?;
     match key {
-        Some(key) if !(1..=TAG_MAX).contains(&key.len()) => Err(bad("`key` must have 1 to 64 bytes")),
+        Some(key) if !is_key(&key) => Err(bad("`key` must have 1 to 64 bytes")),
         key => Ok(key),
     }
+}
+
+/// Whether a publishing may have this key.
+pub(super) fn is_key(key: &str) -> bool {
+    (1..=TAG_MAX).contains(&key.len())
 }
 
 fn count(fields: &Fields<'_>, name: &str) -> Result<Option<usize>, Wrong> {
@@ -216,12 +232,16 @@ fn count(fields: &Fields<'_>, name: &str) -> Result<Option<usize>, Wrong> {
     Ok(count.map(|count| usize::try_from(count).unwrap_or(usize::MAX)))
 }
 
-fn field<'a, T: serde::Deserialize<'a>>(fields: &Fields<'a>, name: &str, kind: &str) -> Result<T, Wrong> {
+pub(super) fn field<'a, T: serde::Deserialize<'a>>(
+    fields: &Fields<'a>,
+    name: &str,
+    kind: &str,
+) -> Result<T, Wrong> {
     let value = optional(fields, name, kind)?;
     value.ok_or_else(|| bad(&format!("`{name}` is missing; it must be {kind}")))
 }
 
-fn optional<'a, T: serde::Deserialize<'a>>(
+pub(super) fn optional<'a, T: serde::Deserialize<'a>>(
     fields: &Fields<'a>,
     name: &str,
     kind: &str,
@@ -230,6 +250,6 @@ fn optional<'a, T: serde::Deserialize<'a>>(
     serde_json::from_str(raw.get()).map(Some).map_err(|_| bad(&format!("`{name}` must be {kind}")))
 }
 
-fn bad(message: &str) -> Wrong {
+pub(super) fn bad(message: &str) -> Wrong {
     (Fault::BadRequest, message.into())
 }

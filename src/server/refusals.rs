@@ -4,6 +4,7 @@
 //! Each is answered once its request has begun to come: there are clients that see no answer which was there before they
 //! asked. Then what it still sends is read, or the kernel would reset the connection and the answer could be lost.
 
+use crate::limits::{DISMISSAL, DISMISSALS};
 use crate::net::stream::Stream;
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -11,14 +12,9 @@ use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{io, mem};
 use tungstenite::Bytes;
-
-/// How long a refused client has to ask, and to take its refusal.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// Refused clients that are waited for; more are answered and dropped at once.
-const WAITING: usize = 256;
 
 pub(crate) struct Refusals(Arc<Inbox>);
 
@@ -56,10 +52,10 @@ impl Refusals {
 
     /// Answers and hangs up, when the client has asked. Never blocks.
     pub(crate) fn refuse(&self, stream: Arc<Stream>, answer: impl Into<Bytes>) {
-        let (answer, deadline) = (Some(answer.into()), Instant::now() + PATIENCE);
+        let (answer, deadline) = (Some(answer.into()), Instant::now() + DISMISSAL);
         let mut refused = Refused { stream, answer, deadline, readable: false };
         let mut arrived = self.0.arrived.lock();
-        if arrived.waiting < WAITING && !arrived.stopped {
+        if arrived.waiting < DISMISSALS && !arrived.stopped {
             arrived.waiting += 1;
             arrived.refused.push(refused);
             drop(arrived);

@@ -75,19 +75,28 @@ impl Request {
     /// query as `token=TOKEN`; the first of these. None with several `Authorization`: whoever came before may have looked at
     /// another of them.
     pub fn token(&self) -> Option<String> {
-        if 1 < self.headers().get_all(header::AUTHORIZATION).iter().count() {
+        if self.has_several_authorizations() {
             return None;
         }
-        let header = || {
-            let (scheme, token) = self.header("authorization")?.trim().split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_string())
-        };
         let offered = || {
             let mut offers = list_elements(self.headers(), &header::SEC_WEBSOCKET_PROTOCOL);
             let token = offers.find_map(|offer| offer.strip_prefix(BEARER.as_bytes()))?;
             str::from_utf8(token).ok().map(String::from)
         };
-        header().or_else(offered).or_else(|| self.query("token"))
+        self.bearer().map(String::from).or_else(offered).or_else(|| self.query("token"))
+    }
+
+    /// The token of `Authorization: Bearer TOKEN`. RFC 6750 §2.1
+    pub(crate) fn bearer(&self) -> Option<&str> {
+        if self.has_several_authorizations() {
+            return None;
+        }
+        let (scheme, token) = self.header("authorization")?.trim().split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    }
+
+    fn has_several_authorizations(&self) -> bool {
+        1 < self.headers().get_all(header::AUTHORIZATION).iter().count()
     }
 
     /// The body of a plain request, at most [`Limits::body`](crate::Limits::body) bytes; empty for a

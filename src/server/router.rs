@@ -25,7 +25,18 @@ pub(crate) type Params = Vec<(String, String)>;
 #[derive(Default)]
 pub(crate) struct Router {
     routes: Vec<Route>,
+    subtree: Option<Subtree>,
 }
+
+/// A path with all that is below it, in one hand.
+pub(crate) struct Subtree {
+    path: String,
+    pub(crate) gate: Gate,
+    pub(crate) responder: Responder,
+}
+
+/// By the head alone: how long a body is to be read, or the answer without it.
+pub(crate) type Gate = Box<dyn Fn(&Request) -> Result<usize, Response> + Send + Sync>;
 
 /// What one path answers.
 #[derive(Default)]
@@ -37,6 +48,8 @@ pub(crate) struct Route {
     pub(crate) admit: Option<Admit>,
     /// What may be said on it.
     pub(crate) check: Option<Check>,
+    /// Whether its WebSocket speaks `switchboard.v1`.
+    pub(crate) protocol: bool,
     http: Vec<(Method, Responder)>,
 }
 
@@ -58,6 +71,23 @@ impl Router {
         self.routes
             .sort_by_key(|route| route.segments.iter().filter(|s| matches!(s, Segment::Param(_))).count());
         self.route(pattern)
+    }
+
+    /// Puts everything at this path and below it into one hand, whatever routes there are besides.
+    #[cfg_attr(not(all(feature = "auth", feature = "protocol")), allow(dead_code, reason = "nobody asks"))]
+    pub(crate) fn set_subtree(&mut self, path: &str, gate: Gate, responder: Responder) -> Result<()> {
+        let is_plain = |segment: &Segment| matches!(segment, Segment::Literal(text) if !text.is_empty());
+        if !parse(path)?.iter().all(is_plain) {
+            return Err(Error::Config(format!("the path `{path}` must be whole segments, as `/api`")));
+        }
+        self.subtree = Some(Subtree { path: path.into(), gate, responder });
+        Ok(())
+    }
+
+    /// In whose hand a path is, when it is no route's.
+    pub(crate) fn subtree(&self, path: &str) -> Option<&Subtree> {
+        let is_below = |rest: &str| rest.is_empty() || rest.starts_with('/');
+        self.subtree.as_ref().filter(|tree| path.strip_prefix(&tree.path[..]).is_some_and(is_below))
     }
 
     /// The route of a path and its decoded parameters; 404 when there is none, 400 for a parameter that is no name.
@@ -173,6 +203,29 @@ mod tests {
         ] {
             let refusal = router.find(path, 128).err().unwrap();
             assert_eq!(refusal.status, status, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_subtree_is_a_path_and_all_below_it() {
+        let mut router = router(&["/api/own"]);
+        let set = |router: &mut Router, path| {
+            router.set_subtree(path, Box::new(|_| Ok(0)), Arc::new(|_| Response::text("")))
+        };
+        assert!(router.subtree("/api").is_none());
+        for wrong in ["api", "/", "/api/", "/a/{b}", "/a?b"] {
+            assert!(set(&mut router, wrong).is_err(), "{wrong}");
+        }
+        set(&mut router, "/api").unwrap();
+        for (path, is_in) in [
+            ("/api", true),
+            ("/api/", true),
+            ("/api/own", true),
+            ("/api//x", true),
+            ("/apis", false),
+            ("/", false),
+        ] {
+            assert_eq!(router.subtree(path).is_some(), is_in, "{path}");
         }
     }
 

@@ -8,7 +8,7 @@ use super::refusals::Refusals;
 use super::router::Router;
 use crate::hub::Frames;
 #[cfg(feature = "protocol")]
-use crate::hub::RoomRules;
+use crate::hub::rules::RoomRules;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::net::codecs::Codecs;
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) node: String,
     #[cfg(feature = "protocol")]
     pub(crate) room: RoomRules,
+    #[cfg(all(feature = "protocol", feature = "schema"))]
+    pub(crate) data_checks: super::rooms::DataChecks,
     pub(crate) quotas: Mutex<Arc<Quotas>>,
     pub(crate) visitors: Arc<Visitors>,
     pub(crate) proxies: Proxies,
@@ -66,7 +68,7 @@ impl Shared {
 
     /// The first message of a connection that speaks `switchboard.v1`.
     #[cfg(feature = "protocol")]
-    pub(crate) fn welcome(&self, line: &super::hub_line::HubLine, user: &str) -> tungstenite::Message {
+    pub(crate) fn welcome(&self, line: &super::hub_line::HubLine, user: &str) -> String {
         let (message, rooms, history) = (self.limits.message, self.quotas().rooms, self.room.messages);
         let grace = self.room.grace.as_millis();
         let limits =
@@ -91,9 +93,15 @@ impl Shared {
         self.codecs.deflate_for_all(payload)
     }
 
-    /// Whether a client that comes now would be served.
-    pub(crate) fn is_ready(&self) -> bool {
-        !self.is_draining() && (self.metrics.connections.get() as usize) < self.max_connections
+    /// Why a client that comes now would not be served, or not well.
+    pub(crate) fn unready(&self) -> Option<String> {
+        if self.is_draining() {
+            return Some("going away".into());
+        }
+        if self.max_connections <= self.metrics.connections.get() as usize {
+            return Some("all connections are in use".into());
+        }
+        self.hub.deaf()
     }
 }
 

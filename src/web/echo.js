@@ -1,7 +1,7 @@
 // Owns the echo tab: sends text or bytes to /echo and compares what comes back, byte for byte.
 
-import { Link, bytesOf, hexByte } from './connection.js';
-import { $, make, makeButton, milliseconds, number } from './dom.js';
+import { $, bytesOf, hexByte, make, makeButton, milliseconds, number } from './dom.js';
+import { FrameLog } from './frames.js';
 import { closeMeaning, t } from './i18n.js';
 
 const RESULTS_KEPT = 20;
@@ -11,7 +11,75 @@ const PREVIEW = 96; // bytes shown of a result
 const results = []; // all tests shown, newest first
 const underWay = []; // tests sent or waiting, oldest first: echoes come back in order
 
-export const echoLink = new Link('/echo', { open: flush, message: received, close: interrupted });
+const url = new URL('/echo', location.href);
+url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+
+/** The connection, a bare WebSocket: the protocol of the rooms knows no bytes. It is opened when it is wanted. */
+export const echo = {
+  log: new FrameLog(url.href),
+  state: 'closed', // connecting | open | closed
+  reason: '', // why the server closed it
+  queue: () => t('bytes', { n: number(socket?.bufferedAmount ?? 0) }),
+  isOpen: () => echo.state === 'open',
+  hangUp: () => end(1000, 'closed by hand'),
+  connect,
+  /** Nobody looks: an idle connection is a thread of the server's. */
+  rest: () => { if (underWay.length === 0) end(1000, ''); },
+};
+let socket = null;
+let farewell = null; // code and reason that we close with
+let access = { token: () => '', changed: () => {} };
+
+/** What gives the token that lets in, and whom to tell that the state has changed. */
+export function setEchoAccess(next) {
+  access = { ...access, ...next };
+}
+
+function connect() {
+  if (socket) return;
+  const opened = openSocket();
+  socket = opened;
+  socket.binaryType = 'arraybuffer';
+  farewell = null;
+  echo.log.opening();
+  become('connecting');
+  socket.onopen = () => {
+    echo.log.opened();
+    become('open');
+    flush();
+  };
+  socket.onmessage = ({ data }) => {
+    echo.log.message('in', data);
+    received(data);
+    access.changed();
+  };
+  socket.onclose = ({ code, reason }) => {
+    if (socket !== opened) return;
+    socket = null;
+    echo.log.closed({ code, reason }, farewell);
+    echo.reason = reason;
+    interrupted({ code });
+    become('closed');
+  };
+}
+
+/** The token is a subprotocol, all that a script can send; what no subprotocol can be called goes into the query. */
+function openSocket() {
+  const token = access.token();
+  if (!token) return new WebSocket(url);
+  if (/^[\w!#$%&'*+.^`|~-]+$/.test(token)) return new WebSocket(url, `bearer.${token}`);
+  return new WebSocket(`${url}?token=${encodeURIComponent(token)}`);
+}
+
+function end(code, reason) {
+  farewell = { code, reason };
+  socket?.close(code, reason);
+}
+
+function become(state) {
+  echo.state = state;
+  access.changed();
+}
 
 const kind = () => document.querySelector('input[name="echo-kind"]:checked').value;
 
@@ -40,16 +108,19 @@ function run(data) {
   $('echo-none').hidden = true;
   $('echo-result').prepend(test.row);
   show(test, 'echoWaiting');
+  connect();
   flush();
 }
 
 function flush() {
+  if (socket?.readyState !== WebSocket.OPEN) return;
   for (const test of underWay) {
     if (test.frame) continue;
-    test.frame = echoLink.send(test.data);
-    if (!test.frame) return;
+    socket.send(test.data);
+    test.frame = echo.log.message('out', test.data);
     show(test, 'echoSent');
   }
+  access.changed();
 }
 
 function received(data) {
@@ -58,7 +129,7 @@ function received(data) {
   const bytes = bytesOf(data);
   const same = typeof data === typeof test.data && bytes.length === test.bytes.length && bytes.every((byte, i) => byte === test.bytes[i]);
   underWay.shift();
-  echoLink.echoed(test.frame);
+  echo.log.answered(test.frame);
   show(test, same ? 'identical' : 'different', { back: bytes });
 }
 

@@ -1,44 +1,51 @@
-// Owns how one message looks, and what its signs say about its fate. An item is {from, to, text, own, again, at}, with
-// the status its Outbox gives it; `from` is null when the sender is unknown. Content only ever becomes text nodes.
+// Owns how one line of the log looks: a message, or a mark where some may be missing. A message is {from, text, own, at},
+// with `code` for what is no text of a person; an own one has a `status`, and an `error` when it has failed. `from` is null
+// for the server. Content only ever becomes text nodes.
 
-import { make, makeButton, number } from './dom.js';
+import { avatar, hue, make, makeButton, number, write } from './dom.js';
 import { currentLanguage, t } from './i18n.js';
 
 const TEXT_SHOWN = 8_000; // characters; laying out a megabyte without a blank would freeze the page for seconds
 const NAME_SHOWN = 128; // characters
+const GROUPED_WITHIN = 5 * 60_000; // ms; one sender's messages closer than this share a heading
 
-export function hue(name) {
-  let hash = 7;
-  for (const char of name.slice(0, NAME_SHOWN)) hash = (hash * 31 + char.codePointAt(0)) >>> 0;
-  return hash % 360;
+const clock = (at) => new Date(at).toLocaleTimeString(currentLanguage(), { hour: '2-digit', minute: '2-digit', hour12: false });
+const dayOf = (at) => new Date(at).toDateString();
+
+function dayText(at) {
+  const days = Math.round((new Date(dayOf(Date.now())) - new Date(dayOf(at))) / 86_400_000);
+  if (days === 0 || days === 1) return t(days ? 'yesterday' : 'today');
+  return new Date(at).toLocaleDateString(currentLanguage(), { weekday: 'long', day: 'numeric', month: 'long' });
 }
 
-export function avatar(name) {
-  const el = make('span', 'avatar', (name === null ? '?' : [...name.slice(0, 2)][0]).toLocaleUpperCase());
-  el.setAttribute('aria-hidden', 'true');
-  if (name !== null) el.style.setProperty('--hue', hue(name));
-  else el.classList.add('nobody');
+/** The element of an item, made when it is first wanted. */
+export function elementOf(item, conversation) {
+  item.element ??= item.mark ? markElement(item) : messageElement(item, conversation);
+  return item.element;
+}
+
+function markElement(item) {
+  const el = make('div', 'mark');
+  el.dataset.mark = item.mark;
+  el.append(make('span', '', t(item.mark)));
   return el;
 }
 
-const clock = (date) => date.toLocaleTimeString(currentLanguage(), { hour: '2-digit', minute: '2-digit', hour12: false });
-
-/** Makes the element of an item, and keeps it in `item.element`. */
-export function elementOf(item) {
+function messageElement(item, conversation) {
   const el = make('article', 'message');
   el.classList.toggle('own', item.own);
-  el.classList.toggle('again', item.again);
-  const from = make('bdi', 'from', item.from?.slice(0, NAME_SHOWN) ?? t('someone'));
+  const from = make('bdi', 'from', item.from?.slice(0, NAME_SHOWN) ?? t('server'));
   if (item.from === null) from.classList.add('nobody');
   else from.style.setProperty('--hue', hue(item.from));
   const meta = make('span', 'meta');
   const time = make('time', '', clock(item.at));
-  time.dateTime = item.at.toISOString();
-  time.title = item.at.toLocaleString(currentLanguage());
+  time.dateTime = new Date(item.at).toISOString();
+  time.title = new Date(item.at).toLocaleString(currentLanguage());
   meta.append(time, make('span', 'status'));
   const whole = item.text.length <= TEXT_SHOWN;
   const text = make('div', 'text', whole ? item.text : `${item.text.slice(0, TEXT_SHOWN).replace(/[\uD800-\uDBFF]$/, '')}…`);
-  el.append(avatar(item.from), from, text, meta, make('div', 'note'));
+  text.classList.toggle('code', Boolean(item.code));
+  el.append(make('div', 'day'), avatar(item.from), from, text, meta, make('div', 'note'));
   if (!whole) {
     const more = makeButton('quiet more', t('showAll', { n: number(item.text.length) }), () => {
       text.textContent = item.text;
@@ -47,17 +54,29 @@ export function elementOf(item) {
     el.append(more);
   }
   item.element = el;
-  paintItem(item);
+  paintStatus(item, conversation);
   return el;
 }
 
-const statusSign = { waiting: '◷', sent: '✓', delivered: '✓✓', failed: '!' };
-const statusText = { waiting: 'statusWaiting', sent: 'statusSent', delivered: 'statusDelivered', failed: 'statusFailed' };
+/** What stands above a message: whether it goes on from `previous`, begins a day, is the first unread one. */
+export function paintHead(item, previous, isFirstUnread) {
+  if (item.mark) return;
+  const begins = !previous || dayOf(previous.at) !== dayOf(item.at);
+  const again = !begins && !isFirstUnread && !previous.mark && previous.from === item.from && previous.own === item.own
+    && item.at - previous.at < GROUPED_WITHIN;
+  item.element.classList.toggle('again', again);
+  item.element.classList.toggle('unread-from', isFirstUnread);
+  const words = [begins ? dayText(item.at) : '', isFirstUnread ? t('unreadFrom') : ''].filter(Boolean).join(' · ');
+  write(item.element.firstElementChild, words);
+}
+
+const statusSign = { waiting: '◷', sending: '◷', done: '✓', failed: '!' };
+const statusText = { waiting: 'statusWaiting', sending: 'statusSending', done: 'statusDone', failed: 'statusFailed' };
 
 /** Brings the fate of an own message up to date. */
-export function paintItem(item) {
+export function paintStatus(item, { retry, discard }) {
   const el = item.element;
-  if (!el || !item.own) return;
+  if (!el || !item.own || el.dataset.status === item.status) return;
   el.dataset.status = item.status;
   const status = el.querySelector('.status');
   status.textContent = statusSign[item.status] + (item.status === 'waiting' ? ` ${t('waitingShort')}` : '');
@@ -67,7 +86,8 @@ export function paintItem(item) {
   const note = el.querySelector('.note');
   note.replaceChildren();
   if (item.status !== 'failed') return;
-  const { code, why } = item.error;
+  const { code, message } = item.error;
   note.dataset.code = code;
-  note.append(make('span', '', t(why === undefined || code === 'no_such_user' ? code : 'refused', { name: item.to, why })), makeButton('quiet', t('sendAgain'), () => item.retry()));
+  const why = code === 'no_such_user' || code === 'too_long' ? t(code, { name: item.to }) : t('refused', { why: message });
+  note.append(make('span', '', why), makeButton('quiet', t('sendAgain'), () => retry(item)), makeButton('quiet', t('discard'), () => discard(item)));
 }

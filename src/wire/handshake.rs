@@ -722,7 +722,7 @@ mod tests {
                 }
                 Ok(Some((request, length))) => {
                     assert!(length <= soup.len().min(limits.head));
-                    let _ = body_length(&request, &limits);
+                    let _ = body_length(&request, limits.body);
                     request.uri().path().split('/').for_each(|segment| drop(decode_segment(segment)));
                     upgrade_required(&request).into_response();
                     accept(&request, &policy)

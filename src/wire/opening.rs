@@ -4,6 +4,7 @@ use super::deflate;
 use super::handshake::Agreed;
 use super::http::split_authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use std::ops::Range;
 use tungstenite::handshake::derive_accept_key;
 
 /// Where a client is to connect: a `ws://` or `wss://` URL, taken apart. RFC 6455 §3.
@@ -30,8 +31,8 @@ pub(crate) struct Wish {
 /// What a server said in place of 101.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Declined {
-    /// Another status, with the seconds of its `Retry-After`.
-    Status { status: u16, retry_after: Option<u64> },
+    /// Another status, with the seconds of its `Retry-After`, and where in the answer a text for people lies.
+    Status { status: u16, retry_after: Option<u64>, text: Range<usize> },
     /// An answer that no WebSocket server gives.
     Wrong(String),
 }
@@ -78,6 +79,20 @@ fn percent_encoded(resource: &str) -> String {
         }
     }
     encoded
+}
+
+/// Characters of a refusal's text that are told, and bytes of it that are looked at for them.
+const REASON_MAX: usize = 300;
+const REASON_BYTES: usize = 4 * (REASON_MAX + 1);
+
+/// What a refusal says, as one line. It may be anything, and ends up in logs and on terminals.
+pub(crate) fn reason(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let line = words.join(" ");
+    let rest = if line.chars().count() <= REASON_MAX { "" } else { "…" };
+    line.chars().map(shown).take(REASON_MAX).collect::<String>() + rest
 }
 
 /// The request's head. `key`: 16 random bytes as base64.
@@ -140,7 +155,12 @@ pub(crate) fn read_answer(
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if response.code != Some(101) {
         let retry_after = text(&header::RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
-        return Err(Declined::Status { status: response.code.unwrap_or(0), retry_after });
+        let is_text = text(&header::CONTENT_TYPE).is_some_and(|kind| {
+            ["text/plain", "application/json"].iter().any(|text| kind.to_ascii_lowercase().starts_with(text))
+        });
+        let length = text(&header::CONTENT_LENGTH).filter(|_| is_text).and_then(|length| length.parse().ok());
+        let text = size..size + length.unwrap_or(0).min(REASON_BYTES);
+        return Err(Declined::Status { status: response.code.unwrap_or(0), retry_after, text });
     }
     let has_token = |name: &HeaderName, token: &str| {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
@@ -240,8 +260,22 @@ mod tests {
     fn other_answers_are_told_apart() {
         assert_eq!(
             answer("HTTP/1.1 503 Busy\r\nRetry-After: 7\r\n\r\n"),
-            Err(Declined::Status { status: 503, retry_after: Some(7) })
+            Err(Declined::Status { status: 503, retry_after: Some(7), text: 37..37 })
         );
+        for (fields, length) in [
+            ("Content-Type: text/plain\r\nContent-Length: 7\r\n", 7),
+            ("content-type: TEXT/PLAIN; charset=utf-8\r\nContent-Length: 99999999999999999999\r\n", 0),
+            ("Content-Type: application/json\r\nContent-Length: 18446744073709551615\r\n", REASON_BYTES),
+            ("Content-Type: text/plain\r\n", 0),
+            ("Content-Type: text/html\r\nContent-Length: 7\r\n", 0),
+        ] {
+            match answer(&format!("HTTP/1.1 400 x\r\n{fields}\r\nit says")) {
+                Err(Declined::Status { text, .. }) => {
+                    assert_eq!((text.start, text.len()), (18 + fields.len(), length), "{fields}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
         for wrong in [
             "HTTP/1.1 101 x\r\n\r\n".to_string(),
             format!("{}\r\n", GOOD.replace("s3pP", "S3PP")),
@@ -253,6 +287,17 @@ mod tests {
         ] {
             assert!(matches!(answer(&wrong), Err(Declined::Wrong(_))), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_reason_is_one_line_without_anything_that_acts() {
+        for (text, expected) in
+            [(&b" a\r\n b\t\n"[..], "a b"), (b"\x1b[2J", "\u{fffd}[2J"), (b"\xff", "\u{fffd}"), (b"", "")]
+        {
+            assert_eq!(reason(text), expected);
+        }
+        assert_eq!(reason("大".repeat(300).as_bytes()), "大".repeat(300));
+        assert_eq!(reason("大".repeat(301).as_bytes()), "大".repeat(300) + "…");
     }
 
     #[test]

@@ -73,6 +73,7 @@ fn layer(module: &str) -> (u8, &str) {
         "wire" => (1, "wire"),
         "hub" => (1, "hub"),
         "net" => (2, "net"),
+        "engine" => (3, "engine"),
         "sender" | "client" | "reconnect" | "sansio" => (3, "client"),
         "server" => (4, "server"),
         "auth" => (5, "auth"),

@@ -1,8 +1,9 @@
 //! Clients that break the protocol, stall, flood or vanish: each costs itself something, and nobody else anything.
 
 use crate::support::{
-    BINARY, CLOSE, CONTINUATION, Client, Frame, PING, PONG, TEXT, close_payload, connect, connect_narrow,
-    eventually, frame, handshake, metric, parse_close, reset, serve, serve_binary, text_frame,
+    BINARY, CLOSE, CONTINUATION, Client, Frame, LONG, PING, PONG, SHORT, TEXT, close_payload, connect,
+    connect_narrow, echo, eventually, frame, handshake, metric, parse_close, relay, reset, serve,
+    serve_binary, text_frame,
 };
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use std::io::Write;
@@ -16,25 +17,6 @@ use switchboard::{Builder, Error, Limits, Message, Result, Server, WebSocket};
 const KIB: usize = 1024;
 /// In a frame's first byte: the message is compressed. RFC 7692 §6.
 const RSV1: u8 = 0x40;
-/// A deadline that no test waits for.
-const LONG: Duration = Duration::from_secs(60);
-/// A deadline that a test waits for.
-const SHORT: Duration = Duration::from_millis(200);
-
-fn echo(mut ws: WebSocket) -> Result<()> {
-    while let Some(message) = ws.recv()? {
-        ws.send(message)?;
-    }
-    Ok(())
-}
-
-fn relay(mut ws: WebSocket) -> Result<()> {
-    let room = ws.join(ws.param("room"))?;
-    while let Some(message) = ws.recv()? {
-        room.send(message);
-    }
-    Ok(())
-}
 
 fn echo_and_rooms(builder: Builder) -> Builder {
     builder.route("/echo", echo).route("/room/{room}", relay)

@@ -1,48 +1,119 @@
-//! The web app in headless Chromium: typed into, clicked, and read as a person would.
+//! The web app in headless Chromium: typed into, clicked, and read as a person would. What people do with each other.
 
-use crate::support::{Client, Program, serve_binary, serve_binary_at};
-use crate::support_cdp::{Browser, Tab};
-use crate::tls::development;
+use crate::support::{Program, serve_binary};
+use crate::support_cdp::{Browser, Look, Tab};
+use crate::support_v1::Speaker;
 use serde_json::{Value, json};
 
-/// Opens the chat page under a nick, and waits until it is connected.
-fn chat_page<'a>(browser: &'a Browser, program: &Program, nick: &str, hash: &str) -> Tab<'a> {
-    let tab = browser.open(&format!("{}/?nick={nick}#{hash}", program.url()));
+/// Opens the page as `nick`, and waits until it is connected. `hash` is as `room/lobby` or `user/bob`.
+pub(crate) fn chat_page<'a>(browser: &'a Browser, program: &Program, nick: &str, hash: &str) -> Tab<'a> {
+    chat_page_as(browser, program, nick, hash, &Look::default())
+}
+
+pub(crate) fn chat_page_as<'a>(
+    browser: &'a Browser,
+    program: &Program,
+    nick: &str,
+    hash: &str,
+    look: &Look,
+) -> Tab<'a> {
+    let tab = browser.open_as(&format!("{}/?nick={nick}#{hash}", program.url()), look);
     wait_state(&tab, "open");
     tab
 }
 
 #[track_caller]
-fn wait_state(tab: &Tab, state: &str) {
+pub(crate) fn wait_state(tab: &Tab, state: &str) {
     tab.wait(&format!("document.querySelector('#state').dataset.state === '{state}'"));
 }
 
 #[track_caller]
-fn say(tab: &Tab, text: &str) {
+pub(crate) fn say(tab: &Tab, text: &str) {
     tab.fill("#composer", text);
     tab.press_enter();
 }
 
-/// Waits until exactly these messages are shown: who said what.
+/// Waits until an expression has this value.
 #[track_caller]
-fn wait_messages(tab: &Tab, expected: &[(&str, &str)]) {
-    let shown = "[...document.querySelectorAll('#messages .message')]
-        .map((m) => [m.querySelector('.from').textContent, m.querySelector('.text').textContent])";
-    tab.wait(&format!("JSON.stringify({shown}) === {}", json!(json!(expected).to_string())));
+pub(crate) fn wait_value(tab: &Tab, expression: &str, expected: &Value) {
+    tab.wait(&format!("JSON.stringify({expression}) === {}", json!(expected.to_string())));
 }
 
 #[track_caller]
-fn wait_status(tab: &Tab, status: &str, count: usize) {
+pub(crate) fn wait_text(tab: &Tab, selector: &str, text: &str) {
+    wait_value(tab, &format!("document.querySelector('{selector}')?.textContent"), &json!(text));
+}
+
+/// Waits until exactly these messages are shown: who said what.
+#[track_caller]
+pub(crate) fn wait_messages(tab: &Tab, expected: &[(&str, &str)]) {
+    let shown = "[...document.querySelectorAll('#messages .message')]
+        .map((m) => [m.querySelector('.from').textContent, m.querySelector('.text').textContent])";
+    wait_value(tab, shown, &json!(expected));
+}
+
+#[track_caller]
+pub(crate) fn wait_status(tab: &Tab, status: &str, count: usize) {
     tab.wait(&format!(
         "document.querySelectorAll('#messages .own[data-status={status}]').length === {count}"
     ));
 }
 
+/// Waits until these people are in the panel, ourselves first.
+#[track_caller]
+pub(crate) fn wait_people(tab: &Tab, expected: &[&str]) {
+    let shown = "[...document.querySelectorAll('#people-list .name')].map((name) => name.textContent)";
+    wait_value(tab, shown, &json!(expected));
+}
+
+/// What the sidebar lists of that kind (`room`, `direct`), each with its unread count.
+#[track_caller]
+fn wait_listed(tab: &Tab, kind: &str, expected: &[(&str, &str)]) {
+    let shown = format!(
+        "[...document.querySelectorAll('#{kind}-list .conversation')]
+         .map((entry) => [entry.dataset.name, entry.querySelector('.unread').textContent])"
+    );
+    wait_value(tab, &shown, &json!(expected));
+}
+
+#[track_caller]
+pub(crate) fn go(tab: &Tab, kind: &str, name: &str) {
+    let entry = format!("[...document.querySelectorAll('#{kind}-list .conversation')]");
+    tab.eval(&format!("{entry}.find((entry) => entry.dataset.name === {}).click()", json!(name)));
+}
+
+/// Percent-encoded, whatever it is.
+pub(crate) fn encoded(name: &str) -> String {
+    name.bytes().map(|byte| format!("%{byte:02x}")).collect()
+}
+
+/// Somebody whose client is no browser.
+pub(crate) fn person(program: &Program, name: &str) -> Speaker {
+    Speaker::connect(program, &format!("?user={}", encoded(name)))
+}
+
+/// Somebody comes, says all this in a room, and goes.
+pub(crate) fn publish(program: &Program, user: &str, room: &str, said: impl IntoIterator<Item = Value>) {
+    let mut person = person(program, user);
+    for data in said {
+        person.client.send(json!({"type": "publish", "room": room, "data": data}).to_string()).unwrap();
+    }
+    // Requests are carried out in order.
+    person.ask(json!({"type": "ping"}));
+}
+
 /// Whatever the page complained about, and whatever it wanted from elsewhere, fails the test.
 #[track_caller]
 pub(crate) fn check_reports(tab: &Tab, program: &Program) {
+    check_reports_but(tab, program, "");
+}
+
+/// The same, but for messages of the browser's own in which `expected` occurs.
+#[track_caller]
+pub(crate) fn check_reports_but(tab: &Tab, program: &Program, expected: &str) {
     let errors = |method: &str, is_error: fn(&Value) -> bool| {
-        let found: Vec<Value> = tab.events(method).into_iter().filter(is_error).collect();
+        let mut found: Vec<Value> = tab.events(method).into_iter().filter(is_error).collect();
+        found.retain(|report| expected.is_empty() || !report["entry"]["text"].to_string().contains(expected));
         assert!(found.is_empty(), "{method}: {found:#?}");
     };
     errors("Runtime.exceptionThrown", |_| true);
@@ -58,92 +129,57 @@ pub(crate) fn check_reports(tab: &Tab, program: &Program) {
     assert!(1 < urls.len(), "the page asked for {urls:?} only");
     for url in urls {
         let url = url.as_str().unwrap();
-        let own = [
-            format!("{}/", program.url()),
-            format!("{}/", program.url().replacen("http", "ws", 1)),
-            "data:".into(),
-        ];
+        let own = [format!("{}/", program.url()), format!("{}/", program.url().replacen("http", "ws", 1))];
         assert!(own.iter().any(|own| url.starts_with(own)), "a request to another host: {url}");
     }
 }
 
 #[test]
 #[ignore = "needs chromium: run tests/run"]
-fn two_tabs_chat_in_the_lobby() {
+fn two_pages_chat_in_a_room() {
     let (program, browser) = (serve_binary(&[]), Browser::start());
-    let ann = chat_page(&browser, &program, "ann", "lobby");
-    let bob = chat_page(&browser, &program, "bob", "lobby");
+    let ann = chat_page(&browser, &program, "ann", "");
+    wait_text(&ann, "#title", "lobby");
     assert_eq!(ann.eval("document.querySelector('#nick').value"), "ann");
+    ann.fill("#room-name", "straße 7/b");
+    ann.click("#room-join");
+    wait_text(&ann, "#title", "straße 7/b");
+    // The address of the page is the invitation.
+    let hash = ann.eval("location.hash");
+    let bob = chat_page(&browser, &program, "bob", hash.as_str().unwrap().trim_start_matches('#'));
+    let eve = chat_page(&browser, &program, "eve", "room/lobby");
+    wait_people(&ann, &["ann", "bob"]);
+    wait_people(&bob, &["bob", "ann"]);
+    wait_people(&eve, &["eve", "ann", "bob"]);
 
     say(&ann, "hello, 你好 👋");
     let mut said = vec![("ann", "hello, 你好 👋")];
     wait_messages(&bob, &said);
     wait_messages(&ann, &said);
-    wait_status(&ann, "delivered", 1);
-
+    wait_status(&ann, "done", 1);
     bob.fill("#composer", "<b>hi</b> & <img src=x onerror=alert(1)>");
     bob.click("#send");
     said.push(("bob", "<b>hi</b> & <img src=x onerror=alert(1)>"));
     wait_messages(&ann, &said);
     wait_messages(&bob, &said);
 
-    for tab in [&ann, &bob] {
-        check_reports(tab, &program);
-    }
-}
-
-#[test]
-#[ignore = "needs chromium: run tests/run"]
-fn two_tabs_chat_in_a_room() {
-    let (program, browser) = (serve_binary(&[]), Browser::start());
-    let ann = chat_page(&browser, &program, "ann", "lobby");
-    ann.fill("#room-name", "straße 7/b");
-    ann.click("#room-join");
-    ann.wait("document.querySelector('#title').textContent === 'straße 7/b'");
-    wait_state(&ann, "open");
-    // The address of the page is the invitation.
-    let hash = ann.eval("location.hash");
-    let bob = chat_page(&browser, &program, "bob", hash.as_str().unwrap().trim_start_matches('#'));
-    let eve = chat_page(&browser, &program, "eve", "lobby");
-
-    say(&ann, "in the room");
-    wait_messages(&bob, &[("ann", "in the room")]);
-    say(&bob, "so it is");
-    wait_messages(&ann, &[("ann", "in the room"), ("bob", "so it is")]);
-
+    // Elsewhere it is counted, and in the title.
     say(&eve, "in the lobby");
     wait_messages(&eve, &[("eve", "in the lobby")]);
-    wait_messages(&bob, &[("ann", "in the room"), ("bob", "so it is")]);
-    for tab in [&ann, &bob, &eve] {
-        check_reports(tab, &program);
-    }
-}
+    wait_listed(&ann, "room", &[("lobby", "1"), ("straße 7/b", "")]);
+    wait_value(&ann, "document.title", &json!("(1) straße 7/b · Switchboard"));
+    go(&ann, "room", "lobby");
+    wait_messages(&ann, &[("eve", "in the lobby")]);
+    wait_text(&ann, "#messages .unread-from .text", "in the lobby");
+    wait_listed(&ann, "room", &[("lobby", ""), ("straße 7/b", "")]);
+    wait_value(&ann, "document.title", &json!("lobby · Switchboard"));
 
-#[test]
-#[ignore = "needs chromium: run tests/run"]
-fn two_tabs_chat_one_to_one() {
-    let (program, browser) = (serve_binary(&[]), Browser::start());
-    let ann = chat_page(&browser, &program, "ann", "lobby");
-    let bob = chat_page(&browser, &program, "bob", "user/ann");
-    let eve = chat_page(&browser, &program, "eve", "user/ann");
-    ann.fill("#dm-name", "bob");
-    ann.click("#dm-open");
-    wait_state(&ann, "open");
-
-    say(&ann, "for you only");
-    wait_messages(&bob, &[("ann", "for you only")]);
-    say(&bob, "thank you");
-    let said = [("ann", "for you only"), ("bob", "thank you")];
+    // Who leaves is gone at once.
+    bob.eval("[...document.querySelectorAll('#room-list .leave')][1].click()");
+    wait_listed(&bob, "room", &[("lobby", "")]);
+    go(&ann, "room", "straße 7/b");
+    wait_people(&ann, &["ann"]);
     wait_messages(&ann, &said);
-    wait_messages(&bob, &said);
-    wait_messages(&eve, &[]);
-
-    // Nobody of that name is there: the message says so.
-    ann.fill("#dm-name", "nobody");
-    ann.click("#dm-open");
-    say(&ann, "hello?");
-    wait_status(&ann, "failed", 1);
-    assert_eq!(ann.eval("document.querySelector('#messages .note').dataset.code"), "no_such_user");
     for tab in [&ann, &bob, &eve] {
         check_reports(tab, &program);
     }
@@ -151,206 +187,325 @@ fn two_tabs_chat_one_to_one() {
 
 #[test]
 #[ignore = "needs chromium: run tests/run"]
-fn what_is_written_while_the_server_is_down_arrives_when_it_is_back() {
+fn people_write_to_each_other() {
     let (program, browser) = (serve_binary(&[]), Browser::start());
-    let address = program.address;
-    let ann = chat_page(&browser, &program, "ann", "lobby");
-    let bob = chat_page(&browser, &program, "bob", "user/ann");
+    let ann = chat_page(&browser, &program, "ann", "room/lobby");
+    let again = chat_page(&browser, &program, "ann", "room/lobby");
+    let bob = chat_page(&browser, &program, "bob", "room/lobby");
+    // From the list of people into the conversation with one of them.
+    wait_people(&ann, &["ann", "bob"]);
+    ann.click("#people-list [data-user=bob]");
+    wait_text(&ann, "#title", "bob");
+    wait_text(&ann, "#presence", "in a room with you");
+    say(&ann, "for <b>you</b> only");
+    wait_status(&ann, "done", 1);
+    wait_listed(&bob, "direct", &[("ann", "1")]);
+    wait_value(&bob, "document.title", &json!("(1) lobby · Switchboard"));
+    go(&bob, "direct", "ann");
+    wait_messages(&bob, &[("ann", "for <b>you</b> only")]);
+    say(&bob, "thank you");
+    let said = [("ann", "for <b>you</b> only"), ("bob", "thank you")];
+    wait_messages(&bob, &said);
+    wait_messages(&ann, &said);
+    // Another window of the same person has both sides of it, and a reload takes nothing away.
+    wait_listed(&again, "direct", &[("bob", "1")]);
+    go(&again, "direct", "bob");
+    wait_messages(&again, &said);
+    ann.reload();
+    wait_messages(&ann, &said);
 
-    drop(program);
-    for tab in [&ann, &bob] {
-        tab.wait("document.querySelector('#state').dataset.state !== 'open'");
+    // To oneself, and to nobody.
+    for (to, status) in [("ann", "done"), ("nobody", "failed")] {
+        ann.fill("#dm-name", to);
+        ann.click("#dm-open");
+        say(&ann, "hello?");
+        wait_status(&ann, status, 1);
+        wait_messages(&ann, &[("ann", "hello?")]);
     }
-    for text in ["one", "two", "three"] {
-        say(&ann, text);
-    }
-    wait_status(&ann, "waiting", 3);
-    say(&bob, "for ann");
-    wait_status(&bob, "waiting", 1);
-
-    let _program = serve_binary_at(&address.to_string(), &[]);
-    let mut witness = Client::settled(address, "/conn_ws");
-    for expected in ["one", "two", "three"] {
-        let message: Value = serde_json::from_str(&witness.text()).unwrap();
-        assert_eq!((&message["from"], &message["text"]), (&json!("ann"), &json!(expected)));
-    }
-    wait_status(&ann, "delivered", 3);
-    wait_messages(&ann, &[("ann", "one"), ("ann", "two"), ("ann", "three")]);
-    // Direct messages come through whoever of the two is back first.
-    ann.wait("document.querySelector('#direct-list .conversation[data-name=bob]')");
-    ann.click("#direct-list .conversation[data-name=bob]");
-    wait_messages(&ann, &[("bob", "for ann")]);
-    assert!(
-        ann.events("Runtime.exceptionThrown").is_empty() && bob.events("Runtime.exceptionThrown").is_empty()
-    );
-}
-
-#[test]
-#[ignore = "needs chromium: run tests/run"]
-fn the_inspector_shows_frames_and_the_echo_tab_compares_bytes() {
-    let (program, browser) = (serve_binary(&[]), Browser::start());
-    let tab = chat_page(&browser, &program, "ann", "lobby");
-    tab.click("#inspector-toggle");
-    say(&tab, "look at this");
-    tab.wait("document.querySelectorAll('#frames .frame.out').length === 1");
-    tab.wait("document.querySelectorAll('#frames .frame.in').length === 1");
-
-    tab.click("#echo-tab");
-    wait_state(&tab, "open");
-    tab.fill("#echo-input", "héllo, 你好 👋");
-    tab.click("#echo-send");
-    tab.wait("document.querySelector('#echo-result .result')?.textContent.includes('identical')");
-    tab.wait("document.querySelectorAll('#frames .frame').length === 2");
-    tab.click("#echo-kind-hex");
-    tab.fill("#echo-input", "de ad be ef 00 01");
-    tab.click("#echo-send");
-    tab.wait("document.querySelectorAll('#echo-result .result').length === 2");
-    tab.wait("[...document.querySelectorAll('#echo-result .result')].every((r) => r.textContent.includes('identical'))");
-
-    tab.click("#lang");
-    tab.wait("document.documentElement.lang.startsWith('zh')");
-    check_reports(&tab, &program);
-}
-
-#[test]
-#[ignore = "needs chromium: run tests/run"]
-fn a_page_is_asked_for_a_token_and_brings_it() {
-    let secret = "a secret of more than thirty-two bytes";
-    let args = ["--token", "bobs-token=bob", "--token", "odd/token==", "--jwt-secret", secret];
-    let (program, browser) = (serve_binary(&args), Browser::start());
-    let shown = "!document.querySelector('#token-form').hidden";
-    let reason = "document.querySelector('#token-reason').textContent";
-    let mut tabs = Vec::new();
-    for token in ["bobs-token", "odd/token=="] {
-        let tab = browser.open(&format!("{}/?nick=bob", program.url()));
-        tab.wait(&format!("{shown} && {reason} === ''"));
-        wait_state(&tab, "closed");
-        tab.fill("#token", "wrong");
-        tab.press_enter();
-        tab.wait(&format!("{shown} && {reason} === 'the token is not known'"));
-        tab.fill("#token", token);
-        tab.press_enter();
-        wait_state(&tab, "open");
-        tab.wait(&format!("!({shown})"));
-        assert_eq!(tab.eval("sessionStorage['switchboard.token']"), token);
-        say(&tab, token);
-        wait_status(&tab, "delivered", 1);
-        tabs.push(tab);
-    }
-
-    // A token in the address: it is taken away from there, and says who it is.
-    let jwt = |claims: &str| switchboard::auth::Signer::secret(secret).unwrap().sign(claims).unwrap();
-    let ann = jwt(r#"{"sub":"ann","exp":4102444800,"rooms":{"read":["*"],"write":["tea"]}}"#);
-    let page = browser.open(&format!("{}/#room/tea?token={ann}", program.url()));
-    wait_state(&page, "open");
-    assert_eq!(
-        page.eval("document.querySelector('#nick').value + location.href"),
-        format!("ann{}/#room/tea", program.url())
-    );
-    say(&page, "hello");
-    wait_status(&page, "delivered", 1);
-    page.eval("location.hash = '#room/coffee'");
-    wait_state(&page, "open");
-    say(&page, "hello");
-    page.wait("document.querySelector('#messages .own[data-status=failed]')?.textContent.includes('you may not write in coffee')");
-
-    // Who is somebody else by name is told so, and not asked again.
-    page.fill("#nick", "eve");
-    page.press_enter();
-    page.wait("document.querySelector('#problem').textContent.includes('you are ann here')");
-    let single = browser.open(&format!("{}/single_chat#token=bobs-token", program.url()));
-    single.fill("#nick", "bob");
-    single.press_enter();
-    single.wait("document.querySelector('#chat_list').textContent.includes('[logged in as bob]')");
-    single.fill("#to_user", "bob");
-    single.fill("#send_str", "to myself");
-    single.press_enter();
-    single.wait("document.querySelector('#chat_list').textContent.includes('bob:to myself')");
-
-    tabs.extend([page, single]);
-    tabs.iter().for_each(|tab| check_reports(tab, &program));
-    let log = program.all_said();
-    assert!(!log.contains(&ann) && !log.contains("bobs-token"), "{log}");
-}
-
-#[test]
-#[ignore = "needs chromium: run tests/run"]
-fn single_chat() {
-    let (program, browser) = (serve_binary(&[]), Browser::start());
-    let [ann, bob] = ["ann", "bob"].map(|nick| {
-        let tab = browser.open(&format!("{}/single_chat", program.url()));
-        tab.fill("#nick", nick);
-        tab.eval("login()");
-        tab.wait("chat_list.children.length === 1");
-        tab
-    });
-    let wait_lines = |tab: &Tab, expected: &[&str]| {
-        let lines = "[...chat_list.children].slice(1).map((line) => line.textContent)";
-        tab.wait(&format!("JSON.stringify({lines}) === {}", json!(json!(expected).to_string())));
-    };
-    let send = |tab: &Tab, to: &str, text: &str| {
-        tab.fill("#to_user", to);
-        tab.fill("#send_str", text);
-        tab.eval("send()");
-    };
-    send(&ann, "bob", "hello <b>bob</b> 👋");
-    wait_lines(&bob, &["ann:hello <b>bob</b> 👋"]);
-    send(&bob, "ann", "hello ann");
-    for tab in [&ann, &bob] {
-        wait_lines(tab, &["ann:hello <b>bob</b> 👋", "bob:hello ann"]);
+    assert_eq!(ann.eval("document.querySelector('#messages .note').dataset.code"), "no_such_user");
+    let mut nobody = Speaker::open(&program, "nobody");
+    ann.click("#messages .note button");
+    wait_status(&ann, "done", 1);
+    assert_eq!(nobody.next_of("direct")["data"]["text"], "hello?");
+    // What cannot be said at all is known before it is sent, and goes away by a click.
+    ann.eval("document.querySelector('#composer').value = 'x'.repeat(1_048_576)");
+    ann.click("#send");
+    wait_text(&ann, "#messages .note span", "Longer than the server accepts.");
+    ann.click("#messages .note button:last-child");
+    wait_messages(&ann, &[("ann", "hello?")]);
+    for tab in [&ann, &again, &bob] {
         check_reports(tab, &program);
     }
-    send(&ann, "nobody", "anyone?");
-    ann.wait("chat_list.lastElementChild.textContent.startsWith('[error]')");
-}
-
-/// Sends a text that is worth compressing to `/echo` and waits for it.
-#[track_caller]
-fn check_compressed_echo(tab: &Tab) {
-    let (extensions, length, same) = (0, 1, 2);
-    let got = tab.eval(
-        "new Promise((done, fail) => {
-           const text = 'héllo, 你好 👋 '.repeat(200);
-           const ws = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/echo`);
-           ws.onerror = () => fail(new Error('no connection'));
-           ws.onopen = () => ws.send(text);
-           ws.onmessage = ({ data }) => {
-             done([ws.extensions, new TextEncoder().encode(data).length, data === text]);
-             ws.close();
-           };
-         })",
-    );
-    assert!(got[extensions].as_str().unwrap().contains("permessage-deflate"), "{got}");
-    assert!(2048 <= got[length].as_u64().unwrap() && got[same] == true, "{got}");
 }
 
 #[test]
 #[ignore = "needs chromium: run tests/run"]
-fn a_page_speaks_compressed() {
+fn history_comes_on_scrolling_and_the_page_stays_small() {
     let (program, browser) = (serve_binary(&[]), Browser::start());
-    let tab = browser.open(&format!("{}/single_chat", program.url()));
-    check_compressed_echo(&tab);
+    publish(&program, "bot", "lobby", (1..=90).map(|n| json!(format!("message {n}"))));
+    let tab = chat_page(&browser, &program, "ann", "room/lobby");
+    let last = "document.querySelector('#messages .message:last-child .text')?.textContent";
+    let first = "document.querySelector('#messages .message .text')?.textContent";
+    wait_value(&tab, last, &json!("message 90"));
+    wait_value(&tab, first, &json!("message 41"));
+    // At the end of it, and nothing jumps while older ones come.
+    let gap = "(({ scrollHeight, scrollTop, clientHeight }) => scrollHeight - scrollTop - clientHeight)(document.querySelector('#scroll'))";
+    tab.wait(&format!("{gap} < 2"));
+    tab.eval("document.querySelector('#scroll').scrollTop = 30");
+    wait_value(&tab, first, &json!("message 1"));
+    let place = "Math.round([...document.querySelectorAll('.message .text')].find((text) => text.textContent === 'message 41')
+        .getBoundingClientRect().top / 100)";
+    wait_value(&tab, place, &json!(1));
+    assert_eq!(tab.eval("document.querySelector('#log-top').hidden"), true);
+
+    // Somebody who reads further up stays there, is told, and comes back with one click.
+    publish(&program, "bot", "lobby", [json!("something new")]);
+    wait_text(&tab, "#jump", "1 new ↓");
+    wait_value(&tab, place, &json!(1));
+    tab.click("#jump");
+    wait_value(&tab, last, &json!("something new"));
+    tab.wait(&format!("{gap} < 2 && document.querySelector('#jump').hidden"));
+
+    tab.call("Network.disable", &json!({})); // it would tell of every frame
+    publish(&program, "bot", "lobby", (1..=10_000).map(|n| json!(format!("flood {n}"))));
+    wait_value(&tab, last, &json!("flood 10000"));
+    let elements = tab.eval("document.querySelectorAll('#messages *').length").as_u64().unwrap();
+    assert!(elements < 3000, "{elements} elements");
+    tab.wait(&format!("{gap} < 2"));
+    // All of what is still known can be scrolled to, and back.
+    tab.wait("(document.querySelector('#scroll').scrollTop = 0, document.querySelector('#messages .message .text').textContent < 'flood 94')");
+    let elements = tab.eval("document.querySelectorAll('#messages *').length").as_u64().unwrap();
+    assert!(elements < 3000, "{elements} elements");
+    tab.click("#jump");
+    wait_value(&tab, last, &json!("flood 10000"));
+    check_reports(&tab, &program);
 }
 
 #[test]
 #[ignore = "needs chromium: run tests/run"]
-fn over_tls_the_page_chats_and_echoes() {
-    let files = development();
-    let program = serve_binary(&["--tls-cert", &files.path("cert.pem"), "--tls-key", &files.path("key.pem")]);
-    // No authority has signed a certificate for development.
-    let browser = Browser::start_with(&["--ignore-certificate-errors"]);
-    let tab = chat_page(&browser, &program, "ann", "lobby");
-    assert_eq!(tab.eval("[location.protocol, isSecureContext]"), json!(["https:", true]));
-    say(&tab, "hello over TLS");
-    wait_status(&tab, "delivered", 1);
-    wait_messages(&tab, &[("ann", "hello over TLS")]);
-    check_compressed_echo(&tab);
-    let secure = format!("wss://{}/", program.address);
-    let sockets: Vec<Value> =
-        tab.events("Network.webSocketCreated").into_iter().map(|event| event["url"].clone()).collect();
-    assert!(
-        1 < sockets.len() && sockets.iter().all(|url| url.as_str().unwrap().starts_with(&secure)),
-        "{sockets:?}"
-    );
+fn rooms_and_what_was_read_in_them_are_remembered() {
+    let (program, browser) = (serve_binary(&[]), Browser::start());
+    let tab = chat_page(&browser, &program, "ann", "room/tea");
+    publish(&program, "bot", "tea", [json!("one")]);
+    wait_messages(&tab, &[("bot", "one")]);
+    go(&tab, "room", "lobby");
+    publish(&program, "bot", "tea", [json!("two"), json!("three")]);
+    wait_listed(&tab, "room", &[("lobby", ""), ("tea", "2")]);
+    tab.reload();
+    wait_text(&tab, "#title", "lobby");
+    wait_listed(&tab, "room", &[("lobby", ""), ("tea", "2")]);
+    go(&tab, "room", "tea");
+    wait_messages(&tab, &[("bot", "one"), ("bot", "two"), ("bot", "three")]);
+    wait_text(&tab, "#messages .unread-from .text", "two");
+    tab.eval("document.querySelector('#room-list .leave').click()");
+    wait_listed(&tab, "room", &[("tea", "")]);
+    tab.reload();
+    wait_listed(&tab, "room", &[("tea", "")]);
+    // Left and joined again: what was said before is there.
+    go(&tab, "room", "tea");
+    tab.fill("#room-name", "coffee");
+    tab.press_enter();
+    tab.eval("document.querySelector('#room-list .leave').click()");
+    wait_listed(&tab, "room", &[("coffee", "")]);
+    tab.fill("#room-name", "tea");
+    tab.press_enter();
+    wait_messages(&tab, &[("bot", "one"), ("bot", "two"), ("bot", "three")]);
     check_reports(&tab, &program);
+}
+
+#[test]
+#[ignore = "needs chromium: run tests/run"]
+fn everything_is_reached_from_the_keyboard() {
+    let (program, browser) = (serve_binary(&[]), Browser::start());
+    let bob = chat_page(&browser, &program, "bob", "room/lobby");
+    let tab = chat_page(&browser, &program, "ann", "room/lobby");
+    let focused = "document.activeElement.id || document.activeElement.dataset.name || document.activeElement.dataset.user || document.activeElement.tagName";
+    assert_eq!(tab.eval(focused), "composer");
+    tab.type_text("no mouse");
+    tab.press("Enter");
+    wait_messages(&bob, &[("ann", "no mouse")]);
+
+    // By Tab alone from the beginning of the page to its end, and each thing has a name.
+    tab.eval("document.querySelector('#skip').focus()");
+    let mut seen = Vec::new();
+    loop {
+        let at = tab.eval(focused).as_str().unwrap().to_string();
+        if at == "BODY" {
+            break;
+        }
+        let name = "((el) => (el.getAttribute('aria-label') || el.labels?.[0]?.textContent || el.textContent || '').trim())";
+        assert_ne!(tab.eval(&format!("{name}(document.activeElement)")), "", "{at} has no name");
+        assert!(!seen.contains(&at), "{at} comes again after {seen:?}");
+        seen.push(at);
+        tab.press("Tab");
+    }
+    for control in [
+        "skip",
+        "lang",
+        "theme",
+        "nick",
+        "lobby",
+        "room-name",
+        "dm-name",
+        "echo-tab",
+        "people-toggle",
+        "composer",
+    ] {
+        assert!(seen.iter().any(|at| at == control), "{control} is not in {seen:?}");
+    }
+
+    // Into a room, and out of it by the keys that switch.
+    tab.eval("document.querySelector('#room-name').focus()");
+    tab.type_text("tea");
+    tab.press("Enter");
+    wait_text(&tab, "#title", "tea");
+    assert_eq!(tab.eval(focused), "composer");
+    tab.press("Alt+ArrowUp");
+    wait_text(&tab, "#title", "lobby");
+    tab.press("Alt+ArrowDown");
+    wait_text(&tab, "#title", "tea");
+    // A panel takes the focus, and Escape gives it back.
+    tab.eval("document.querySelector('#inspector-toggle').focus()");
+    tab.press("Enter");
+    wait_value(&tab, focused, &json!("inspector-close"));
+    tab.press("Escape");
+    wait_value(&tab, focused, &json!("inspector-toggle"));
+    assert_eq!(tab.eval("document.querySelector('#inspector').hidden"), true);
+    // A screen reader reads new messages, and hears of the connection.
+    tab.wait("document.querySelector('#messages').getAttribute('aria-live') === 'polite'");
+    wait_text(&tab, "#announce", "connected");
+    check_reports(&tab, &program);
+}
+
+#[test]
+#[ignore = "needs chromium: run tests/run"]
+fn both_languages_say_everything() {
+    let (program, browser) = (serve_binary(&[]), Browser::start());
+    let chinese = Look { language: Some("zh-CN"), ..Look::default() };
+    let tab = chat_page_as(&browser, &program, "小敏", "room/发布", &chinese);
+    assert_eq!(tab.eval("[navigator.language, document.documentElement.lang]"), json!(["zh-CN", "zh-Hans"]));
+    wait_text(&tab, "#state", "已连接");
+    assert_eq!(tab.eval("document.querySelector('#composer').placeholder"), "发消息到 发布");
+    assert_eq!(tab.eval("document.querySelector('#send').getAttribute('aria-label')"), "发送");
+    tab.click("#lang");
+    wait_text(&tab, "#state", "connected");
+    assert_eq!(tab.eval("document.documentElement.lang"), "en");
+    tab.reload();
+    wait_text(&tab, "#state", "connected");
+    // No word is missing in either, and none has other gaps to fill.
+    let tables =
+        "Promise.all([import('/words.js'), import('/words.zh.js')]).then(([{ english }, { chinese }]) =>
+        [english, chinese].map((table) => Object.entries(table).map(([key, words]) => {
+            const gaps = words.split(' | ').pop().match(/\\{\\w+\\}/g) ?? [];
+            return `${key} ${[...new Set(gaps)].sort().join()}`;
+        }).sort()))";
+    let tables = tab.eval(tables);
+    assert_eq!(tables[0], tables[1]);
+    // And each word that the page asks for is there.
+    let asked = tab.eval(
+        "[...document.querySelectorAll('[data-i18n], [data-i18n-label], [data-i18n-hint]')]
+        .flatMap((el) => [el.dataset.i18n, el.dataset.i18nLabel, el.dataset.i18nHint]).filter(Boolean)",
+    );
+    let known: Vec<&str> = tables[0]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key.as_str().unwrap().split(' ').next().unwrap())
+        .collect();
+    for key in asked.as_array().unwrap() {
+        assert!(known.contains(&key.as_str().unwrap()), "{key}");
+    }
+    check_reports(&tab, &program);
+}
+
+#[test]
+#[ignore = "needs chromium: run tests/run"]
+fn on_a_phone_nothing_is_out_of_reach() {
+    let (program, browser) = (serve_binary(&[]), Browser::start());
+    let phone = Look { phone: true, ..Look::default() };
+    let tab = chat_page_as(&browser, &program, "ann", "room/lobby", &phone);
+    let long = "x".repeat(3000);
+    publish(&program, "bot", "lobby", [json!(long), json!("short")]);
+    wait_messages(&tab, &[("bot", &long), ("bot", "short")]);
+    let fits = "[document.documentElement, document.body, document.querySelector('#scroll'), document.querySelector('main')]
+        .every((el) => el.scrollWidth <= el.clientWidth + 1)";
+    tab.wait(fits);
+    // Conversations are in a drawer, and what is behind it is out of reach meanwhile.
+    tab.click("#menu");
+    tab.wait("document.querySelector('main').inert && document.querySelector('#sidebar').getBoundingClientRect().left === 0");
+    tab.fill("#room-name", "tea");
+    tab.press_enter();
+    wait_text(&tab, "#title", "tea");
+    tab.wait("!document.querySelector('main').inert && !document.body.classList.contains('drawer')");
+    publish(&program, "bot", "lobby", [json!("more")]);
+    wait_text(&tab, "#menu-unread", "1");
+    for panel in ["people", "inspector"] {
+        tab.click(&format!("#{panel}-toggle"));
+        tab.wait(&format!("!document.querySelector('#{panel}').hidden && {fits}"));
+        let reach = "document.querySelector('#composer').getBoundingClientRect().bottom <= innerHeight";
+        assert_eq!(tab.eval(reach), true, "{panel}");
+    }
+    tab.press("Escape");
+    tab.wait("document.querySelector('#inspector').hidden");
+    check_reports(&tab, &program);
+}
+
+#[test]
+#[ignore = "needs chromium: run tests/run"]
+fn names_and_texts_of_all_kinds_are_shown_as_they_are() {
+    let (program, browser) = (serve_binary(&[]), Browser::start());
+    let room = "<i>#room</i> שלום 👨‍👩‍👧";
+    let tab = chat_page(&browser, &program, "ann", "room/lobby");
+    tab.fill("#room-name", room);
+    tab.press_enter();
+    wait_text(&tab, "#title", room);
+    wait_state(&tab, "open");
+    let long = "W".repeat(128);
+    let mut said = Vec::new();
+    for name in ["<b>eve</b>", "👩‍🚀", "مريم", &long] {
+        let text = format!("\u{202e}{name} says </div><script>alert(1)</script>");
+        publish(&program, name, room, [json!(text)]);
+        said.push((name, text));
+    }
+    // Other programs publish too: what is not meant to be read is shown compactly.
+    publish(
+        &program,
+        "bot",
+        room,
+        [json!({"text": "as an object"}), json!({"a": [1, null, "<u>"]}), json!(42)],
+    );
+    said.extend([
+        ("bot", "as an object".into()),
+        ("bot", r#"{"a":[1,null,"<u>"]}"#.into()),
+        ("bot", "42".into()),
+    ]);
+    let said: Vec<(&str, &str)> = said.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    wait_messages(&tab, &said);
+    let code =
+        "[...document.querySelectorAll('#messages .text')].map((text) => text.classList.contains('code'))";
+    assert_eq!(tab.eval(code), json!([false, false, false, false, false, true, true]));
+    assert_eq!(
+        tab.eval("document.querySelectorAll('main script, main i, #messages b, #messages u').length"),
+        0
+    );
+    assert_eq!(
+        tab.eval(
+            "document.querySelector('#scroll').scrollWidth <= document.querySelector('#scroll').clientWidth"
+        ),
+        true
+    );
+    // The first letter of a name can be many characters long.
+    let faces = "[...document.querySelectorAll('#messages .message:not(.again) .avatar')].map((face) => face.textContent)";
+    assert_eq!(tab.eval(faces), json!(["<", "👩‍🚀", "م", "W", "B"]));
+    // A megabyte without a blank freezes nothing.
+    publish(&program, "bot", "lobby", [json!("y".repeat(1_000_000))]);
+    wait_listed(&tab, "room", &[("lobby", "1"), (room, "")]);
+    go(&tab, "room", "lobby");
+    wait_text(&tab, "#messages .more", "Show all 1\u{202f}000\u{202f}000 characters");
+    check_reports(&tab, &program);
+
+    // The page could not make HTML of a text if it wanted to.
+    let attempt = "(() => { try { document.createElement('p').innerHTML = '<b>'; return 'made'; }
+        catch (error) { return error.name; } })()";
+    assert_eq!(tab.eval(attempt), "TypeError");
 }

@@ -26,7 +26,7 @@ impl File {
         self.0.to_str().unwrap()
     }
 
-    fn write(&self, text: &str) {
+    pub(crate) fn write(&self, text: &str) {
         fs::write(&self.0, text).unwrap();
     }
 }
@@ -125,6 +125,28 @@ fn what_the_environment_says_of_the_server_is_no_mistake_of_other_commands() {
 }
 
 #[test]
+fn a_variable_that_is_no_option_is_warned_of() {
+    let stray = ("SWITCHBOARD_MAX_MESAGE", "hush");
+    let warning = "the variable SWITCHBOARD_MAX_MESAGE is no option; did you mean SWITCHBOARD_MAX_MESSAGE?";
+    let server = Program::start(switchboard(&["serve", "--bind", "127.0.0.1:0"]).envs([stray]));
+    assert_eq!(server.wait_said("warning: "), warning);
+    assert!(!server.all_said().contains("hush"));
+    // What is missing may be what has the wrong name.
+    let mut command = switchboard(&["--tls-cert", "cert.pem"]);
+    let (code, _, stderr) = ended(command.env("SWITCHBOARD_TLS_KEYS", "key.pem").output().unwrap());
+    assert!(code == Some(2) && stderr.starts_with("warning: "), "{stderr}");
+    assert!(stderr.contains("did you mean SWITCHBOARD_TLS_KEY?"), "{stderr}");
+    let (_, stdout, stderr) = ended(switchboard(&["doctor"]).envs([stray]).output().unwrap());
+    let (what, next) = warning.split_once("; ").unwrap();
+    assert!(
+        stdout.contains(what) && stdout.contains(next) && !stderr.contains("variable"),
+        "{stdout}{stderr}"
+    );
+    let (_, _, stderr) = ended(switchboard(&["certificate", "--help"]).envs([stray]).output().unwrap());
+    assert_eq!(stderr, "");
+}
+
+#[test]
 fn every_mistake_is_reported_with_its_line() {
     let file = File::new(
         "max-mesage = \"64K\"\nping_interval = \"20x\"\nno-compression = \"yes\"\nbind = \nallow-origin = [\n  \
@@ -137,7 +159,7 @@ FILE:3:18: `no-compression` is a string here; write true or false
 FILE:4:8: this is no TOML: string values must be quoted, expected literal string
 FILE:6:3: allow-origin = \"https://a.example/\": the origin `https://a.example/` goes on behind the host, with `/`: write https://a.example
 FILE:8:1: `ping-interval` stands in line 2 already; take one of them away
-FILE:9:2: `server` is no key; there are no tables here, every key stands at the top
+FILE:9:2: `server` is no key; the keys stand at the top, in no table
 ";
     assert_eq!(check(&file), (Some(1), expected.into()));
     // The server does not start with it, and says the same.

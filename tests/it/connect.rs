@@ -1,17 +1,11 @@
 //! `switchboard connect` as a pipe: what it sends, prints and exits with.
 
-use crate::support::{PATIENCE, eventually, serve};
-use std::io::{BufRead, BufReader, Write};
+use crate::support::{PATIENCE, echo, eventually, serve};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use switchboard::{Limits, Message, Result, Server, WebSocket};
-
-fn echo(mut ws: WebSocket) -> Result<()> {
-    while let Some(message) = ws.recv()? {
-        ws.send(message)?;
-    }
-    Ok(())
-}
 
 /// Routes that answer, end or stay silent in every way.
 fn server() -> Server {
@@ -127,7 +121,7 @@ fn what_cannot_be_reached_is_told_with_what_to_do() {
     let server = server();
     let (code, _, stderr) = run(&server, "/nowhere", &[], b"");
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("404; check the path"), "{stderr}");
+    assert!(stderr.contains("404: there is nothing at /nowhere; check the path"), "{stderr}");
     let connect = |args: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_switchboard")).arg("connect").args(args).output();
         let output = output.unwrap();
@@ -196,4 +190,39 @@ fn a_reader_that_leaves_is_no_failure() {
     stdin.write_all(b"who reads this?\n").unwrap();
     eventually("it ends", || child.try_wait().unwrap().is_some());
     assert_eq!(finish(child).0, Some(0));
+}
+
+/// Answers one handshake like that, and keeps the connection open until the client ends it.
+fn refusing(answer: &'static str) -> (String, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let thread = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    (url, thread)
+}
+
+#[test]
+fn what_a_server_says_when_it_refuses_is_shown() {
+    let text = "HTTP/1.1 400 No\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ";
+    for (answer, expected) in [
+        (format!("{text}25\r\n\r\nthis port speaks TLS:\n\x1bx\n"), "400: this port speaks TLS: \u{fffd}x\n"),
+        (format!("{text}0\r\n\r\n"), "400; check whether the URL is that of a WebSocket\n"),
+        ("HTTP/1.1 404 No\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>".into(), "404; check the path of the URL\n"),
+        (
+            "HTTP/1.1 503 No\r\nRetry-After: 7\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}".into(),
+            "503: {}; try again in 7 s, as it asks\n",
+        ),
+        // Longer than is looked at.
+        (format!("{text}99999\r\n\r\n{}", "x".repeat(99_999)), &format!("400: {}…\n", "x".repeat(300))),
+    ] {
+        let (url, thread) = refusing(answer.leak());
+        let output = Command::new(env!("CARGO_BIN_EXE_switchboard")).args(["connect", &url]).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert_eq!(stderr, format!("switchboard: the server refused the WebSocket with HTTP status {expected}"));
+        thread.join().unwrap();
+    }
 }

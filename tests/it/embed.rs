@@ -1,6 +1,6 @@
 //! The ways to embed a server other than a blocking handler: callbacks, views, admission, the event loop, the in-process client.
 
-use crate::support::{Client as RawClient, eventually, exchange, handshake, serve};
+use crate::support::{Client as RawClient, LONG, eventually, exchange, handshake, serve};
 use std::collections::HashMap;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -8,8 +8,6 @@ use std::time::Duration;
 use switchboard::{
     Callbacks, Client, Error, Event, Limits, Message, Origins, Response, Result, Server, WebSocket, events,
 };
-
-const LONG: Duration = Duration::from_secs(60);
 
 fn serve_default(routes: impl FnOnce(switchboard::Builder) -> switchboard::Builder) -> Server {
     serve(Limits::default(), routes)

@@ -5,7 +5,7 @@
 mod naive_broadcast;
 
 use crate::gallery::{check_time, connect, expect, expect_rest, gallery, text};
-use crate::support::{self, PATIENCE, Program, connect_narrow, example, get, handshake, serve};
+use crate::support::{self, PATIENCE, Program, connect_narrow, echo, example, get, handshake, serve};
 use jiff::tz;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use std::{fs, thread};
-use switchboard::{Client, Limits, Result, Server, WebSocket};
+use switchboard::{Client, Limits, Server};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -139,13 +139,6 @@ fn the_hub_delivers_past_a_stalled_client() {
         assert!(room.send(text.as_str()));
         expect(&mut healthy, text.as_str());
     }
-}
-
-fn echo(mut ws: WebSocket) -> Result<()> {
-    while let Some(message) = ws.recv()? {
-        ws.send(message)?;
-    }
-    Ok(())
 }
 
 #[test]

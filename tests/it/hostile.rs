@@ -43,26 +43,19 @@
 
 use crate::support::{
     BINARY, CLOSE, CONTINUATION, Client, PING, PONG, Program, TEXT, close_payload, connect, connect_from,
-    connect_narrow, eventually, frame, handshake, metric, raise_descriptor_limit, reset, serve, serve_binary,
-    text_frame,
+    connect_narrow, echo, eventually, frame, handshake, metric, raise_descriptor_limit, reset, serve,
+    serve_binary, text_frame,
 };
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
-use switchboard::{Limits, Response, Result, WebSocket};
+use switchboard::{Limits, Response};
 
 const KIB: usize = 1024;
 /// For whoever was there before to be answered: usually at once.
 const PROMPT: Duration = Duration::from_secs(10);
 /// How much more memory the program may have resident than before: what the allocator keeps.
 const GROWTH: usize = 8 * KIB * KIB;
-
-pub(crate) fn echo(mut ws: WebSocket) -> Result<()> {
-    while let Some(message) = ws.recv()? {
-        ws.send(message)?;
-    }
-    Ok(())
-}
 
 /// Somebody who connected before.
 pub(crate) struct Witness {

@@ -1,11 +1,11 @@
 //! Clients that take more than their share, come in another's name, or bring no proof of their own: against quotas, an
 //! authenticator and trusted proxies, all on the library's server. The table of all hostile inputs is in `hostile`.
 
-use crate::hostile::{Witness, echo};
+use crate::hostile::Witness;
 use crate::support::{
-    BINARY, CLOSE, CONTINUATION, Client, PING, PONG, TEXT, close_payload, connect, connect_from,
-    connect_narrow, eventually, frame, handshake, metric, parse_close, raise_descriptor_limit, reset, serve,
-    text_frame,
+    BINARY, CLOSE, CONTINUATION, Client, LONG, PING, PONG, TEXT, close_payload, connect, connect_from,
+    connect_narrow, echo, eventually, frame, handshake, metric, parse_close, raise_descriptor_limit, reset,
+    serve, text_frame,
 };
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,8 +18,6 @@ use switchboard::{
     events,
 };
 
-/// A deadline that no test waits for.
-const LONG: Duration = Duration::from_secs(60);
 /// A deadline that a test waits for.
 const SHORT: Duration = Duration::from_millis(300);
 

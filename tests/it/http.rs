@@ -41,6 +41,50 @@ fn plain_paths_answer() {
 }
 
 #[test]
+fn pages_are_strict_and_kept_by_browsers() {
+    let program = serve_binary(&[]);
+    let page = get(program.address, "/");
+    let mut paths = vec!["/".to_string(), "/single_chat".to_string()];
+    for attribute in ["src=\"", "href=\""] {
+        let parts = page.text().split(attribute).skip(1).filter_map(|rest| rest.split('"').next());
+        paths.extend(parts.filter(|path| path.starts_with('/')).map(String::from));
+    }
+    assert!(20 < paths.len(), "{paths:?}");
+    for path in paths {
+        let answer = get(program.address, &path);
+        assert_eq!(answer.status, 200, "{path}");
+        let media = match path.rsplit_once('.') {
+            Some((_, "js")) => "text/javascript; charset=utf-8",
+            Some((_, "css")) => "text/css; charset=utf-8",
+            Some((_, "svg")) => "image/svg+xml",
+            _ => "text/html; charset=utf-8",
+        };
+        assert_eq!(answer.header("Content-Type"), Some(media), "{path}");
+        assert_eq!(answer.header("X-Content-Type-Options"), Some("nosniff"), "{path}");
+        let policy = answer.header("Content-Security-Policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"), "{path}: {policy}");
+        // Nothing in it that the policy would forbid.
+        for inline in ["<style", "<script>", "style=\"", "onsubmit=", "onclick=", "innerHTML"] {
+            assert!(!answer.text().contains(inline), "{path} has {inline}");
+        }
+
+        // Kept, and asked for each time: what has not changed is not sent again.
+        assert_eq!(answer.header("Cache-Control"), Some("no-cache"), "{path}");
+        let tag = answer.header("ETag").unwrap();
+        let again = |known: &str| {
+            let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nIf-None-Match: {known}\r\n\r\n");
+            exchange(program.address, head)
+        };
+        for known in [tag, &format!("\"x\", W/{tag}"), "*"] {
+            let answer = again(known);
+            assert_eq!((answer.status, answer.body.len()), (304, 0), "{path}: {known}");
+            assert_eq!(answer.header("ETag"), Some(tag), "{path}");
+        }
+        assert_eq!(again("\"x\"").body, answer.body, "{path}");
+    }
+}
+
+#[test]
 fn unknown_paths_and_methods_are_refused() {
     let program = serve_binary(&[]);
     let address = program.address;

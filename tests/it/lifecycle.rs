@@ -1,8 +1,8 @@
 //! Beginning, budget and end of a server, and what may happen to a connection beyond its handler.
 
 use crate::support::{
-    Client, PATIENCE, Program, connect, connect_narrow, eventually, get, handshake, metric, reset, serve,
-    serve_binary, text_frame,
+    Client, LONG, PATIENCE, Program, SHORT, connect, connect_narrow, echo, eventually, get, handshake,
+    metric, relay, reset, serve, serve_binary, text_frame,
 };
 use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
@@ -13,28 +13,9 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
-use switchboard::{Builder, Drain, Error, Event, Limits, Report, Result, Server, WebSocket, events};
+use switchboard::{Builder, Drain, Error, Event, Limits, Report, Server, WebSocket, events};
 
 const KIB: usize = 1024;
-/// A deadline that no test waits for.
-const LONG: Duration = Duration::from_secs(60);
-/// A deadline that a test waits for.
-const SHORT: Duration = Duration::from_millis(200);
-
-fn echo(mut ws: WebSocket) -> Result<()> {
-    while let Some(message) = ws.recv()? {
-        ws.send(message)?;
-    }
-    Ok(())
-}
-
-fn relay(mut ws: WebSocket) -> Result<()> {
-    let room = ws.join(ws.param("room"))?;
-    while let Some(message) = ws.recv()? {
-        room.send(message);
-    }
-    Ok(())
-}
 
 fn echo_and_rooms(builder: Builder) -> Builder {
     builder.health().route("/echo", echo).route("/room/{room}", relay)
@@ -72,7 +53,7 @@ fn answer_close(mut client: Client, code: u16) {
     client.expect_end();
 }
 
-fn try_open(address: SocketAddr, path: &str) -> std::result::Result<Client, u16> {
+fn try_open(address: SocketAddr, path: &str) -> Result<Client, u16> {
     Client::over(connect(address), handshake(address, path, "")).map_err(|answer| answer.status)
 }
 

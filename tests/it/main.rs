@@ -8,10 +8,16 @@ mod api;
 mod architecture;
 /// Clients that break, stall or flood.
 mod attacks;
-/// The web app in a real browser.
+/// The web app in a real browser: what people do with each other.
 mod browser;
+/// The same: the inspector, the echo, tokens, TLS, and the pictures of the README.
+mod browser_lab;
+/// The same: when something is wrong.
+mod browser_line;
 /// What `switchboard serve` does with messages, path by path.
 mod chat;
+/// The client of browsers, in Node.
+mod client_js;
 /// Flags, environment and file as one; what SIGHUP changes.
 mod config;
 /// `switchboard connect` as a pipe.
@@ -36,14 +42,22 @@ mod lifecycle;
 mod programs;
 /// `switchboard.v1` on `/ws`.
 mod protocol;
+/// What is kept of the rooms of `/ws`, as flags and files say.
+mod rooms;
 /// Messages that are checked against a schema.
 #[cfg(feature = "schema")]
 mod schema;
+/// The server API: publishing, broadcast, direct messages, disconnecting over HTTP.
+mod server_api;
+/// Rooms on disk, whatever happens to the server or to the disk.
+mod store;
 /// Service managers: sockets that are handed over, notifications, logs, health.
 mod supervision;
 /// The raw client, and the program as a child process.
 mod support;
 /// A real browser, remote-controlled.
 mod support_cdp;
+/// A client of `switchboard.v1`.
+mod support_v1;
 /// Servers and clients that speak TLS.
 mod tls;

@@ -1,72 +1,12 @@
 //! `switchboard.v1` on `/ws` of the program, through sockets: what the tables of the hub cannot see.
 
-use crate::support::{Program, exchange, handshake, serve_binary};
+use crate::support::{exchange, handshake, serve_binary};
+use crate::support_v1::Speaker;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use switchboard::{Client, Message};
 
 const LONG: Duration = Duration::from_secs(60);
-
-/// A client that speaks the protocol.
-struct Speaker {
-    client: Client,
-    id: u64,
-    /// What came while a reply was awaited.
-    kept: Vec<Value>,
-}
-
-impl Speaker {
-    fn connect(program: &Program, query: &str) -> Self {
-        let client = Client::builder().subprotocol("switchboard.v1");
-        let client = client.connect(&format!("ws://{}/ws{query}", program.address)).unwrap();
-        assert_eq!(client.subprotocol(), Some("switchboard.v1"));
-        Self { client, id: 0, kept: Vec::new() }
-    }
-
-    /// Connected and welcomed.
-    fn open(program: &Program, user: &str) -> Self {
-        let mut speaker = Self::connect(program, &format!("?user={user}"));
-        let welcome = speaker.next();
-        assert_eq!((&welcome["type"], &welcome["user"]), (&json!("welcome"), &json!(user)));
-        speaker
-    }
-
-    fn next(&mut self) -> Value {
-        match self.kept.is_empty() {
-            false => self.kept.remove(0),
-            true => self.read(),
-        }
-    }
-
-    fn read(&mut self) -> Value {
-        let message = self.client.recv_timeout(LONG).unwrap().expect("a message");
-        serde_json::from_str(message.to_text().unwrap()).unwrap()
-    }
-
-    /// The next of that type; others are passed over.
-    fn next_of(&mut self, kind: &str) -> Value {
-        loop {
-            let text = self.next();
-            if text["type"] == kind {
-                return text;
-            }
-        }
-    }
-
-    /// Asks, and gives the reply.
-    fn ask(&mut self, mut request: Value) -> Value {
-        self.id += 1;
-        request["id"] = self.id.into();
-        self.client.send(request.to_string()).unwrap();
-        loop {
-            let text = self.read();
-            if text["id"] == self.id {
-                return text;
-            }
-            self.kept.push(text);
-        }
-    }
-}
 
 #[test]
 fn who_connects_is_welcomed() {
@@ -240,6 +180,18 @@ fn a_server_that_ends_says_when_to_come_back() {
     assert!((1000..5000).contains(&going["reconnect_after"].as_u64().unwrap()), "{going}");
     assert_eq!(ann.client.recv().unwrap(), None);
     assert_eq!(ann.client.closed().map(|(code, _)| code), Some(1001));
+    assert_eq!(program.exit_code(), Some(0));
+}
+
+#[test]
+fn a_restart_is_told_by_its_close_code_and_reported() {
+    let program = serve_binary(&["--restart"]);
+    let mut ann = Speaker::open(&program, "ann");
+    program.signal(rustix::process::Signal::TERM);
+    assert!(ann.next_of("going_away")["reconnect_after"].as_u64().unwrap() >= 1000);
+    assert!(ann.client.recv_timeout(LONG).unwrap().is_none());
+    assert_eq!(ann.client.closed(), Some((1012, "the server restarts")));
+    program.wait_said("of 1 connection 1 took all that waited for them");
     assert_eq!(program.exit_code(), Some(0));
 }
 

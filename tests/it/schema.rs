@@ -1,6 +1,8 @@
 //! Messages that are checked against JSON Schema, by `--schema` and by the library.
 
-use crate::support::{BINARY, Client, Program, get, metric, serve, serve_binary};
+use crate::support::{BINARY, Client, Program, exchange, get, metric, serve, serve_binary};
+use crate::support_v1::Speaker;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::env;
 use std::fs;
@@ -258,4 +260,119 @@ fn what_takes_long_elsewhere_stalls_nobody() {
         let path = if at % 2 == 0 { "/text" } else { "" };
         assert_eq!(refused(&mut client), ("invalid_data".into(), path.into()));
     }
+}
+
+#[test]
+fn what_is_published_in_a_room_must_fit_its_schema() {
+    let files =
+        Files::new("ws", &[("note.json", NOTE), ("any.json", "true"), ("list.json", r#"{"type": "array"}"#)]);
+    let program =
+        files.serve(&[("ws:note-*", "note.json"), ("ws:note-any", "any.json"), ("ws:*", "list.json")]);
+    let [mut ann, mut bob] = ["ann", "bob"].map(|user| Speaker::open(&program, user));
+    for client in [&mut bob, &mut ann] {
+        client.ask(json!({"type": "join", "room": "note-1"}));
+    }
+    let mut publish =
+        |room: &str, data: Value| ann.ask(json!({"type": "publish", "room": room, "data": data, "key": "k"}));
+    for (room, data, path) in [
+        ("note-1", json!({"say": "hello!"}), "/say"),
+        ("note-1", json!({"say": null}), "/say"),
+        ("note-1", json!([]), ""),
+        ("note", json!({"say": "a"}), ""),
+    ] {
+        let error = publish(room, data);
+        assert_eq!((&error["type"], &error["code"]), (&json!("error"), &json!("invalid_data")), "{error}");
+        assert_eq!(error["path"], path, "{error}");
+        assert!((1..=300).contains(&error["message"].as_str().unwrap().len()), "{error}");
+    }
+    for (room, data) in [("note-1", json!({"say": "hello"})), ("note-any", json!(7)), ("note", json!([1]))] {
+        assert_eq!(publish(room, data)["offset"], 1, "what was refused has taken no key and no offset");
+    }
+    let message = bob.next_of("message");
+    assert_eq!((&message["data"], &message["offset"]), (&json!({"say": "hello"}), &json!(1)));
+    let metrics = get(program.address, "/metrics");
+    assert_eq!(metric(metrics.text(), "invalid_messages_total"), 4);
+    // To one user anything can be said.
+    assert_eq!(ann.ask(json!({"type": "direct", "to": "bob", "data": 1}))["connections"], 1);
+}
+
+#[test]
+fn data_goes_on_byte_for_byte_and_what_cannot_be_checked_does_not() {
+    let nested = r##"{"items": {"$ref": "#"}, "additionalProperties": {"$ref": "#"}}"##;
+    let files = Files::new("bytes", &[("nested.json", nested)]);
+    let program = files.serve(&[("ws:x", "nested.json")]);
+    let mut ann = Client::connect(program.address, "/ws?user=ann");
+    ann.text();
+    ann.send(r#"{"type":"join","room":"x"}"#);
+    let mut refused = |data: &str, id: &str, expected: &str| {
+        ann.send(&format!(r#"{{"type":"publish","room":"x","data":{data}{id}}}"#));
+        let answer = ann.text();
+        assert!(answer.starts_with(expected) && answer.ends_with(r#""path":""}"#), "{answer}");
+    };
+    let (plain, with_id) =
+        (r#"{"type":"error","code":"invalid_data","#, r#"{"type":"error","id":"i","code":"invalid_data","#);
+    for data in [
+        "[".repeat(65) + &"]".repeat(65),
+        format!("[0{}]", ",0".repeat(70_000)),
+        r#"{"a":1,"\u0061":2}"#.into(),
+        "1e9999".into(),
+    ] {
+        refused(&data, "", plain);
+        refused(&data, r#","id":"i""#, with_id);
+    }
+    let data = r#"{ "b" : [1.50,1E2,  "\u4f60" ] }"#;
+    ann.send(&format!(r#"{{"type":"publish","room":"x","data":{data}}}"#));
+    let message = ann.text();
+    assert!(message.contains(&format!(r#""offset":1,"from":"ann","data":{data},"#)), "{message}");
+}
+
+#[test]
+fn sighup_reads_the_files_again() {
+    let text = r#"{"type": "string"}"#;
+    let files = Files::new("sighup", &[("path.json", text), ("room.json", text)]);
+    let program = files.serve(&[("/echo", "path.json"), ("ws:x", "room.json")]);
+    let mut echo = Client::settled(program.address, "/echo");
+    let mut ann = Speaker::open(&program, "ann");
+    let mut takes = |value: Value| {
+        let text = value.to_string();
+        echo.send(&text);
+        let on_path = echo.text() == text;
+        let in_room = ann.ask(json!({"type": "publish", "room": "x", "data": value}))["type"] == "published";
+        (on_path, in_room)
+    };
+    let write = |file: &str, text: &str| fs::write(files.0.join(file), text).unwrap();
+    assert_eq!((takes(json!("a")), takes(json!(1))), ((true, true), (false, false)));
+    // One is broken: both stay as they were.
+    write("path.json", r#"{"type": "number"}"#);
+    write("room.json", r#"{"type": 5}"#);
+    program.signal(Signal::HUP);
+    let why = program.wait_said("the old schemas stay: ");
+    assert!(why.contains("room.json: at /type: "), "{why}");
+    assert_eq!((takes(json!("a")), takes(json!(1))), ((true, true), (false, false)));
+    write("room.json", r#"{"type": "number"}"#);
+    program.signal(Signal::HUP);
+    program.wait_said("the schemas were read again");
+    assert_eq!((takes(json!("a")), takes(json!(1))), ((false, false), (true, true)));
+}
+
+#[test]
+fn the_server_api_publishes_only_what_fits_too() {
+    let files = Files::new("api", &[("note.json", NOTE)]);
+    let program =
+        serve_binary(&["--api-key", "swordfish", "--schema", &files.rule("ws:note-*", "note.json")]);
+    let publish = |data: Value| {
+        let body = json!({"room": "note-1", "data": data}).to_string();
+        let head = format!("Host: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        let head = format!("POST /api/publish HTTP/1.1\r\n{head}Authorization: Bearer swordfish\r\n\r\n");
+        let answer = exchange(program.address, head + &body);
+        (answer.status, serde_json::from_str::<Value>(answer.text()).unwrap())
+    };
+    let (status, error) = publish(json!({"say": 5}));
+    assert_eq!(
+        (status, &error["code"], &error["path"]),
+        (400, &json!("invalid_data"), &json!("/say")),
+        "{error}"
+    );
+    let (status, published) = publish(json!({"say": "hello"}));
+    assert_eq!((status, &published["offset"]), (200, &json!(1)), "{published}");
 }

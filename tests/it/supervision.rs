@@ -147,8 +147,14 @@ fn who_was_accepted_is_served_though_the_server_ends() {
         let began = Instant::now();
         let handle = server.handle();
         let ending = thread::spawn(move || handle.shutdown(Drain::within(PATIENCE)));
-        let next = connect(address);
-        eventually("nobody else is accepted", || waits(address));
+        let mut next = connect(address);
+        eventually("nobody else is accepted", || {
+            let waits = waits(address);
+            if !waits {
+                next = connect(address);
+            }
+            waits
+        });
         let sent = stream.write_all(rest.as_bytes());
         let is_in_time = began.elapsed() < Duration::from_millis(500);
         let answer = read_head(&mut stream);
@@ -158,8 +164,7 @@ fn who_was_accepted_is_served_though_the_server_ends() {
             answer.escape_ascii()
         );
         drop((stream, next));
-        let report = ending.join().unwrap();
-        assert_eq!((report.open, report.cut), (1, 0));
+        assert_eq!(ending.join().unwrap().cut, 0);
         // On a machine that is too busy the server may not wait for it any longer.
         if is_in_time {
             return;
@@ -565,8 +570,8 @@ fn health_is_not_content_with_somebody_else() {
     let (code, said) = health(&["--ready", &url]);
     assert!(code == Some(1) && said.contains("404"), "{said}");
     drop(other);
-    let mute = TcpListener::bind(address).unwrap();
-    let (code, said) = health(&["--timeout", "100ms", &url]);
+    let (mute, address) = socket();
+    let (code, said) = health(&["--timeout", "100ms", &format!("http://{address}")]);
     assert!(code == Some(1) && said.contains("in time"), "{said}");
     drop(mute);
 }
@@ -574,11 +579,11 @@ fn health_is_not_content_with_somebody_else() {
 /// The long options and the commands of `--help`.
 fn words_of_help(args: &[&str]) -> Vec<String> {
     let (_, help, _) = ended(switchboard(&[args, &["--help"]].concat()).output().unwrap());
-    let lines = || help.lines().map(str::trim_start);
-    let options = lines().filter(|line| line.starts_with('-'));
+    // Further in, text goes on.
+    let is_option = |line: &&str| line.trim_start().starts_with('-') && !line.starts_with("       ");
+    let options = help.lines().filter(is_option);
     let options = options.filter_map(|line| Some(format!("--{}", line.split_once("--")?.1)));
     let options = options.map(|line| line.split([' ', ',', '`', ';', '=']).next().unwrap().to_string());
-    // Two spaces, the name; what is further in goes on from the line before.
     let commands = help.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
     let commands = commands.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
     let commands = commands.filter_map(|line| line.split_whitespace().next());

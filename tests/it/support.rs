@@ -10,10 +10,15 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use std::{collections::VecDeque, env, fmt, fs, io, thread};
-use switchboard::{Builder, Limits, Server};
+use switchboard::{Builder, Limits, Result, Server, WebSocket};
 
 /// How long anything may take before a test calls it missing. Never reached by a test that passes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A limit that no test waits for.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+/// A limit that a test waits for.
+pub(crate) const SHORT: Duration = Duration::from_millis(200);
 
 pub(crate) const CONTINUATION: u8 = 0;
 pub(crate) const TEXT: u8 = 1;
@@ -23,6 +28,23 @@ pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// Every message comes back.
+pub(crate) fn echo(mut ws: WebSocket) -> Result<()> {
+    while let Some(message) = ws.recv()? {
+        ws.send(message)?;
+    }
+    Ok(())
+}
+
+/// Every message goes to all members of the room.
+pub(crate) fn relay(mut ws: WebSocket) -> Result<()> {
+    let room = ws.join(ws.param("room"))?;
+    while let Some(message) = ws.recv()? {
+        room.send(message);
+    }
+    Ok(())
+}
 
 /// A server in this process on a free port.
 pub(crate) fn serve(limits: Limits, routes: impl FnOnce(Builder) -> Builder) -> Server {

@@ -2,8 +2,8 @@
 //! certificates are made here; `Wire` is a client on bare rustls.
 
 use crate::support::{
-    CLOSE, PATIENCE, PING, connect, connect_narrow, eventually, exchange, frame, get, handshake, metric,
-    serve, serve_binary,
+    CLOSE, PATIENCE, PING, connect, connect_narrow, echo, eventually, exchange, frame, get, handshake,
+    metric, serve, serve_binary,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
@@ -35,13 +35,6 @@ const SHORT: Duration = Duration::from_millis(500);
 /// Message size and count of a flood.
 const PIECE: usize = 256 * KIB;
 const PIECES: usize = 256;
-
-fn echo(mut ws: WebSocket) -> Result<()> {
-    while let Some(message) = ws.recv()? {
-        ws.send(message)?;
-    }
-    Ok(())
-}
 
 fn relay(mut ws: WebSocket) -> Result<()> {
     let room = ws.join("everybody")?;
@@ -289,7 +282,10 @@ fn plain_http_is_told_to_use_https() {
     assert_eq!(answer.status, 400);
     assert!(answer.text().contains("https://"), "{}", answer.text());
     let plain = Client::connect(&format!("ws://{}/echo", secure.address()));
-    assert!(matches!(plain, Err(Error::Refused { status: 400, .. })));
+    match plain {
+        Err(Error::Refused { status: 400, reason, .. }) => assert_eq!(reason, answer.text().trim()),
+        other => panic!("{:?}", other.err()),
+    }
     secure.check_alive();
 }
 

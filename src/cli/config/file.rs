@@ -1,6 +1,8 @@
 //! A configuration file: TOML whose keys are the names of flags. What it says as a command line would, and every mistake
 //! with its place. It knows no key by name: names, types and what a value may be are clap's definitions.
 
+use super::tables;
+use crate::cli::nearest;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Command};
 use std::error::Error;
@@ -89,8 +91,8 @@ fn lacks_quotes(text: &str, at: usize) -> bool {
     !value.is_empty() && !value.starts_with(['"', '\'', '[', '{', '=', '#', '+', '-'])
 }
 
-struct Reader<'a> {
-    keys: &'a Command,
+pub(super) struct Reader<'a> {
+    pub(super) keys: &'a Command,
     text: &'a str,
     /// Keys that were read, and in which line.
     seen: Vec<(String, usize)>,
@@ -98,7 +100,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn place(&self, at: usize) -> Place {
+    pub(super) fn place(&self, at: usize) -> Place {
         let before = self.text.get(..at).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
         let column = before[line_start..].chars().count() + 1;
@@ -119,8 +121,8 @@ impl Reader<'_> {
         }
         let keys = self.keys;
         let Some(arg) = argument(keys, &key) else {
-            let advice = match (value.get_ref(), nearest(keys, &key)) {
-                (DeValue::Table(_), _) => "there are no tables here, every key stands at the top".into(),
+            let advice = match (value.get_ref(), nearest::flag(keys, &key)) {
+                (DeValue::Table(_), _) => "the keys stand at the top, in no table".into(),
                 (_, Some(nearest)) => format!("did you mean `{nearest}`?"),
                 (_, None) => "`switchboard config` lists all keys".into(),
             };
@@ -132,7 +134,11 @@ impl Reader<'_> {
             return self.problem(at, text);
         }
         self.seen.push((key.clone(), place.line));
-        match flags(arg, &key, value) {
+        let flags = match value.get_ref() {
+            DeValue::Table(table) if tables::are_taken(arg) => tables::flags(self, arg, &key, table, broken),
+            _ => flags(arg, &key, value),
+        };
+        match flags {
             Ok(flags) => self.content.entries.push(Entry { key, flags, place }),
             Err(mistakes) => {
                 mistakes.into_iter().for_each(|(at, text)| self.problem(at, text));
@@ -142,8 +148,10 @@ impl Reader<'_> {
     }
 }
 
-/// The value as flags, or what is wrong with it, by its place in bytes.
-fn flags(arg: &Arg, key: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec<String>, Vec<(usize, String)>> {
+/// A value as flags, or what is wrong with it, by its place in bytes.
+pub(super) type Flags = Result<Vec<String>, Vec<(usize, String)>>;
+
+fn flags(arg: &Arg, key: &str, value: &Spanned<DeValue<'_>>) -> Flags {
     let at = value.span().start;
     if !arg.get_action().takes_values() {
         return match value.get_ref() {
@@ -170,13 +178,10 @@ fn flags(arg: &Arg, key: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec<Strin
 }
 
 fn flag(arg: &Arg, key: &str, value: &DeValue<'_>) -> Result<String, String> {
-    let text = match value {
-        DeValue::String(text) => text.to_string(),
-        DeValue::Integer(number) if number.radix() == 10 => number.to_string(),
-        DeValue::Float(number) => number.to_string(),
-        DeValue::Boolean(value) => value.to_string(),
-        other => return Err(format!("`{key}` is {}; write a string or a number", kind(other))),
-    };
+    if matches!(value, DeValue::Table(_)) && tables::are_taken(arg) {
+        return Err(format!("write [{key}.\"PATTERN\"], in single brackets"));
+    }
+    let text = text(key, value)?;
     match check(arg, &text) {
         Ok(()) => Ok(format!("--{key}={text}")),
         Err(reason) if arg.is_hide_env_values_set() => Err(format!("{key}: {reason}")),
@@ -184,6 +189,17 @@ fn flag(arg: &Arg, key: &str, value: &DeValue<'_>) -> Result<String, String> {
             Err(format!("{key} = {}: {reason}", quoted(&text)))
         }
         Err(reason) => Err(format!("{key} = {text}: {reason}")),
+    }
+}
+
+/// The value as a flag has it.
+pub(super) fn text(key: &str, value: &DeValue<'_>) -> Result<String, String> {
+    match value {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Ok(number.to_string()),
+        DeValue::Float(number) => Ok(number.to_string()),
+        DeValue::Boolean(value) => Ok(value.to_string()),
+        other => Err(format!("`{key}` is {}; write a string or a number", kind(other))),
     }
 }
 
@@ -217,7 +233,7 @@ pub(super) fn is_repeatable(arg: &Arg) -> bool {
 }
 
 /// What the argument's own parser says about a value.
-fn check(arg: &Arg, value: &str) -> Result<(), String> {
+pub(super) fn check(arg: &Arg, value: &str) -> Result<(), String> {
     let alone = Arg::new("value")
         .long("value")
         .action(ArgAction::Append)
@@ -245,15 +261,5 @@ fn reason(error: &clap::Error) -> String {
             format!("write one of {}", valid.join(", "))
         }
         _ => "write a value".into(),
-    }
-}
-
-/// The key that was probably meant.
-fn nearest(keys: &Command, key: &str) -> Option<String> {
-    let asked = keys.clone().no_binary_name(true).disable_help_flag(true);
-    let error = asked.try_get_matches_from([format!("--{key}")]).err()?;
-    match error.get(ContextKind::SuggestedArg)? {
-        ContextValue::String(flag) => Some(flag.trim_start_matches('-').into()),
-        _ => None,
     }
 }

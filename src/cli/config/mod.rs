@@ -3,12 +3,14 @@
 mod file;
 mod merge;
 mod setting;
+mod tables;
 mod template;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use merge::{Failure, Faulty, Grammar};
 pub(crate) use setting::{Setting, Source};
+pub(crate) use tables::TABLE;
 
 use clap::{Args, Subcommand};
 use std::ffi::OsString;

@@ -2,6 +2,7 @@
 
 use super::file::is_repeatable;
 use super::setting::bare_or_quoted;
+use super::tables;
 use clap::{Arg, Command};
 
 const HEAD: &str = "\
@@ -24,15 +25,18 @@ pub(super) fn of(keys: &Command) -> String {
         help.lines().for_each(|paragraph| comment(&mut text, paragraph));
         text.push_str(&match default(arg) {
             Some(value) => format!("#{key} = {value}\n"),
+            None if tables::are_taken(arg) => {
+                format!("# {key} = {{ \"PATTERN\" = {{ RULE = VALUE, … }} }}\n")
+            }
             None => format!("# {key} = {}\n", placeholder(arg)),
         });
     }
     text
 }
 
-/// As TOML. Neither what has none nor a secret has a value here.
+/// As TOML. What has none, a secret, and what is written as tables have no value here.
 fn default(arg: &Arg) -> Option<String> {
-    if arg.is_hide_env_values_set() {
+    if arg.is_hide_env_values_set() || tables::are_taken(arg) {
         return None;
     }
     if !arg.get_action().takes_values() {

@@ -143,10 +143,7 @@ fn every_mistake_has_its_place_and_what_would_do() {
         ("max-sice = 1", &["1:1: `max-sice` is no key; did you mean `max-size`?"][..]),
         ("\nzzz = 1", &["2:1: `zzz` is no key; `switchboard config` lists all keys"]),
         ("help = true", &["1:1: `help` is no key; `switchboard config` lists all keys"]),
-        (
-            "[counts]\ncount = 1",
-            &["1:2: `counts` is no key; there are no tables here, every key stands at the top"],
-        ),
+        ("[counts]\ncount = 1", &["1:2: `counts` is no key; the keys stand at the top, in no table"]),
         (
             "count = 1\ncert = \"é\" x = 2",
             &["2:12: this is no TOML: unexpected key or value, expected newline, `#`"],
@@ -388,8 +385,8 @@ fn every_key_has_a_variable_of_its_name_and_secrets_are_marked() {
         assert_eq!(arg.get_env().and_then(|name| name.to_str()), Some(variable.as_str()), "{key}");
         let is_word = |word: &str| key.split('-').any(|part| part == word);
         let looks_secret = !key.ends_with("-file")
-            && ["token", "tokens", "secret", "password", "redis"].into_iter().any(is_word)
-            || key.contains("api-key");
+            && (["token", "tokens", "secret", "password", "redis"].into_iter().any(is_word)
+                || key.contains("api-key"));
         assert!(arg.is_hide_env_values_set() || !looks_secret, "{key} lacks `hide_env_values = true`");
     }
 }

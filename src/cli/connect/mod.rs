@@ -85,7 +85,7 @@ pub(crate) fn run(options: &Connect) -> ExitCode {
     let mut client = match client {
         Ok(client) => client,
         Err(error) => {
-            eprintln!("switchboard: {error}{}", advice(&error));
+            eprintln!("switchboard: {}{}", escape(&error.to_string()), advice(&error));
             let usage = matches!(error, Error::Config(_));
             return ExitCode::from(if usage { USAGE } else { FAILED });
         }
@@ -154,6 +154,8 @@ fn advice(error: &Error) -> String {
             return format!("; try again in {} s, as it asks", after.as_secs());
         }
         Error::Refused { status: 429 | 500.., .. } => "try again later, or look into the server's log",
+        // It says itself what to do.
+        Error::Refused { reason, .. } if !reason.is_empty() => return String::new(),
         Error::Refused { .. } => "check whether the URL is that of a WebSocket",
         Error::Handshake(what) if what.contains("certificate") => {
             "name its authority with --ca FILE, or trust anybody with --insecure if it is your own"

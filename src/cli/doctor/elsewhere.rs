@@ -102,7 +102,7 @@ fn line(stream: &mut TcpStream) -> io::Result<String> {
 
 pub(super) fn store(patient: &Patient) -> Vec<Check> {
     const NAME: &str = "store";
-    let Some(file) = &patient.store else { return Vec::new() };
+    let Some(file) = &patient.options.store else { return Vec::new() };
     vec![match writable(file) {
         Ok(free) if free < SCARCE => {
             Check::warn(NAME, format!("{}: {} MB are free", file.display(), free >> 20))

@@ -21,10 +21,12 @@ use switchboard::Limits;
 /// Every group of checks, in the order of the report. What needs no options comes from [`machine`].
 const CHECKS: &[fn(&Patient) -> Vec<Check>] = &[
     server::configuration,
+    server::environment,
     server::permissions,
     server::address,
     server::certificate,
     server::tokens,
+    server::keys,
     server::schemas,
     elsewhere::redis,
     elsewhere::store,
@@ -48,9 +50,6 @@ pub(crate) struct Doctor {
     /// A Redis that must answer, as redis://:PASSWORD@HOST:PORT
     #[arg(long, value_name = "URL", hide_env_values = true)]
     redis: Option<String>,
-    /// A file that must be writable, in a folder that exists
-    #[arg(long, value_name = "FILE")]
-    store: Option<PathBuf>,
     #[command(flatten)]
     configured: Configured,
 }
@@ -66,7 +65,6 @@ struct Patient {
     descriptors: Descriptors,
     place: Place,
     redis: Option<String>,
-    store: Option<PathBuf>,
 }
 
 impl Patient {
@@ -77,12 +75,11 @@ impl Patient {
 
 /// `faulty`: the configuration file, when it cannot be used.
 pub(crate) fn run(doctor: Doctor, settings: Vec<Setting>, faulty: Option<Faulty>) -> io::Result<ExitCode> {
-    let Doctor { json, redis, store, configured: Configured { file, options } } = doctor;
+    let Doctor { json, redis, configured: Configured { file, options } } = doctor;
     let descriptors = Descriptors::raise();
     let limits = limits(&options);
     let place = Place::here();
-    let patient =
-        Patient { options, limits, settings, file: file.path, faulty, descriptors, place, redis, store };
+    let patient = Patient { options, limits, settings, file: file.path, faulty, descriptors, place, redis };
     let checks = CHECKS.iter().flat_map(|check| check(&patient)).collect();
     let report = Report::new(checks);
     report.print(json)?;

@@ -1,7 +1,7 @@
 //! What the options name: the configuration, its secrets, the address, the certificate.
 
 use super::super::access::Guard;
-use super::super::secrets;
+use super::super::{environment, secrets};
 use super::Patient;
 use super::report::Check;
 use std::time::{Duration, SystemTime};
@@ -25,6 +25,16 @@ pub(super) fn configuration(patient: &Patient) -> Vec<Check> {
     }]
 }
 
+/// Variables that were probably meant as options.
+pub(super) fn environment(_: &Patient) -> Vec<Check> {
+    let strays = environment::strays(std::env::vars_os());
+    let check = |stray: String| match stray.split_once("; ") {
+        Some((what, next)) => Check::warn("environment", what).next(next),
+        None => Check::warn("environment", stray),
+    };
+    strays.into_iter().map(check).collect()
+}
+
 pub(super) fn permissions(patient: &Patient) -> Vec<Check> {
     const NAME: &str = "permissions";
     let files = secrets::files(&patient.settings, patient.file.as_deref());
@@ -34,7 +44,7 @@ pub(super) fn permissions(patient: &Patient) -> Vec<Check> {
         .filter(|file| file.exists())
         .map(|file| match secrets::exposure(file) {
             Some((what, mend)) => Check::warn(NAME, format!("{}: {what}", file.display())).next(mend),
-            None => Check::ok(NAME, format!("{}: not for every user", file.display())),
+            None => Check::ok(NAME, format!("{}: not for everybody", file.display())),
         })
         .collect()
 }
@@ -82,6 +92,18 @@ pub(super) fn tokens(patient: &Patient) -> Vec<Check> {
     vec![match Guard::read(&patient.options.access) {
         Ok(Some(_)) => Check::ok(NAME, "every WebSocket needs a token, and they can be read"),
         Ok(None) => Check::ok(NAME, "nobody is asked for one"),
+        Err(error) => Check::fail(NAME, error.to_string()),
+    }]
+}
+
+pub(super) fn keys(patient: &Patient) -> Vec<Check> {
+    const NAME: &str = "api";
+    if patient.faulty.is_some() {
+        return Vec::new();
+    }
+    vec![match patient.options.api.keys() {
+        Ok(keys) if keys.is_empty() => Check::ok(NAME, "there is no key, and so no /api"),
+        Ok(_) => Check::ok(NAME, "/api is there for who has a key, and the keys can be read"),
         Err(error) => Check::fail(NAME, error.to_string()),
     }]
 }

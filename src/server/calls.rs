@@ -1,0 +1,251 @@
+//! What a program asks of the rooms and users of `switchboard.v1`, and waits for: by a [`Handle`], or through the server API.
+
+use super::handle::Handle;
+use super::request::check_name;
+use super::shared::Shared;
+use crate::engine::Receipt;
+use crate::error::{Error, Result};
+use crate::hub::calls::{Answer, Call, Members, Standing, Totals};
+use crate::hub::protocol::{Fault, Json, Text};
+use crate::hub::{Command, Name};
+use crate::wire::frame;
+use crossbeam_channel::{RecvTimeoutError, bounded};
+use serde_json::value::RawValue;
+use std::time::Duration;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+/// For the hub to answer. It takes turns of microseconds; only what it waits for itself takes longer.
+const PATIENCE: Duration = Duration::from_secs(12);
+/// Longest reason for an end, in bytes: it must fit into any outbox.
+const REASON_MAX: usize = 1024;
+
+/// Where a message lies in its room's history: what [`Handle::publish`] gives.
+///
+/// ```
+/// # let server = switchboard::Server::builder().protocol("/ws").bind("127.0.0.1:0")?.start()?;
+/// let first = server.publish("tea", r#""hello""#, Some("greeting"))?;
+/// assert_eq!(first.offset, 1);
+/// let again = server.publish("tea", r#""hello""#, Some("greeting"))?;
+/// assert_eq!(again, first, "published once");
+/// # Ok::<(), switchboard::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Published {
+    /// Which life of the room's history it is.
+    pub epoch: String,
+    /// One more than that of the message before.
+    pub offset: u64,
+}
+
+/// How a room of `switchboard.v1` stands: what [`Handle::rooms`] gives.
+///
+/// ```
+/// # let server = switchboard::Server::builder().protocol("/ws").bind("127.0.0.1:0")?.start()?;
+/// let mut ann = server.connect("/ws?user=ann")?;
+/// ann.send(r#"{"type":"join","room":"tea","id":1}"#)?;
+/// # for _ in 0..2 { ann.recv()?; }
+/// let rooms = server.rooms()?;
+/// assert_eq!((rooms[0].room.as_str(), rooms[0].users, rooms[0].connections), ("tea", 1, 1));
+/// # Ok::<(), switchboard::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RoomState {
+    /// Its name.
+    pub room: String,
+    /// Users that are present, also those who have the grace period to come back.
+    pub users: usize,
+    /// Their connections.
+    pub connections: usize,
+    /// Which life of its history it is.
+    pub epoch: String,
+    /// The newest message's; 0 when there was none yet.
+    pub offset: u64,
+}
+
+/// Asking the rooms and users of `switchboard.v1` ([`Builder::protocol`](crate::Builder::protocol)), with the feature
+/// `protocol`. Data is JSON text. All of these block until the hub has answered, which takes microseconds, or as long as its
+/// queue is full; not to be called from a view of a room ([`WebSocket::join_with`](crate::WebSocket::join_with)), which is the
+/// hub's own.
+///
+/// # Errors
+/// Of each: [`Error::Name`] for a name that nobody can have, [`Error::Config`] for data that is not JSON,
+/// [`Error::Unavailable`] when there is no answer within 12 s, [`Error::Stopped`] when the server has stopped.
+impl Handle {
+    /// Publishes a message to a room, which need not have members; it comes from nobody (`"from":null`). Returns when it is
+    /// in the history. With a `key` (1 to 64 bytes) that was published in this room before, nothing is published again. Users'
+    /// keys are others. [`Published`] has an example.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when the room keeps less than that; [`Error::Config`] for a key that is none.
+    pub fn publish(&self, room: &str, json: &str, key: Option<&str>) -> Result<Published> {
+        check_name(room, self.shared.limits.name)?;
+        if key.is_some_and(|key| !super::protocol::is_key(key)) {
+            return Err(Error::Config("a key must have 1 to 64 bytes".into()));
+        }
+        self.shared.publish(room, data(json)?, key)
+    }
+
+    /// Sends a message from nobody to all connections of a user of `switchboard.v1`; how many there are.
+    ///
+    /// ```
+    /// # let server = switchboard::Server::builder().protocol("/ws").bind("127.0.0.1:0")?.start()?;
+    /// let mut ann = server.connect("/ws?user=ann")?;
+    /// ann.recv()?; // the welcome
+    /// assert_eq!(server.direct("ann", r#"{"mail":3}"#)?, 1);
+    /// let message = ann.recv()?.unwrap();
+    /// assert!(message.to_text().unwrap().starts_with(r#"{"type":"direct","from":null,"data":{"mail":3},"time":"#));
+    /// assert_eq!(server.direct("bob", "1")?, 0);
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
+    pub fn direct(&self, user: &str, json: &str) -> Result<usize> {
+        check_name(user, self.shared.limits.name)?;
+        self.shared.direct(user, data(json)?)
+    }
+
+    /// Tells everybody, each in its own way: a connection of `switchboard.v1` that is in a room gets a `broadcast`, once;
+    /// every other kind of connection gets the bare text of a JSON string, and any other JSON as text. How many there are.
+    ///
+    /// ```
+    /// # let server = switchboard::Server::builder().protocol("/ws").route("/plain", |mut ws| ws.recv().map(drop));
+    /// # let server = server.bind("127.0.0.1:0")?.start()?;
+    /// # let mut plain = server.connect("/plain")?;
+    /// # while server.announce(r#""settle""#)? < 1 {}
+    /// # plain.recv()?;
+    /// server.announce(r#""closing soon""#)?;
+    /// assert_eq!(plain.recv()?, Some("closing soon".into()));
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
+    pub fn announce(&self, json: &str) -> Result<usize> {
+        self.shared.announce(&data(json)?)
+    }
+
+    /// Ends all connections of a user: those of `switchboard.v1` get `kicked` with the reason and then a Close frame with 1008
+    /// and as much of the reason as fits; so do, without the `kicked`, those of other paths that
+    /// [`Builder::authenticate`](crate::Builder::authenticate) has found to be the user's. How many there were. Who may still
+    /// connect can come back at once.
+    ///
+    /// What a handler has named by [`WebSocket::identify`](crate::WebSocket::identify) is not meant:
+    /// [`User::close`](crate::User::close) ends those.
+    ///
+    /// ```
+    /// # let server = switchboard::Server::builder().protocol("/ws").bind("127.0.0.1:0")?.start()?;
+    /// let mut ann = server.connect("/ws?user=ann")?;
+    /// ann.recv()?; // the welcome
+    /// assert_eq!(server.kick("ann", "too loud")?, 1);
+    /// assert_eq!(ann.recv()?, Some(r#"{"type":"kicked","reason":"too loud"}"#.into()));
+    /// assert_eq!(ann.recv()?, None);
+    /// assert_eq!(ann.closed(), Some((1008, "too loud")));
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a reason of more than 1024 bytes.
+    pub fn kick(&self, user: &str, reason: &str) -> Result<usize> {
+        check_name(user, self.shared.limits.name)?;
+        self.shared.kick(user, reason)
+    }
+
+    /// The rooms of `switchboard.v1` that have members or a history, by name. [`RoomState`] has an example.
+    pub fn rooms(&self) -> Result<Vec<RoomState>> {
+        self.shared.rooms()
+    }
+}
+
+/// The same, with names and data that were checked.
+#[cfg_attr(not(feature = "auth"), allow(dead_code, reason = "some are asked by the server API only"))]
+impl Shared {
+    pub(super) fn publish(&self, room: &str, data: Json, key: Option<&str>) -> Result<Published> {
+        let (room, key) = (Name::from(room), key.map(String::from));
+        let Receipt { epoch, offset } = self.call(|answer| Call::Publish { room, data, key, answer })?;
+        Ok(Published { epoch: epoch.to_string(), offset })
+    }
+
+    pub(super) fn direct(&self, to: &str, data: Json) -> Result<usize> {
+        self.call(|answer| Call::Direct { to: to.into(), data, answer })
+    }
+
+    pub(super) fn announce(&self, data: &str) -> Result<usize> {
+        let bare = match data.starts_with('"') {
+            true => serde_json::from_str(data).map_err(|_| half_a_character())?,
+            false => data.to_string(),
+        };
+        let plain = self.encode(frame::TEXT, bare.as_bytes());
+        let text =
+            Text::new("broadcast", None).raw("data", data).number("time", crate::engine::now().unix_ms).end();
+        let protocol = self.encode(frame::TEXT, text.as_bytes());
+        self.call(|answer| Call::Broadcast { protocol, plain, answer })
+    }
+
+    pub(super) fn kick(&self, user: &str, reason: &str) -> Result<usize> {
+        if REASON_MAX < reason.len() {
+            return Err(Error::Config(format!("a reason must have at most {REASON_MAX} bytes")));
+        }
+        let frame = frame::encode_close(CloseCode::Policy, reason);
+        self.call(|answer| Call::Kick { user: user.into(), reason: reason.into(), frame, answer })
+    }
+
+    pub(super) fn rooms(&self) -> Result<Vec<RoomState>> {
+        let standings = self.call(|answer| Call::Rooms { answer })?;
+        let mut rooms: Vec<RoomState> = standings.into_iter().map(RoomState::from).collect();
+        rooms.sort_by(|one, other| one.room.cmp(&other.room));
+        Ok(rooms)
+    }
+
+    /// A room and its members, if there is one.
+    pub(super) fn room(&self, room: &str) -> Result<Option<(RoomState, Members)>> {
+        let found = self.call(|answer| Call::Room { room: room.into(), answer })?;
+        Ok(found.map(|(standing, members)| (standing.into(), members)))
+    }
+
+    pub(super) fn totals(&self) -> Result<Totals> {
+        self.call(|answer| Call::Totals { answer })
+    }
+
+    /// Asks the hub, and waits for its answer.
+    fn call<T: Send + 'static>(&self, call: impl FnOnce(Answer<T>) -> Call) -> Result<T> {
+        let (tell, told) = bounded(1);
+        // Whoever asked may have gone.
+        let answer = Answer::new(move |result| drop(tell.try_send(result)));
+        self.hub.send(Command::Call(Box::new(call(answer))))?;
+        let answered = told.recv_timeout(PATIENCE).map_err(|error| match error {
+            RecvTimeoutError::Disconnected => Error::Stopped,
+            RecvTimeoutError::Timeout => {
+                let text = "there was no answer in time, so it may have been done or not: try again, and \
+                            publish with a key, so that it is published once";
+                Error::Unavailable(text.into())
+            }
+        })?;
+        answered.map_err(|(fault, text)| match fault {
+            Fault::TooLarge => Error::TooLarge(text),
+            Fault::Unavailable => Error::Unavailable(text),
+            _ => Error::Config(text),
+        })
+    }
+}
+
+impl From<Standing> for RoomState {
+    fn from(standing: Standing) -> Self {
+        let Standing { room, users, connections, place } = standing;
+        Self {
+            room: room.to_string(),
+            users,
+            connections,
+            epoch: place.epoch.to_string(),
+            offset: place.offset,
+        }
+    }
+}
+
+/// One JSON value, and nothing around it.
+fn data(json: &str) -> Result<Json> {
+    let value: &RawValue =
+        serde_json::from_str(json).map_err(|why| Error::Config(format!("this is not JSON: {why}")))?;
+    Ok(value.get().into())
+}
+
+/// JSON lets one write it, but no text holds it. RFC 8259 §8.2
+fn half_a_character() -> Error {
+    Error::Config(r"the string holds one half of a surrogate pair, as \ud800: write both halves".into())
+}
