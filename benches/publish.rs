@@ -170,7 +170,7 @@ impl Room {
                 let mut is_in = false;
                 while !is_in {
                     member.read(&mut [0; 1 << 16], |payload| {
-                        is_in |= payload.starts_with(br#"{"type":"joined""#)
+                        is_in |= payload.starts_with(br#"{"type":"joined""#);
                     });
                 }
             }

@@ -69,6 +69,18 @@ pub enum Error {
     /// More than a connection's [`Quotas`](crate::Quotas) allow; the text says of what. A handler that returns it closes with
     /// 1008.
     Quota(String),
+    /// A session of `switchboard.v1` only: the server did not do what it was asked.
+    Rejected {
+        /// Why, for the program: `forbidden`, `no_such_user`, `not_member`, `too_large`, … as the protocol has them.
+        code: String,
+        /// Why, for people.
+        message: String,
+    },
+    /// A session of `switchboard.v1` only: the server has not answered in time, or there was no connection. What was asked
+    /// may have been done all the same.
+    Timeout,
+    /// A session of `switchboard.v1` only: the server has ended it, or refuses it, and would again; the text says why.
+    Ended(String),
     /// More than a room's history keeps; the text says how much that is.
     TooLarge(String),
     /// The server could not do it at present: try again, with the same key if it has one. The text says why.
@@ -135,6 +147,7 @@ impl fmt::Display for Error {
             | Self::Quota(what)
             | Self::Name(what)
             | Self::Handshake(what)
+            | Self::Ended(what)
             | Self::TooLarge(what)
             | Self::Unavailable(what) => f.write_str(what),
             Self::Connect(address, error) => {
@@ -148,6 +161,10 @@ impl fmt::Display for Error {
             Self::Full => f.write_str("the connection's outbox is full: its client reads too slowly"),
             Self::Violation(code, reason) => write!(f, "the peer broke the protocol ({code}): {reason}"),
             Self::Silent => f.write_str("the peer answered no ping"),
+            Self::Rejected { code, message } => write!(f, "{message} ({code})"),
+            Self::Timeout => {
+                f.write_str("the server has not answered in time: try again, or allow more time")
+            }
             Self::Stopped => f.write_str("the server has stopped"),
             Self::Io(error) => error.fmt(f),
             Self::Other(error) => error.fmt(f),

@@ -35,6 +35,7 @@
 //! | `hub` | who is in which room: commands to deliveries, as a pure state machine |
 //! | `net` | sockets, outboxes, the shared writers, the slow lane, the thread pool and its budget |
 //! | `sender`, `client`, `reconnect` | the blocking client, on the same `wire` and `net` as the server |
+//! | `session` | the client of `switchboard.v1`: comes back, finds its place, says everything once |
 //! | [`sansio`] | the protocol without a socket, for a transport of one's own |
 //! | `server` | the builder, the way of a connection, the hub's thread, the end |
 //! | `auth` | authenticators for the server: lists of tokens, signed tokens |
@@ -87,6 +88,8 @@ pub mod sansio;
 mod schema;
 mod sender;
 mod server;
+#[cfg(feature = "protocol")]
+pub mod session;
 mod wire;
 
 pub use client::{Client, ClientBuilder};
@@ -108,6 +111,8 @@ pub use server::{
 };
 #[cfg(feature = "protocol")]
 pub use server::{Published, RoomState};
+#[cfg(feature = "protocol")]
+pub use session::Session;
 /// A payload that is shared, not copied, when it is cloned.
 pub use tungstenite::Bytes;
 /// A message. Only text and binary are received, and sent; the other variants are the protocol's own affair (but a

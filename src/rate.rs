@@ -35,6 +35,12 @@ impl Rate {
         Self { burst: self.burst.saturating_mul(2), ..self }
     }
 
+    /// For clients that keep to it: the time in milliseconds, 1 at least.
+    #[cfg(feature = "protocol")]
+    pub(crate) fn json(self) -> String {
+        format!(r#"{{"count":{},"per":{},"burst":{}}}"#, self.count, self.per.as_millis(), self.burst)
+    }
+
     /// So many at once after a pause, instead of `count`; at least 1.
     #[must_use]
     pub fn with_burst(self, burst: u32) -> Self {

@@ -253,24 +253,24 @@ impl Stop {
 }
 
 /// Whether the same request would be refused again.
-fn is_final(status: u16) -> bool {
+pub(crate) fn is_final(status: u16) -> bool {
     (400..500).contains(&status) && ![408, 425, 429].contains(&status)
 }
 
-fn random_u32() -> u32 {
+pub(crate) fn random_u32() -> u32 {
     random().first_chunk().copied().map_or(0, u32::from_ne_bytes)
 }
 
 /// How long to wait before the next try.
 #[derive(Debug, Default)]
-struct Backoff {
+pub(crate) struct Backoff {
     tries: u32,
 }
 
 impl Backoff {
     /// Random between the shortest wait and a bound that doubles with each try; never less than what the
     /// server asked for.
-    fn next(&mut self, random: u32, hint: Option<Duration>) -> Duration {
+    pub(crate) fn next(&mut self, random: u32, hint: Option<Duration>) -> Duration {
         self.tries = self.tries.saturating_add(1);
         let bound = SHORTEST.saturating_mul(1 << self.tries.min(16)).min(LONGEST);
         let jitter = (bound - SHORTEST).mul_f64(f64::from(random) / f64::from(u32::MAX));

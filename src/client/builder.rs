@@ -195,11 +195,7 @@ impl ClientBuilder {
     /// [`Error::Handshake`] when it is no WebSocket server, does not answer in time, or has a certificate
     /// that is not trusted; [`Error::Io`] when it breaks the connection off.
     pub fn connect(&self, url: &str) -> Result<Client> {
-        if let Some(mistake) = &self.mistake {
-            return Err(Error::Config(mistake.clone()));
-        }
-        self.limits.check()?;
-        let target = Target::parse(url).map_err(Error::Config)?;
+        let target = self.check(url)?;
         let deadline = Instant::now() + self.limits.head_deadline;
         let stream = Arc::new(dial(&target, deadline)?);
         if target.tls {
@@ -207,6 +203,21 @@ impl ClientBuilder {
         }
         let (agreed, leftover) = self.open(&stream, &target, deadline)?;
         self.client(stream, agreed, leftover)
+    }
+
+    /// How long connecting may take.
+    #[cfg(feature = "protocol")]
+    pub(crate) fn head_deadline(&self) -> Duration {
+        self.limits.head_deadline
+    }
+
+    /// Whether this can be tried at all.
+    pub(crate) fn check(&self, url: &str) -> Result<Target> {
+        if let Some(mistake) = &self.mistake {
+            return Err(Error::Config(mistake.clone()));
+        }
+        self.limits.check()?;
+        Target::parse(url).map_err(Error::Config)
     }
 
     #[cfg(feature = "tls")]

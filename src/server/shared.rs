@@ -69,10 +69,16 @@ impl Shared {
     /// The first message of a connection that speaks `switchboard.v1`.
     #[cfg(feature = "protocol")]
     pub(crate) fn welcome(&self, line: &super::hub_line::HubLine, user: &str) -> String {
-        let (message, rooms, history) = (self.limits.message, self.quotas().rooms, self.room.messages);
+        let quotas = self.quotas();
+        let (message, rooms, history) = (self.limits.message, quotas.rooms, self.room.messages);
         let grace = self.room.grace.as_millis();
-        let limits =
-            format!("{{\"message\":{message},\"rooms\":{rooms},\"history\":{history},\"grace\":{grace}}}");
+        let rate = |name: &str, rate: Option<crate::rate::Rate>| {
+            rate.map_or_else(String::new, |rate| format!(",\"{name}\":{}", rate.json()))
+        };
+        let rates = rate("rate", quotas.messages) + &rate("byte_rate", quotas.bytes);
+        let limits = format!(
+            "{{\"message\":{message},\"rooms\":{rooms},\"history\":{history},\"grace\":{grace}{rates}}}"
+        );
         super::protocol::welcome(line, user, &self.node, &limits)
     }
 

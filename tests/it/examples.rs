@@ -5,15 +5,17 @@
 mod naive_broadcast;
 
 use crate::gallery::{check_time, connect, expect, expect_rest, gallery, text};
-use crate::support::{self, PATIENCE, Program, connect_narrow, echo, example, get, handshake, serve};
+use crate::support::{
+    self, PATIENCE, Program, connect_narrow, echo, example, get, handshake, serve, serve_binary,
+};
 use jiff::tz;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use std::{fs, thread};
-use switchboard::{Client, Limits, Server};
+use switchboard::{Client, Limits, Server, Session};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -176,6 +178,28 @@ fn reconnect_comes_back() {
     assert_eq!([first, second], ["connected"; 2]);
     assert_eq!([hello, again], ["received: here I am"; 2]);
     assert!(lost.contains("1012 restart") && lost.contains("next try in "), "{lost}");
+}
+
+#[test]
+fn session_chats_until_stdin_ends() {
+    let program = serve_binary(&[]);
+    let url = format!("ws://{}/ws?user=ann", program.address);
+    let mut child =
+        example("session").arg(&url).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    assert_eq!(lines.next().unwrap(), "1 here");
+    stdin.write_all(b"hello\n").unwrap();
+    assert_eq!(lines.next().unwrap(), "ann: \"hello\"");
+    let bob = Session::builder().user("bob").connect(&url.replace("ann", "bob")).unwrap();
+    bob.join("lobby").unwrap();
+    assert_eq!(lines.next().unwrap(), "bob came");
+    bob.room("lobby").leave().unwrap();
+    assert_eq!(lines.next().unwrap(), "bob left");
+    drop(program);
+    assert!(lines.next().unwrap().contains("next try in "));
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

@@ -49,6 +49,10 @@ mod rooms;
 mod schema;
 /// The server API: publishing, broadcast, direct messages, disconnecting over HTTP.
 mod server_api;
+/// The client of `switchboard.v1`, over a network that fails.
+mod session;
+/// The network that fails.
+mod session_proxy;
 /// Rooms on disk, whatever happens to the server or to the disk.
 mod store;
 /// Service managers: sockets that are handed over, notifications, logs, health.

@@ -1,0 +1,354 @@
+//! The session as a pure state machine: requests, texts and the time in; texts, answers and events out. It names no socket,
+//! thread or clock.
+
+mod events;
+mod pace;
+mod requests;
+mod rooms;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub(super) use text::{Ask, Reply, Said};
+
+use super::Event;
+use crate::error::{Error, Result};
+use crate::reconnect::{Backoff, is_final};
+use events::Events;
+use pace::Pace;
+use requests::Requests;
+use rooms::Rooms;
+use std::time::{Duration, Instant};
+use text::Refusal;
+
+/// How long it is tried to leave a room that the program knows nothing of.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a connection ended, or was not made.
+#[derive(Debug)]
+pub(super) enum Loss {
+    /// With this code and reason.
+    Closed(u16, String),
+    Failed(Error),
+}
+
+/// Why a session is over.
+#[derive(Debug)]
+enum End {
+    /// The program has closed it.
+    Closed,
+    Ended(String),
+}
+
+pub(super) struct Core {
+    /// Before the ids of requests, it makes keys that nobody else has.
+    nonce: String,
+    random: fn() -> u32,
+    end: Option<End>,
+    /// Who we are, once the server has said so.
+    user: Option<String>,
+    /// The largest message that the server takes.
+    largest: usize,
+    reconnects: Backoff,
+    /// When the server said to come back.
+    hint: Option<Duration>,
+    /// Nothing is sent until then: the server has refused something for now, or would.
+    held_until: Option<Instant>,
+    refusals: Backoff,
+    /// There while we are connected and welcomed.
+    pace: Option<Pace>,
+    last_id: u64,
+    requests: Requests,
+    rooms: Rooms,
+    events: Events,
+    answers: Vec<(u64, Result<Reply>)>,
+}
+
+impl Core {
+    pub(super) fn new(nonce: String, random: fn() -> u32) -> Self {
+        Self {
+            nonce,
+            random,
+            end: None,
+            user: None,
+            largest: usize::MAX,
+            reconnects: Backoff::default(),
+            hint: None,
+            held_until: None,
+            refusals: Backoff::default(),
+            pace: None,
+            last_id: 0,
+            requests: Requests::default(),
+            rooms: Rooms::default(),
+            events: Events::default(),
+            answers: Vec::new(),
+        }
+    }
+
+    /// A guest keeps the name that the server gave it: keys are known by user.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    pub(super) fn is_here(&self) -> bool {
+        self.pace.is_some()
+    }
+
+    /// Why nothing more will happen.
+    pub(super) fn over(&self) -> Option<Error> {
+        Some(match self.end.as_ref()? {
+            End::Closed => Error::Closed,
+            End::Ended(why) => Error::Ended(why.clone()),
+        })
+    }
+
+    pub(super) fn has_room(&self, ask: &Ask) -> bool {
+        self.requests.has_room(ask)
+    }
+
+    /// Takes a request, which is answered under the id that is given; by then at the latest, if somebody gives the time.
+    pub(super) fn ask(&mut self, ask: Ask, deadline: Instant) -> u64 {
+        let ask = match ask {
+            // In a room that it is in, the program goes on where it is.
+            Ask::Join { room, since, history } => {
+                Ask::Join { since: self.rooms.position(&room).cloned().or(since), room, history }
+            }
+            ask => ask,
+        };
+        let id = self.new_id();
+        if let Ask::Leave { room } = &ask {
+            self.rooms.remove(room);
+            if !self.is_here() {
+                self.answers.push((id, Ok(Reply::Done)));
+                return id;
+            }
+        }
+        self.requests.push(id, ask, deadline);
+        id
+    }
+
+    /// Nobody waits for this answer any longer.
+    pub(super) fn give_up(&mut self, id: u64) {
+        if let Some(request) = self.requests.remove(id) {
+            self.answers.push((id, Err(request.expired())));
+        }
+    }
+
+    /// Gives texts to be sent, in order, until `send` takes none or there is none that may leave now.
+    pub(super) fn send(&mut self, now: Instant, mut send: impl FnMut(&str) -> bool) {
+        self.release(now);
+        let expired = self.requests.expire(now);
+        self.answers.extend(expired.into_iter().map(|(id, error)| (id, Err(error))));
+        while self.may_send() {
+            let (id, own_room, text) = match (self.rooms.next(&self.events), self.requests.next()) {
+                (Some((room, ask)), _) => {
+                    let id = self.new_id();
+                    (id, Some(room), ask.text(id, ""))
+                }
+                (None, Some((id, ask))) => (id, None, ask.text(id, &format!("{}-{id}", self.nonce))),
+                (None, None) => return,
+            };
+            if self.largest < text.len() {
+                self.requests.remove(id);
+                self.answers.push((id, Err(Refusal::too_large(text.len(), self.largest).into_error())));
+            } else if let Some(Err(until)) = self.pace.as_mut().map(|pace| pace.take(text.len(), now)) {
+                self.held_until = Some(until);
+            } else if !send(&text) {
+                return;
+            } else if let Some(room) = own_room {
+                self.rooms.ask(room, id);
+            } else {
+                self.requests.sent(id);
+            }
+        }
+    }
+
+    /// When there is something to be done without being asked: [`Core::send`].
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.held_until.into_iter().chain(self.requests.first_deadline()).min()
+    }
+
+    pub(super) fn answers(&mut self) -> impl Iterator<Item = (u64, Result<Reply>)> {
+        self.answers.drain(..)
+    }
+
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// The server has said something.
+    pub(super) fn hear(&mut self, said: Said, now: Instant) {
+        match said {
+            Said::Welcome { user, message, rates } => {
+                self.pace = Some(Pace::new(&rates, now));
+                self.welcome(user, message);
+            }
+            Said::GoingAway { after } => self.hint = Some(after),
+            Said::Gap { room } => self.rooms.fall_behind(&room),
+            Said::Refused { id, refusal } => self.refused(id, refusal, now),
+            Said::Reply { id, reply } => {
+                self.refusals = Backoff::default();
+                match (self.rooms.answered(id), reply) {
+                    (Some(room), Reply::History(page)) => self.rooms.page(&room, page, &mut self.events),
+                    (_, reply) => {
+                        let asked = self.requests.remove(id);
+                        self.answers.extend(asked.map(|_| (id, Ok(reply))));
+                    }
+                }
+            }
+            Said::Joined { id, joined } => {
+                self.refusals = Backoff::default();
+                let id = id.unwrap_or_default();
+                if let Some(room) = self.rooms.answered(id) {
+                    if let Some(since) = self.rooms.position(&room).cloned() {
+                        self.rooms.joined(joined, Some(since), &mut self.events);
+                    }
+                } else if let Some(request) = self.requests.remove(id) {
+                    if let Ask::Join { since, .. } = request.ask {
+                        self.rooms.joined(joined, since, &mut self.events);
+                    }
+                    self.answers.push((id, Ok(Reply::Done)));
+                } else if !self.rooms.has(joined.room()) {
+                    // It came too late: the program does not know that it is in.
+                    self.ask(Ask::Leave { room: joined.room().into() }, now + LEAVE_PATIENCE);
+                }
+            }
+            Said::Event(event) => self.happened(event),
+        }
+    }
+
+    /// The connection has ended, or could not be made. When to try again; `None`: never, the session is over.
+    pub(super) fn lost(&mut self, loss: Loss, now: Instant) -> Option<Instant> {
+        self.pace = None;
+        self.rooms.lost();
+        for (id, error) in self.requests.lost() {
+            self.answers.push((id, error.map_or(Ok(Reply::Done), Err)));
+        }
+        let hint = match &loss {
+            Loss::Failed(Error::Refused { retry_after, .. }) => *retry_after,
+            _ => None,
+        };
+        let hint = hint.max(self.hint.take());
+        let (why, may_return) = told(loss);
+        if self.end.is_some() {
+            return None;
+        }
+        if !may_return {
+            self.end(why);
+            return None;
+        }
+        let wait = self.reconnects.next((self.random)(), hint);
+        self.events.push_status(Event::Disconnected { why, retry_in: Some(wait) });
+        Some(now + wait)
+    }
+
+    /// The program has had enough. What is not answered never will be.
+    pub(super) fn close(&mut self) {
+        if self.end.is_none() {
+            self.end = Some(End::Closed);
+            let ids = self.requests.take();
+            self.answers.extend(ids.into_iter().map(|id| (id, Err(Error::Closed))));
+        }
+    }
+
+    fn end(&mut self, why: String) {
+        let ids = self.requests.take();
+        self.answers.extend(ids.into_iter().map(|id| (id, Err(Error::Ended(why.clone())))));
+        self.events.push_status(Event::Disconnected { why: why.clone(), retry_in: None });
+        self.end = Some(End::Ended(why));
+    }
+
+    fn new_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// Requests without an answer, and about their bytes.
+    fn in_flight(&self) -> (usize, usize) {
+        let (requests, bytes) = self.requests.in_flight();
+        (requests + self.rooms.in_flight(), bytes)
+    }
+
+    fn may_send(&self) -> bool {
+        let may_follow = self.pace.as_ref().is_some_and(|pace| pace.may_follow(self.in_flight()));
+        may_follow && self.end.is_none() && self.held_until.is_none()
+    }
+
+    fn welcome(&mut self, user: String, message: usize) {
+        self.largest = message;
+        self.user = Some(user.clone());
+        (self.reconnects, self.refusals) = (Backoff::default(), Backoff::default());
+        self.held_until = None;
+        self.events.push_status(Event::Connected { user });
+    }
+
+    fn refused(&mut self, id: u64, refusal: Refusal, now: Instant) {
+        if refusal.is_passing() {
+            self.hold(now);
+            if self.rooms.answered(id).is_none() {
+                self.requests.refused(id, refusal);
+            }
+        } else if let Some(room) = self.rooms.answered(id) {
+            self.rooms.remove(&room);
+            self.events.push(Event::Kicked { room: Some(room), reason: refusal.message });
+        } else if let Some(request) = self.requests.remove(id) {
+            let is_left = matches!(request.ask, Ask::Leave { .. }) && refusal.code == "not_member";
+            self.answers.push((id, if is_left { Ok(Reply::Done) } else { Err(refusal.into_error()) }));
+        }
+    }
+
+    /// Waits before anything else is sent; once for all that is refused together.
+    fn hold(&mut self, now: Instant) {
+        self.release(now);
+        if self.held_until.is_none() {
+            self.held_until = Some(now + self.refusals.next((self.random)(), None));
+        }
+    }
+
+    fn release(&mut self, now: Instant) {
+        self.held_until = self.held_until.filter(|until| now < *until);
+    }
+
+    fn happened(&mut self, event: Event) {
+        match event {
+            Event::Message(message) => self.rooms.message(message, &mut self.events),
+            Event::Presence { ref room, .. } => {
+                let room = room.clone();
+                self.rooms.presence(&room, event, &mut self.events);
+            }
+            Event::Kicked { room: Some(ref room), .. } => {
+                if self.rooms.has(room) {
+                    self.rooms.remove(room);
+                    self.events.push(event);
+                }
+            }
+            Event::Kicked { room: None, reason } if self.end.is_none() => {
+                self.events.push(Event::Kicked { room: None, reason: reason.clone() });
+                self.end(format!("the server has ended the session: {reason}"));
+            }
+            event => self.events.push_or_drop(event),
+        }
+    }
+}
+
+/// A loss for people to read, and whether another try may mend it.
+fn told(loss: Loss) -> (String, bool) {
+    match loss {
+        // "Policy", and a normal end: what we want is not to be had, or done.
+        Loss::Closed(code @ (1000 | 1008), reason) => {
+            (format!("the server has ended the session ({code} {reason})"), false)
+        }
+        Loss::Closed(code, reason) => (format!("the connection has ended ({code} {reason})"), true),
+        Loss::Failed(Error::Violation(1009, reason)) => {
+            (format!("a message from the server was too large ({reason}): raise `Limits::message`"), false)
+        }
+        Loss::Failed(error) => {
+            let is_final = match &error {
+                Error::Config(_) => true,
+                Error::Refused { status, .. } => is_final(*status),
+                _ => false,
+            };
+            (error.to_string(), !is_final)
+        }
+    }
+}
