@@ -28,7 +28,7 @@ fn echo(mut ws: WebSocket) -> Result<()> {
     Ok(())
 }
 
-fn socket() -> (TcpListener, SocketAddr) {
+fn listener() -> (TcpListener, SocketAddr) {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     (socket, address)
@@ -82,7 +82,7 @@ fn visit(address: SocketAddr) {
 
 #[test]
 fn a_socket_that_is_handed_over_is_served_and_outlives_the_server() {
-    let (socket, address) = socket();
+    let (socket, address) = listener();
     let first = serve_on(&socket);
     assert_eq!(first.local_addr(), address);
     visit(address);
@@ -110,7 +110,7 @@ fn waits(address: SocketAddr) -> bool {
 
 #[test]
 fn restarts_refuse_nobody() {
-    let (socket, address) = socket();
+    let (socket, address) = listener();
     let (visits, done) = (AtomicUsize::new(0), AtomicBool::new(false));
     let last = thread::scope(|scope| {
         for _ in 0..4 {
@@ -136,7 +136,7 @@ fn restarts_refuse_nobody() {
 
 #[test]
 fn who_was_accepted_is_served_though_the_server_ends() {
-    let (socket, address) = socket();
+    let (socket, address) = listener();
     loop {
         let server = serve_on(&socket);
         let mut stream = connect(address);
@@ -187,7 +187,7 @@ fn read_head(stream: &mut TcpStream) -> Vec<u8> {
 
 #[test]
 fn who_has_not_asked_yet_does_not_hold_a_restart_up() {
-    let (socket, address) = socket();
+    let (socket, address) = listener();
     let server = serve_on(&socket);
     let idle = connect(address);
     eventually("it is accepted", || server.connections() == 1);
@@ -198,7 +198,7 @@ fn who_has_not_asked_yet_does_not_hold_a_restart_up() {
 
 #[test]
 fn sockets_that_cannot_be_served_are_named() {
-    let (socket, address) = socket();
+    let (socket, address) = listener();
     let client = TcpStream::connect(address).unwrap();
     let connected = TcpListener::from(OwnedFd::from(client));
     let error = Server::builder().listen_on(connected).err().unwrap();
@@ -209,7 +209,7 @@ fn sockets_that_cannot_be_served_are_named() {
 
 #[test]
 fn the_program_takes_the_socket_of_its_manager() {
-    let (socket, address) = socket();
+    let (socket, address) = listener();
     let copy = || socket.try_clone().unwrap();
     let args = ["serve", "--bind", "192.0.2.1:1", "--drain", "30s"];
     let first = Program::start(&mut activated(copy(), "", &args));
@@ -228,7 +228,7 @@ fn the_program_takes_the_socket_of_its_manager() {
 
 #[test]
 fn of_many_sockets_the_one_with_the_name_is_taken() {
-    let (socket, address) = socket();
+    let (socket, address) = listener();
     let run = |names: &str| activated(socket.try_clone().unwrap(), names, &["serve"]);
     let second = "exec 4<&3 3</dev/null; export LISTEN_FDS=2 LISTEN_FDNAMES=other:switchboard";
     let named = Program::start(&mut run(second));
@@ -258,14 +258,14 @@ fn sockets_of_another_kind_are_refused_with_what_to_write() {
     fs::remove_file(path).unwrap();
     assert!(fails(unix.into()).contains("ListenStream=PORT"));
     assert!(fails(UdpSocket::bind("127.0.0.1:0").unwrap().into()).contains("does not listen"));
-    let (socket, address) = socket();
+    let (socket, address) = listener();
     let _client = TcpStream::connect(address).unwrap();
     assert!(fails(socket.accept().unwrap().0.into()).contains("Accept=no"));
 }
 
 #[test]
 fn a_socket_for_another_process_is_not_taken() {
-    let (socket, address) = socket();
+    let (socket, address) = listener();
     let args = ["serve", "--bind", "127.0.0.1:0"];
     for setup in ["export LISTEN_PID=1", "unset LISTEN_PID", "export LISTEN_FDS=0", "unset LISTEN_FDS"] {
         let server = Program::start(&mut activated(socket.try_clone().unwrap(), setup, &args));
@@ -561,7 +561,7 @@ fn health_speaks_tls() {
 
 #[test]
 fn health_is_not_content_with_somebody_else() {
-    let (socket, address) = socket();
+    let (socket, address) = listener();
     let url = format!("http://{address}");
     let other = Server::builder().route("/healthz", echo);
     let other = other.listen_on(socket).unwrap().start().unwrap();
@@ -570,7 +570,7 @@ fn health_is_not_content_with_somebody_else() {
     let (code, said) = health(&["--ready", &url]);
     assert!(code == Some(1) && said.contains("404"), "{said}");
     drop(other);
-    let (mute, address) = socket();
+    let (mute, address) = listener();
     let (code, said) = health(&["--timeout", "100ms", &format!("http://{address}")]);
     assert!(code == Some(1) && said.contains("in time"), "{said}");
     drop(mute);
