@@ -5,6 +5,7 @@ use log::Level;
 use serde_json::json;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::sync::OnceLock;
@@ -17,6 +18,19 @@ pub(crate) enum Format {
     Text,
     /// One JSON object in each line: time, level, target, message
     Json,
+}
+
+impl Format {
+    /// What flag or environment say, though the rest cannot be used: an error shall be told in that way too.
+    pub(crate) fn said(args: &[OsString]) -> Self {
+        let args: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
+        let flag = args.iter().enumerate().find_map(|(at, arg)| match arg.strip_prefix("--log-format")? {
+            "" => args.get(at + 1).copied(),
+            value => value.strip_prefix('='),
+        });
+        let said = flag.map_or_else(|| env::var("SWITCHBOARD_LOG_FORMAT").ok(), |value| Some(value.into()));
+        said.and_then(|value| Self::from_str(&value, false).ok()).unwrap_or_default()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

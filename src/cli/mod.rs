@@ -183,10 +183,14 @@ fn tell_strays(args: &[OsString]) {
 }
 
 fn refuse(args: &[OsString], failure: &Failure) -> ExitCode {
-    logging::start(grammar(args).said_anyhow(args, "log_format").unwrap_or_default());
+    logging::start(Format::said(args));
     tell_strays(args);
     match failure {
-        Failure::Usage(error) => error.exit(),
+        Failure::Usage(error) if logging::is_for_people() || !error.use_stderr() => error.exit(),
+        Failure::Usage(error) => {
+            say!(Error, "{}", error.to_string().trim_end());
+            return ExitCode::from(2);
+        }
         Failure::Rule(text) => say!(Error, "switchboard: {text}"),
         Failure::File(faulty) => say!(Error, "{faulty}"),
     }

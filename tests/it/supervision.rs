@@ -500,6 +500,12 @@ fn every_line_is_json_if_asked_for() {
     let said = json(&stderr.lines().map(String::from).collect::<Vec<_>>());
     assert_eq!((said.len(), said[0].0.as_str()), (1, "error"), "{said:#?}");
 
+    let misspelt = switchboard(&["serve", "--speed", "8", "--log-format=json"]).output().unwrap();
+    let (code, _, stderr) = ended(misspelt);
+    let said = json(&stderr.lines().map(String::from).collect::<Vec<_>>());
+    assert_eq!((code, said.len()), (Some(2), 1), "{stderr}");
+    assert!(said[0].1.contains("unexpected argument '--speed'"), "{said:?}");
+
     // The file cannot be used, and what was said elsewhere holds.
     let broken = File::new("bind = 7\nspeed = 8\n");
     let (code, _, stderr) =

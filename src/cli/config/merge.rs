@@ -97,16 +97,6 @@ impl Grammar {
         self.attempt(args, &[]).map_err(Objection::into_failure)
     }
 
-    /// What flags or environment say of one option, though the rest cannot be used.
-    pub(crate) fn said_anyhow<T: Clone + Send + Sync + 'static>(
-        &self,
-        args: &[OsString],
-        id: &str,
-    ) -> Option<T> {
-        let said = self.command.clone().ignore_errors(true).try_get_matches_from(args).ok()?;
-        own(&said).try_get_one::<T>(id).ok().flatten().cloned()
-    }
-
     /// All mistakes of a file that is served with as `args` say.
     pub(crate) fn check(&self, args: &[OsString], path: &Path) -> Vec<Problem> {
         self.read(path).map_or_else(|problem| vec![problem], |content| self.problems(args, content))
