@@ -83,6 +83,13 @@ pub enum Error {
     Ended(String),
     /// More than a room's history keeps; the text says how much that is.
     TooLarge(String),
+    /// Data that does not fit the schema of its room.
+    InvalidData {
+        /// The JSON pointer (RFC 6901) to what in it does not fit.
+        path: String,
+        /// What it should be.
+        what: String,
+    },
     /// The server could not do it at present: try again, with the same key if it has one. The text says why.
     Unavailable(String),
     /// The system refused something: a read or write of the handshake, a thread. Or it is a handler's own, by
@@ -150,6 +157,9 @@ impl fmt::Display for Error {
             | Self::Ended(what)
             | Self::TooLarge(what)
             | Self::Unavailable(what) => f.write_str(what),
+            Self::InvalidData { path, what } => {
+                write!(f, "the data does not fit the room's schema, at `{path}`: {what}")
+            }
             Self::Connect(address, error) => {
                 write!(f, "cannot connect to {address}: {error}; is the server running there?")
             }

@@ -205,6 +205,15 @@ pub(crate) const BATCH_PAUSE: Duration = Duration::from_millis(50);
 /// its connection, and is counted as busy.
 pub(crate) const UNWIND: Duration = Duration::from_secs(1);
 
+/// How long whoever asks the hub waits for its answer. 12 s: it takes turns of microseconds, but may itself wait for an engine,
+/// which gives up within 10 s.
+#[cfg(feature = "protocol")]
+pub(crate) const ANSWER: Duration = Duration::from_secs(12);
+/// Longest reason that a user is told who is disconnected, in bytes. 1 KiB: it fits into any outbox, beside a Close frame that
+/// holds the first 123 of them.
+#[cfg(feature = "protocol")]
+pub(crate) const KICK_REASON: usize = KIB;
+
 /// How long a client waits for the text of a refusal, once it knows that it is refused. 1 s: the text only explains.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 

@@ -52,3 +52,33 @@ cargo_tool() {
   fi
   echo "$root/bin/$name"
 }
+
+# Prints where promtool is. Debian has it in one package with Prometheus, which would be started: it is only taken out of there.
+promtool_of_debian() {
+  local place=$cache/prometheus folder
+  if command -v promtool; then
+    return
+  fi
+  if [ ! -x "$place/usr/bin/promtool" ]; then
+    if ! command -v apt-get >/dev/null; then
+      echo "The tests need promtool, which comes with Prometheus. Install it and run this again." >&2
+      return 1
+    fi
+    echo "taking promtool out of the package prometheus, into $place" >&2
+    folder=$(mktemp -d)
+    download "$folder" prometheus >&2 && dpkg -x "$folder"/prometheus_*.deb "$place"
+    rm -rf "$folder"
+  fi
+  ls "$place/usr/bin/promtool"
+}
+
+# Into that folder, without installing it. Lists of packages may be missing or old. As root apt would rather be another user, who
+# may not write there.
+download() (
+  cd "$1" || return
+  get=(apt-get -o APT::Sandbox::User=root download -qq "$2")
+  if ! "${get[@]}" 2>/dev/null; then
+    if [ "$(id -u)" = 0 ]; then apt-get update -qq; else sudo apt-get update -qq; fi
+    "${get[@]}"
+  fi
+)

@@ -22,7 +22,8 @@ impl Builder {
     /// | `GET /rooms/{room}` | `{room,members:[{user,connections}],epoch,offset}`; 404 `no_such_room` |
     /// | `GET /stats` | `{node,connections,users,rooms}` |
     ///
-    /// What they do is documented where a program itself does it: [`Handle::publish`](crate::Handle::publish),
+    /// Rooms that an engine keeps are listed while they have members at this server, and found by name in any case; the
+    /// numbers are this server's. What they do is documented where a program itself does it: [`Handle::publish`](crate::Handle::publish),
     /// [`announce`](crate::Handle::announce), [`direct`](crate::Handle::direct), [`kick`](crate::Handle::kick). Errors are
     /// `{code,message}` with 400, 401, 404, 405, 411, 413, 415 or, when the server could not answer, 503.
     ///

@@ -23,7 +23,7 @@ pub(crate) struct Api {
         value_delimiter = ','
     )]
     api_key: Vec<String>,
-    /// Such keys in a file, one in each line, with a note behind it if you like: KEY, or KEY NOTE; # begins a comment. SIGHUP
+    /// Such keys in a file, one in each line, and behind it a word as a note if you like: KEY, or KEY NOTE; # begins a comment. SIGHUP
     /// reads it again
     #[arg(long, value_name = "FILE", env = "SWITCHBOARD_API_KEY_FILE")]
     api_key_file: Option<PathBuf>,

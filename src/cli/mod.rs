@@ -10,10 +10,12 @@ mod doctor;
 mod environment;
 mod generate;
 mod health;
+mod load;
 mod logging;
 mod nearest;
 mod pages;
 mod quotas;
+mod redis;
 mod reload;
 mod rooms;
 mod routes;
@@ -61,6 +63,8 @@ enum Command {
     Serve(Configured),
     /// Connect to a WebSocket server, from a terminal or as a pipe
     Connect(connect::Connect),
+    /// Load a server with thousands of clients, and check what it does with their messages
+    Load(load::Load),
     /// Print a configuration file with all defaults, or check one
     Config(config::Config),
     /// Check whether this machine and the configuration can serve, and say what to do if not
@@ -115,6 +119,7 @@ pub(crate) fn run() -> ExitCode {
         None => serve(cli.configured, settings),
         Some(Command::Serve(configured)) => serve(configured, settings),
         Some(Command::Connect(options)) => return connect::run(&options),
+        Some(Command::Load(options)) => return load::run(&options),
         Some(Command::Config(options)) => config::run(options, &grammar(&args)).map_err(Error::from),
         Some(Command::Doctor(options)) => doctor::run(options, settings, faulty).map_err(Error::from),
         Some(Command::Certificate(options)) => certificate::run(options).map(done),

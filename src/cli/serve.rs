@@ -5,6 +5,7 @@ use super::api::{self, Api};
 use super::config::Setting;
 use super::logging::{self, Format, say};
 use super::quotas::Shares;
+use super::redis::Shared;
 use super::reload::Live;
 use super::rooms::RoomOptions;
 use super::schema::Schemas;
@@ -78,6 +79,8 @@ pub(crate) struct Serve {
     rooms: RoomOptions,
     #[command(flatten)]
     pub(super) schemas: Schemas,
+    #[command(flatten)]
+    pub(super) shared: Shared,
 }
 
 /// What clap cannot know: values that are no values of the library.
@@ -88,6 +91,7 @@ pub(crate) fn check(matches: &ArgMatches) -> Result<(), String> {
     checked
         .and_then(|()| options.access.check())
         .and_then(|()| options.api.check())
+        .and_then(|()| options.shared.engine().map(drop))
         .map_err(|error| error.to_string())
 }
 
@@ -114,6 +118,7 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
         .origins(origins(&options.allow_origin));
     builder = options.rooms.apply(options.shares.apply(options.access.apply(builder, guard.as_ref())));
     builder = schemas.apply(builder);
+    builder = options.shared.apply(builder)?;
     if let Some(files) = &tls {
         builder = builder.tls(files);
     }

@@ -8,8 +8,10 @@ use crate::net::codecs::{Codecs, SharedInflate};
 use crate::net::link::Link;
 use crate::net::masks::random;
 use crate::net::outbox::Outbox;
+use crate::net::sealed;
 use crate::net::slow_lane::SlowLane;
 use crate::net::stream::Stream;
+use crate::sansio::Endpoint;
 use crate::wire::deflate::Inflate;
 use crate::wire::frame::Role;
 use crate::wire::handshake::{Agreed, is_token};
@@ -54,16 +56,15 @@ pub struct ClientBuilder {
     mistake: Option<String>,
 }
 
+#[cfg(not(feature = "tls"))]
+const NO_TLS: &str = "wss:// needs the feature `tls` of the crate";
+
 impl Client {
     /// A client with the default limits, compression offered if the crate has it, and for `wss://` the usual
     /// certificate authorities (those that Mozilla trusts, as of this build).
     pub fn builder() -> ClientBuilder {
         ClientBuilder {
-            wish: Wish {
-                headers: Vec::new(),
-                subprotocols: Vec::new(),
-                compression: cfg!(feature = "deflate"),
-            },
+            wish: Wish { compression: cfg!(feature = "deflate"), ..Wish::default() },
             limits: Limits::default(),
             #[cfg(feature = "tls")]
             trust: crate::net::trust::Trust::default(),
@@ -205,6 +206,19 @@ impl ClientBuilder {
         self.client(stream, agreed, leftover)
     }
 
+    /// The same for many connections that the program drives itself, with [`sansio`](crate::sansio). Connects
+    /// to nothing. Of the timers, `head_deadline` counts from the making of each [`Protocol`].
+    ///
+    /// [`Protocol`]: crate::sansio::Protocol
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a URL, limit, root or header that cannot be.
+    pub fn endpoint(&self, url: &str) -> Result<Endpoint> {
+        let target = self.check(url)?;
+        let tls = if target.tls { Some(self.tls()?) } else { None };
+        Ok(Endpoint::new(target, self.wish.clone(), self.limits.clone(), tls))
+    }
+
     /// How long connecting may take.
     #[cfg(feature = "protocol")]
     pub(crate) fn head_deadline(&self) -> Duration {
@@ -221,6 +235,16 @@ impl ClientBuilder {
     }
 
     #[cfg(feature = "tls")]
+    fn tls(&self) -> Result<sealed::Config> {
+        self.trust.config()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn tls(&self) -> Result<sealed::Config> {
+        Err(Error::Config(NO_TLS.into()))
+    }
+
+    #[cfg(feature = "tls")]
     fn secure(&self, stream: &Stream, target: &Target, deadline: Instant) -> Result<()> {
         use crate::net::tls::Tls;
         let config = self.trust.config()?;
@@ -231,7 +255,7 @@ impl ClientBuilder {
 
     #[cfg(not(feature = "tls"))]
     fn secure(&self, _: &Stream, _: &Target, _: Instant) -> Result<()> {
-        Err(Error::Config("wss:// needs the feature `tls` of the crate".into()))
+        Err(Error::Config(NO_TLS.into()))
     }
 
     /// The opening handshake: what was agreed on, and what came behind the answer.

@@ -5,6 +5,8 @@
 //! right, for servers of one process.
 
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg_attr(not(feature = "store"), allow(dead_code, reason = "only what is on disk is restored"))]
 mod shelf;
 #[cfg(feature = "store")]
@@ -13,6 +15,8 @@ mod store;
 pub use crate::hub::engine::{Address, Member, Name, Notice, Order, Publish, Receipt, Stored, Ticket};
 pub use crate::hub::rules::RoomRules;
 pub use memory::Memory;
+#[cfg(feature = "redis")]
+pub use redis::{Redis, RedisFound};
 #[cfg(feature = "store")]
 pub use store::Store;
 
@@ -66,7 +70,9 @@ pub trait Engine: Send + Sync {
     /// Whether several servers have the same rooms. If so it is also told who is where, and carries notes between servers.
     fn is_shared(&self) -> bool;
 
-    /// What `/metrics` has of it, in the Prometheus text format.
+    /// What `/metrics` has of it, in the Prometheus text format; it is put behind what the server shows, whether the engine is
+    /// reached included. Whole families, each with its HELP and TYPE, under names that begin with the engine's. Called for each
+    /// scrape, from any thread, while the engine runs: must not block.
     fn metrics(&self) -> String {
         String::new()
     }

@@ -56,6 +56,12 @@ pub(crate) enum Call {
     Totals {
         answer: Answer<Totals>,
     },
+    /// Whether everything is answered that the connection has asked before: it is told when that is so, or never when the
+    /// connection has ended.
+    Settle {
+        id: ConnectionId,
+        answer: Answer<()>,
+    },
 }
 
 /// Called once with what was asked for, or why not. Must not block.
@@ -107,7 +113,7 @@ impl Call {
             Self::Publish { data, .. } | Self::Direct { data, .. } => data.len(),
             Self::Broadcast { protocol, plain, .. } => protocol.len() + plain.len(),
             Self::Kick { reason, .. } => reason.len(),
-            Self::Rooms { .. } | Self::Room { .. } | Self::Totals { .. } => 0,
+            Self::Rooms { .. } | Self::Room { .. } | Self::Totals { .. } | Self::Settle { .. } => 0,
         }
     }
 }
@@ -120,6 +126,10 @@ impl<L: Clone> Hub<L> {
             }
             Call::Broadcast { protocol, plain, answer } => {
                 if self.topics.is_shared() {
+                    // All or nobody: who tries again would tell some of them twice.
+                    if let Err(wrong) = self.topics.is_reachable() {
+                        return answer.give(Err(wrong));
+                    }
                     let note = notes::announce(&protocol.plain, &plain.plain);
                     out.order(Order::Tell { ticket: None, to: Address::Everyone, note });
                 }
@@ -136,8 +146,7 @@ impl<L: Clone> Hub<L> {
             Call::Kick { user, reason, frame, answer } => {
                 let here = self.kick(now, &user, &reason, &frame, out);
                 if self.topics.is_shared() {
-                    let note = notes::kick(&reason, &frame);
-                    self.topics.tell_user(&user, note, here, Asker::Call(answer), out);
+                    self.kick_elsewhere(&user, notes::kick(&user, &reason, &frame), here, answer, out);
                 } else {
                     answer.give(Ok(here));
                 }
@@ -147,6 +156,7 @@ impl<L: Clone> Hub<L> {
                 answer.give(Ok(known.map(|(room, topic)| standing(room, topic)).collect()));
             }
             Call::Room { room, answer } => self.topics.look(now, &room, answer, out),
+            Call::Settle { id, answer } => self.topics.settle(id, answer, out),
             Call::Totals { answer } => {
                 let (users, rooms) = (self.topics.people.len(), self.topics.topics.len());
                 answer.give(Ok(Totals { connections: self.connections.len(), users, rooms }));
@@ -206,6 +216,23 @@ impl<L: Clone> Hub<L> {
             kicked += 1;
         }
         kicked
+    }
+
+    fn kick_elsewhere(
+        &mut self,
+        user: &Name,
+        note: Bytes,
+        here: usize,
+        answer: Answer<usize>,
+        out: &mut impl Deliver<L>,
+    ) {
+        if let Err(wrong) = self.topics.is_reachable() {
+            return answer.give(Err(wrong));
+        }
+        // The first finds and counts those of `switchboard.v1`; only the second comes to servers where the user has no other
+        // than plain ones.
+        self.topics.tell_user(user, note.clone(), here, Asker::Call(answer), out);
+        out.order(Order::Tell { ticket: None, to: Address::Everyone, note });
     }
 }
 

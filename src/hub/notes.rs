@@ -15,7 +15,7 @@ pub(super) enum Note<'a> {
     /// A text for connections of `switchboard.v1`.
     Text(&'a str),
     /// The end of a user's connections: why, and their Close frame.
-    Kick(&'a str, Bytes),
+    Kick { user: &'a str, reason: &'a str, close: Bytes },
     /// Frames for clients of `switchboard.v1`, and for all others.
     Announce(Bytes, Bytes),
 }
@@ -28,8 +28,9 @@ pub(super) fn text(text: &str) -> Bytes {
     [&[TEXT], text.as_bytes()].concat().into()
 }
 
-pub(super) fn kick(reason: &str, close: &Bytes) -> Bytes {
-    two(KICK, close, reason.as_bytes())
+pub(super) fn kick(user: &str, reason: &str, close: &Bytes) -> Bytes {
+    // Names hold no control character.
+    two(KICK, close, format!("{user}\0{reason}").as_bytes())
 }
 
 pub(super) fn announce(protocol: &Bytes, plain: &Bytes) -> Bytes {
@@ -53,9 +54,10 @@ pub(super) fn read(note: &Bytes) -> Option<Note<'_>> {
         FRAMES => Some(Note::Frames(note.slice(1..))),
         TEXT => Some(Note::Text(str::from_utf8(&note[1..]).ok()?)),
         KICK => {
-            let (close, reason) = split(note)?;
-            let reason = str::from_utf8(&note[note.len() - reason.len()..]).ok()?;
-            Some(Note::Kick(reason, close))
+            let (close, text) = split(note)?;
+            let text = str::from_utf8(&note[note.len() - text.len()..]).ok()?;
+            let (user, reason) = text.split_once('\0')?;
+            Some(Note::Kick { user, reason, close })
         }
         ANNOUNCE => split(note).map(|(protocol, plain)| Note::Announce(protocol, plain)),
         _ => None,
@@ -72,10 +74,13 @@ mod tests {
         assert_eq!(read(&frames(&frame)), Some(Note::Frames(frame)));
         assert_eq!(read(&text("{}")), Some(Note::Text("{}")));
         let close = Bytes::from_static(b"\x88\x02\x03\xf0");
-        assert_eq!(read(&kick("why", &close)), Some(Note::Kick("why", close.clone())));
+        let told = kick("ann", "w\0y", &close);
+        assert_eq!(read(&told), Some(Note::Kick { user: "ann", reason: "w\0y", close }));
         let (one, two) = (Bytes::from_static(b"one"), Bytes::new());
         assert_eq!(read(&announce(&one, &two)), Some(Note::Announce(one, two)));
-        for foreign in [&b""[..], b"\x01\xff", b"\x02\0\0", b"\x03\xff\xff\xff\xffx", b"\x07later"] {
+        for foreign in
+            [&b""[..], b"\x01\xff", b"\x02\0\0", b"\x02\0\0\0\0ann", b"\x03\xff\xff\xff\xffx", b"\x07later"]
+        {
             assert_eq!(read(&Bytes::copy_from_slice(foreign)), None);
         }
     }

@@ -4,7 +4,7 @@
 
 use super::engine::{Address, Name, Notice, Order, Publish, Receipt, Stored, Ticket};
 use super::history::{History, Now};
-use super::protocol::{Fault, Json};
+use super::protocol::{Fault, Json, quote};
 use super::requests::{Wrong, sent, too_large};
 use super::topic::{Waiter, published};
 use super::topics::Topics;
@@ -71,10 +71,12 @@ impl Outside {
 }
 
 impl<L: Clone> Topics<L> {
-    /// Whether what is said now would be kept.
+    /// Whether what is said now would be kept. Why not is for operators: it may name what clients need not know.
     pub(super) fn is_reachable(&self) -> Result<(), Wrong> {
         match self.outside.as_ref().and_then(|outside| outside.deaf.as_ref()) {
-            Some(why) => Err((Fault::Unavailable, format!("{why}; try again"))),
+            Some(_) => {
+                Err((Fault::Unavailable, "what the server keeps cannot be reached for now; try again".into()))
+            }
             None => Ok(()),
         }
     }
@@ -85,7 +87,9 @@ impl<L: Clone> Topics<L> {
         asker: Asker<Receipt>,
         out: &mut impl Deliver<L>,
     ) {
-        let size = publish.data.len() + publish.from.as_ref().map_or(0, |from| from.len()) + FIELDS;
+        self.publishes += 1;
+        let from = publish.from.as_ref().map_or(0, |from| quote(from).len());
+        let size = publish.data.len() + from + FIELDS;
         let possible = self.is_reachable().and_then(|()| match publish.rules.bytes < size {
             true => Err(too_large(publish.rules.bytes)),
             false => Ok(()),
@@ -137,9 +141,9 @@ impl<L: Clone> Topics<L> {
         }
     }
 
-    fn refuse<T>(&self, asker: Asker<T>, wrong: Wrong, out: &mut impl Deliver<L>) {
+    fn refuse<T>(&mut self, asker: Asker<T>, wrong: Wrong, out: &mut impl Deliver<L>) {
         match asker {
-            Asker::Client { id, tag } => self.reply(id, tag.as_ref(), Err(wrong), out),
+            Asker::Client { id, tag } => self.reply_in_line(id, tag.as_ref(), Err(wrong), out),
             #[cfg(feature = "protocol")]
             Asker::Call(answer) => answer.give(Err(wrong)),
             Asker::Nobody(_) => {}
@@ -209,6 +213,7 @@ impl<L: Clone> Topics<L> {
     ) {
         let awaited = self.outside.as_mut().and_then(|outside| outside.awaited.remove(&ticket));
         if let Some(Awaited::Publish { asker, room }) = awaited {
+            self.acknowledged += u64::from(result.is_ok());
             let text = |tag: Option<&Json>, at: Receipt| Ok(published(tag, &room, &at.epoch, at.offset));
             self.resolve(now, asker, result, text, out);
         }

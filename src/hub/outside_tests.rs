@@ -1,10 +1,12 @@
 //! Tables for rooms that an engine keeps: the engine is the test, which answers when it likes.
 
 use super::engine::{Member, Publish, Receipt, Stored, Ticket};
-use super::protocol::{Ask, Since};
+use super::protocol::{Ask, Fault, Since};
 use super::rules::RoomRules;
 use super::*;
 use serde_json::{Value, json};
+#[cfg(feature = "protocol")]
+use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
 #[derive(Default)]
@@ -250,6 +252,74 @@ fn order_requests_of_one_connection_wait_for_those_before_them() {
     let ticket = world.ticket();
     world.notice(done(ticket, 3));
     assert_eq!(world.brief(1), ["published 4 3", "pong 5"]);
+}
+
+#[test]
+fn order_errors_too_wait_for_the_replies_before_them() {
+    let mut world = World::new(false);
+    world.joined(1, "ann", "r");
+    world.ask(1, "1", publish("r", "1"));
+    world.ask(1, "2", publish("r", &"x".repeat(1 << 20)));
+    world.ask(1, "3", Ask::Refused(Fault::BadJson, "this is not JSON".into()));
+    world.ask(1, "4", publish("r", "2"));
+    let ticket = world.ticket();
+    assert!(world.got(1).is_empty());
+    world.notice(message("e", 1));
+    world.notice(done(ticket, 1));
+    assert_eq!(world.brief(1), ["message 1", "published 1 1", "error 2 too_large", "error 3 bad_json"]);
+    let ticket = world.ticket();
+    world.notice(done(ticket, 2));
+    assert_eq!(world.brief(1), ["published 4 2"]);
+}
+
+#[cfg(feature = "protocol")]
+#[test]
+fn a_connection_is_settled_once_all_is_answered_that_it_asked() {
+    let mut world = World::new(false);
+    world.joined(1, "ann", "r");
+    let settle = |world: &mut World| {
+        let (tell, told) = std::sync::mpsc::channel();
+        let answer = calls::Answer::new(move |_| tell.send(()).unwrap());
+        world.apply(Command::Call(Box::new(calls::Call::Settle { id: ConnectionId(1), answer })));
+        told
+    };
+    assert_eq!(settle(&mut world).try_recv(), Ok(()), "nothing is owed");
+    world.ask(1, "1", publish("r", "1"));
+    world.ask(1, "2", Ask::Ping);
+    world.ask(1, "3", publish("r", "2"));
+    let told = settle(&mut world);
+    let ticket = world.ticket();
+    world.notice(done(ticket, 1));
+    assert_eq!(world.brief(1), ["published 1 1", "pong 2"]);
+    assert!(told.try_recv().is_err_and(|why| why == TryRecvError::Empty), "one more is owed");
+    let ticket = world.ticket();
+    world.notice(done(ticket, 2));
+    assert_eq!((world.brief(1), told.try_recv()), (vec!["published 3 2".into()], Ok(())));
+    // Who has gone is owed nothing.
+    world.ask(1, "4", publish("r", "3"));
+    let told = settle(&mut world);
+    world.apply(Command::Disconnect { id: ConnectionId(1) });
+    assert_eq!(told.try_recv(), Err(TryRecvError::Disconnected));
+    assert_eq!(settle(&mut world).try_recv(), Ok(()));
+}
+
+#[test]
+fn what_an_engine_could_not_keep_is_too_large_whatever_the_name() {
+    let mut world = World::new(false);
+    let name = "\"".repeat(128);
+    world.enter(1, &name);
+    for size in (1 << 20) - 400..1 << 20 {
+        world.ask(1, "1", publish("r", &"x".repeat(size)));
+        let too_large = world.brief(1) == ["error 1 too_large"];
+        for order in world.orders() {
+            let Order::Publish { ticket, publish } = order else { panic!("{order:?}") };
+            assert!(!too_large && publish.stored(u64::MAX).element.len() <= publish.rules.bytes, "{size}");
+            world.notice(done(ticket, 1));
+            world.got(1);
+        }
+    }
+    world.ask(1, "1", publish("r", &"x".repeat(1 << 20)));
+    assert_eq!(world.brief(1), ["error 1 too_large"]);
 }
 
 #[test]

@@ -49,8 +49,12 @@ pub(crate) struct Link {
     taken_in: usize,
     /// The payload of the Close frame that answers what came behind the messages of the inbox: their replies go first.
     last_word: Option<Bytes>,
+    /// Waits for replies that others give to what the peer has sent, for so long at most.
+    settle: Option<Box<Settle>>,
     end: Option<End>,
 }
+
+type Settle = dyn Fn(Duration) + Send;
 
 /// How the connection ended, as far as reading goes.
 #[derive(Debug)]
@@ -84,6 +88,7 @@ impl Link {
             inbox: VecDeque::new(),
             taken_in: 0,
             last_word: None,
+            settle: None,
             end: None,
         };
         link.feed(link.buffer.len(), Instant::now());
@@ -168,6 +173,12 @@ impl Link {
         !self.inbox.is_empty()
     }
 
+    /// To be called before the Close frame that answers what the peer has sent: the replies to it go first.
+    #[cfg(feature = "protocol")]
+    pub(crate) fn settle_by(&mut self, settle: impl Fn(Duration) + Send + 'static) {
+        self.settle = Some(Box::new(settle));
+    }
+
     #[cfg(feature = "protocol")]
     pub(crate) fn set_meter(&mut self, meter: Option<Box<Meter>>) {
         self.meter = meter;
@@ -248,6 +259,7 @@ impl Link {
 
     fn say_last_word(&mut self) {
         if let Some(payload) = self.last_word.take() {
+            self.settle.iter().for_each(|settle| settle(self.close_deadline));
             self.outbox.close_own(&payload);
         }
     }
@@ -316,6 +328,7 @@ impl Link {
     /// Gives the session what was read. Of what is more than the peer may send nothing is passed on.
     fn feed(&mut self, read: usize, now: Instant) {
         self.taken_in += read;
+        self.metrics.bytes_in.add(read);
         let (before, was_open) = (self.events.len(), self.session.is_open());
         self.session.receive(&mut self.buffer[..read], now, &mut self.events);
         if let Some(meter) = &mut self.meter
@@ -349,11 +362,14 @@ impl Link {
 
     fn handle_events(&mut self) {
         let mut events = std::mem::take(&mut self.events);
-        let before = self.inbox.len();
+        let mut received = [0; 2];
         let mut waiting = events.drain(..);
         while let Some(event) = waiting.next() {
             match event {
-                Event::Message(message) => self.inbox.push_back(message),
+                Event::Message(message) => {
+                    received[usize::from(message.is_binary())] += 1;
+                    self.inbox.push_back(message);
+                }
                 Event::Send(OpCode::Control(Control::Close), payload) => {
                     self.last_word = Some(payload);
                 }
@@ -362,7 +378,7 @@ impl Link {
                     let more = !self.inbox.is_empty() || 0 < waiting.len();
                     self.outbox.send_control(opcode, &payload, more);
                 }
-                Event::Pong(_) => {}
+                Event::Pong(took) => took.into_iter().for_each(|took| self.metrics.pings.observe_time(took)),
                 Event::Ended(ending) => self.end_session(ending),
             }
         }
@@ -370,7 +386,7 @@ impl Link {
         if self.inbox.is_empty() {
             self.say_last_word();
         }
-        self.metrics.messages_in.add(self.inbox.len() - before);
+        self.metrics.messages_in.add_each(received);
         if events.capacity() <= KEEP_LISTED {
             self.events = events;
         }

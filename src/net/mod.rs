@@ -2,7 +2,7 @@
 //!
 //! In reading order: `socket`, `tls`, `stream`, `codecs`, `outbox`, `writers`, `slow_lane`, `meter`, `link`; `pool` and `budget` are about threads,
 //! `listener` about the door, `proxy` about who was there before it, `certificate` and `acceptor` about who we are
-//! (`der` is how that is written).
+//! (`der` is how that is written); `sealed` is TLS for those who have no socket.
 
 #[cfg(feature = "tls")]
 pub(crate) mod acceptor;
@@ -19,6 +19,11 @@ pub(crate) mod meter;
 pub(crate) mod outbox;
 pub(crate) mod pool;
 pub(crate) mod proxy;
+#[cfg(feature = "tls")]
+pub(crate) mod sealed;
+#[cfg(not(feature = "tls"))]
+#[path = "no_sealed.rs"]
+pub(crate) mod sealed;
 pub(crate) mod slow_lane;
 pub(crate) mod socket;
 pub(crate) mod stream;

@@ -29,6 +29,7 @@ impl Door {
         let pool =
             Pool::new("sb-connection", shared.max_connections, limits.stack, limits.thread_idle, serve);
         let pool = Arc::new(pool);
+        let _ = shared.pool.set(Arc::downgrade(&pool));
         let accept = {
             let (shared, listener, pool) = (shared.clone(), listener.clone(), pool.clone());
             move || accept_all(&shared, &listener, &pool)

@@ -149,7 +149,6 @@ fn post(shared: &Shared, endpoint: &Endpoint, fields: &Fields<'_>) -> Result<Val
     let connections = match endpoint {
         Endpoint::Publish => {
             let (room, data, key) = (name("room")?, data()?, key(fields)?);
-            shared.check_data(&room, data)?;
             let published = shared.publish(&room, data.into(), key.as_deref())?;
             return Ok(json!({ "room": room, "epoch": published.epoch, "offset": published.offset }));
         }
@@ -255,8 +254,7 @@ fn ended() -> Failure {
 
 impl From<Wrong> for Failure {
     fn from((fault, text): Wrong) -> Self {
-        let path = fault.path().map(String::from);
-        Self { path, ..Self::new(StatusCode::BAD_REQUEST, fault.code(), text) }
+        Self::new(StatusCode::BAD_REQUEST, fault.code(), text)
     }
 }
 
@@ -265,6 +263,9 @@ impl From<Error> for Failure {
         match error {
             Error::Unavailable(text) => unavailable(text),
             Error::Stopped => ended(),
+            Error::InvalidData { path, what } => {
+                Self { path: Some(path), ..Self::new(StatusCode::BAD_REQUEST, "invalid_data", what) }
+            }
             Error::TooLarge(text) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, Fault::TooLarge.code(), text),
             error => bad(error.to_string()),
         }
@@ -278,6 +279,6 @@ impl From<Refusal> for Failure {
             StatusCode::LENGTH_REQUIRED => "length_required",
             _ => Fault::BadRequest.code(),
         };
-        Self { status: refusal.status, code, message: refusal.reason, path: None, headers: refusal.headers }
+        Self { headers: refusal.headers, ..Self::new(refusal.status, code, refusal.reason) }
     }
 }

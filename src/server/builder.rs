@@ -110,7 +110,7 @@ impl Builder {
     ) -> Self {
         self.change(path, |route| {
             route.websocket = Some(Arc::new(handler));
-            route.protocol = false;
+            route.subprotocol = None;
         })
     }
 
@@ -160,7 +160,7 @@ impl Builder {
     }
 
     /// `/healthz` (200 while the process serves), `/readyz` (503 while it drains or all connections are in
-    /// use) and `/metrics` (Prometheus). Anybody may read them who can reach the server.
+    /// use) and `/metrics` (Prometheus: [`Handle::metrics`](crate::Handle::metrics)). Anybody may read them who can reach the server.
     ///
     /// ```
     /// let server = switchboard::Server::builder().health().bind("127.0.0.1:0")?.start()?;
@@ -188,7 +188,7 @@ impl Builder {
                 }
             })
             .get("/metrics", move |_| {
-                let text = metrics.read().upgrade().map(|shared| shared.metrics.text()).unwrap_or_default();
+                let text = metrics.read().upgrade().map(|shared| shared.metrics_text()).unwrap_or_default();
                 Response::new("text/plain; version=0.0.4; charset=utf-8", text)
                     .with_header("cache-control", "no-store")
             })

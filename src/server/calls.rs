@@ -8,16 +8,11 @@ use crate::error::{Error, Result};
 use crate::hub::calls::{Answer, Call, Members, Standing, Totals};
 use crate::hub::protocol::{Fault, Json, Text};
 use crate::hub::{Command, Name};
+use crate::limits::{ANSWER, KICK_REASON};
 use crate::wire::frame;
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use serde_json::value::RawValue;
-use std::time::Duration;
 use tungstenite::protocol::frame::coding::CloseCode;
-
-/// For the hub to answer. It takes turns of microseconds; only what it waits for itself takes longer.
-const PATIENCE: Duration = Duration::from_secs(12);
-/// Longest reason for an end, in bytes: it must fit into any outbox.
-const REASON_MAX: usize = 1024;
 
 /// Where a message lies in its room's history: what [`Handle::publish`] gives.
 ///
@@ -65,7 +60,9 @@ pub struct RoomState {
 }
 
 /// Asking the rooms and users of `switchboard.v1` ([`Builder::protocol`](crate::Builder::protocol)), with the feature
-/// `protocol`. Data is JSON text. All of these block until the hub has answered, which takes microseconds, or as long as its
+/// `protocol`. With an engine that several servers share ([`Engine`](crate::engine::Engine)) they reach all of these.
+///
+/// Data is JSON text. All of these block until the hub has answered, which takes microseconds, or as long as its
 /// queue is full; not to be called from a view of a room ([`WebSocket::join_with`](crate::WebSocket::join_with)), which is the
 /// hub's own.
 ///
@@ -78,7 +75,8 @@ impl Handle {
     /// keys are others. [`Published`] has an example.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] when the room keeps less than that; [`Error::Config`] for a key that is none.
+    /// [`Error::TooLarge`] when the room keeps less than that; [`Error::InvalidData`] when it does not fit the room's schema
+    /// (`Builder::check_room`, with the feature `schema`); [`Error::Config`] for a key that is none.
     pub fn publish(&self, room: &str, json: &str, key: Option<&str>) -> Result<Published> {
         check_name(room, self.shared.limits.name)?;
         if key.is_some_and(|key| !super::protocol::is_key(key)) {
@@ -105,7 +103,8 @@ impl Handle {
     }
 
     /// Tells everybody, each in its own way: a connection of `switchboard.v1` that is in a room gets a `broadcast`, once;
-    /// every other kind of connection gets the bare text of a JSON string, and any other JSON as text. How many there are.
+    /// every other kind of connection gets the bare text of a JSON string, and any other JSON as text. How many there are, at
+    /// this server.
     ///
     /// ```
     /// # let server = switchboard::Server::builder().protocol("/ws").route("/plain", |mut ws| ws.recv().map(drop));
@@ -124,7 +123,7 @@ impl Handle {
     /// Ends all connections of a user: those of `switchboard.v1` get `kicked` with the reason and then a Close frame with 1008
     /// and as much of the reason as fits; so do, without the `kicked`, those of other paths that
     /// [`Builder::authenticate`](crate::Builder::authenticate) has found to be the user's. How many there were. Who may still
-    /// connect can come back at once.
+    /// connect can come back at once. Those of other paths at other servers are ended, but not counted.
     ///
     /// What a handler has named by [`WebSocket::identify`](crate::WebSocket::identify) is not meant:
     /// [`User::close`](crate::User::close) ends those.
@@ -147,7 +146,8 @@ impl Handle {
         self.shared.kick(user, reason)
     }
 
-    /// The rooms of `switchboard.v1` that have members or a history, by name. [`RoomState`] has an example.
+    /// The rooms of `switchboard.v1` that have members or a history, by name; of those that an engine keeps, the ones with
+    /// members at this server. [`RoomState`] has an example.
     pub fn rooms(&self) -> Result<Vec<RoomState>> {
         self.shared.rooms()
     }
@@ -157,6 +157,7 @@ impl Handle {
 #[cfg_attr(not(feature = "auth"), allow(dead_code, reason = "some are asked by the server API only"))]
 impl Shared {
     pub(super) fn publish(&self, room: &str, data: Json, key: Option<&str>) -> Result<Published> {
+        self.check_data(room, &data).map_err(failed)?;
         let (room, key) = (Name::from(room), key.map(String::from));
         let Receipt { epoch, offset } = self.call(|answer| Call::Publish { room, data, key, answer })?;
         Ok(Published { epoch: epoch.to_string(), offset })
@@ -179,8 +180,8 @@ impl Shared {
     }
 
     pub(super) fn kick(&self, user: &str, reason: &str) -> Result<usize> {
-        if REASON_MAX < reason.len() {
-            return Err(Error::Config(format!("a reason must have at most {REASON_MAX} bytes")));
+        if KICK_REASON < reason.len() {
+            return Err(Error::Config(format!("a reason must have at most {KICK_REASON} bytes")));
         }
         let frame = frame::encode_close(CloseCode::Policy, reason);
         self.call(|answer| Call::Kick { user: user.into(), reason: reason.into(), frame, answer })
@@ -209,7 +210,7 @@ impl Shared {
         // Whoever asked may have gone.
         let answer = Answer::new(move |result| drop(tell.try_send(result)));
         self.hub.send(Command::Call(Box::new(call(answer))))?;
-        let answered = told.recv_timeout(PATIENCE).map_err(|error| match error {
+        let answered = told.recv_timeout(ANSWER).map_err(|error| match error {
             RecvTimeoutError::Disconnected => Error::Stopped,
             RecvTimeoutError::Timeout => {
                 let text = "there was no answer in time, so it may have been done or not: try again, and \
@@ -217,11 +218,7 @@ impl Shared {
                 Error::Unavailable(text.into())
             }
         })?;
-        answered.map_err(|(fault, text)| match fault {
-            Fault::TooLarge => Error::TooLarge(text),
-            Fault::Unavailable => Error::Unavailable(text),
-            _ => Error::Config(text),
-        })
+        answered.map_err(failed)
     }
 }
 
@@ -235,6 +232,16 @@ impl From<Standing> for RoomState {
             epoch: place.epoch.to_string(),
             offset: place.offset,
         }
+    }
+}
+
+fn failed((fault, text): (Fault, String)) -> Error {
+    match fault {
+        Fault::TooLarge => Error::TooLarge(text),
+        Fault::Unavailable => Error::Unavailable(text),
+        #[cfg(feature = "schema")]
+        Fault::InvalidData { path } => Error::InvalidData { path, what: text },
+        _ => Error::Config(text),
     }
 }
 

@@ -79,7 +79,7 @@ impl Drain {
 /// let client = server.connect("/")?; // is never inside `recv`, so it answers no Close frame
 /// let report = server.shutdown(Drain::within(Duration::from_millis(50)));
 /// assert_eq!((report.open, report.flushed, report.cut), (1, 0, 1));
-/// assert!(report.to_string().starts_with("of 1 connection 0 took all that waited for them; 1 was cut after 50"));
+/// assert!(report.to_string().starts_with("of 1 connection 0 took all that waited for them; 1 was cut after "));
 /// # Ok::<(), switchboard::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -207,8 +207,28 @@ impl Handle {
         Ok(())
     }
 
-    /// All counters and gauges in the Prometheus text format, version 0.0.4: what
-    /// [`Builder::health`](crate::Builder::health) serves at `/metrics`.
+    /// All counters, gauges and histograms in the Prometheus text format, version 0.0.4: what
+    /// [`Builder::health`](crate::Builder::health) serves at `/metrics`. Times are in seconds, sizes in bytes. Does not block, but
+    /// looks at every open connection; for a scrape each few seconds, not for each message. Still works when the server has
+    /// stopped.
+    ///
+    /// | names | show |
+    /// |---|---|
+    /// | `switchboard_connections`, `_max_connections`, `_connection_threads` | how many there are, by state, and can be |
+    /// | `switchboard_websocket_connections`, `_websocket_handshakes_total` | WebSockets, by route |
+    /// | `switchboard_refused_total`, `_denied_total`, `_over_budget_total` | who was not served, by status or reason |
+    /// | `switchboard_disconnects_total` | how WebSockets ended, by close code: of the first Close frame of either side |
+    /// | `switchboard_messages_…`, `_received_bytes_total`, `_sent_bytes_total` | traffic |
+    /// | `switchboard_deflate_…`, `_inflate_…` | bytes before and after compression |
+    /// | `switchboard_hub_…` | the hub's turns (how many commands, how long) and what waits in its queue |
+    /// | `switchboard_outbox_…`, `_slow_lane_…`, `_slow_consumers_total` | clients that do not keep up |
+    /// | `switchboard_ping_seconds` | round trips of pings |
+    /// | `switchboard_protocol_…` | the rooms of `switchboard.v1` |
+    /// | `switchboard_engine_ready`, `_store_…` | where these are kept; an [engine](crate::engine::Engine::metrics) adds its own |
+    /// | `process_…` | memory, processor time, descriptors |
+    ///
+    /// Labels have few values, none of which a client can bring in: a route is its pattern, `/room/{room}`. Each line of the
+    /// text has its own explanation.
     ///
     /// ```
     /// # let server = switchboard::Server::builder().bind("127.0.0.1:0")?.start()?;
@@ -218,7 +238,7 @@ impl Handle {
     /// # Ok::<(), switchboard::Error>(())
     /// ```
     pub fn metrics(&self) -> String {
-        self.shared.metrics.text()
+        self.shared.metrics_text()
     }
 
     /// Ends the server: new WebSockets are refused with 503 (plain requests are answered to the end), every

@@ -91,11 +91,15 @@ impl HubQueue {
         let room = Arc::new(ByteBound::new(limits.hub_queue));
         let (turn, bound) = (limits.turn, room.clone());
         let hub = Hub::new(node, rules, engine.as_ref().map(|engine| engine.is_shared()));
-        let deaf = Arc::new(Mutex::new(None));
+        // Known before anybody can ask: a server is not ready until its engine has been heard of.
+        let deaf = Arc::new(Mutex::new(hub.deaf().map(String::from)));
         let told = deaf.clone();
         let run = move || {
             let orders = Vec::new();
-            let lines = Lines { ready: Vec::new(), writers, codecs, deliveries: 0, bytes: 0, engine, orders };
+            let (messages, last) = Default::default();
+            let ready = Vec::new();
+            let lines =
+                Lines { ready, writers, codecs, deliveries: 0, bytes: 0, messages, last, engine, orders };
             work(hub, &queue, turn, lines, (&bound, &told), &metrics);
             bound.close();
         };
@@ -107,6 +111,11 @@ impl HubQueue {
     pub(crate) fn inbox(&self) -> Inbox {
         let queue = Self { queue: self.queue.clone(), room: self.room.clone(), deaf: self.deaf.clone() };
         Inbox::new(move |notices| queue.send(Command::Notices(notices)).is_ok())
+    }
+
+    /// Commands that wait, and their bytes.
+    pub(crate) fn depth(&self) -> (usize, usize) {
+        (self.queue.len(), self.room.used())
     }
 
     /// Why the engine cannot be reached, if it cannot.
@@ -124,7 +133,6 @@ fn work(
     metrics: &Metrics,
 ) {
     let mut counted = Counts::default();
-    *told.lock() = hub.deaf().map(String::from);
     loop {
         let first = match next_command(queue, hub.next_deadline()) {
             Ok(first) => first,
@@ -163,22 +171,34 @@ fn work(
             *told.lock() = hub.deaf().map(String::from);
         }
         bound.free(bytes);
-        metrics.turns.add(1);
-        metrics.commands.add(commands);
         // Not before what stood in the queue before is done.
         if let Some(who) = asked {
             let _ = Sender::send(&who, ());
         }
         let counts = hub.counts();
         if counts != counted {
-            metrics.users.set(counts.users);
-            metrics.rooms.set(counts.rooms);
+            show(&counts, metrics);
             counted = counts;
         }
+        metrics.hub.turn_commands.observe(commands as u64);
+        metrics.hub.turn_seconds.observe_time(now.instant.elapsed());
         if stop {
             return;
         }
     }
+}
+
+fn show(counts: &Counts, metrics: &Metrics) {
+    metrics.hub.users.set(counts.users);
+    metrics.hub.rooms.set(counts.rooms);
+    let (counts, metrics) = (&counts.protocol, &metrics.protocol);
+    metrics.connections.set(counts.connections);
+    metrics.users.set(counts.users);
+    metrics.rooms.set(counts.rooms);
+    metrics.history_messages.set(counts.kept.0);
+    metrics.history_bytes.set(counts.kept.1);
+    metrics.publishes.set(counts.publishes);
+    metrics.acknowledged.set(counts.acknowledged);
 }
 
 /// The next command, or a turn without one; `Disconnected` also when the hub is to stop.
@@ -207,6 +227,10 @@ struct Lines {
     codecs: Arc<Codecs>,
     deliveries: usize,
     bytes: usize,
+    /// Texts and binary messages.
+    messages: [usize; 2],
+    /// The piece that was delivered last, and how many messages are in it: most pieces go to many.
+    last: (Bytes, [usize; 2]),
     engine: Option<Arc<dyn Engine>>,
     /// What this turn wants of the engine.
     orders: Vec<Order>,
@@ -228,10 +252,22 @@ impl Lines {
         Some(engine.take(std::mem::take(&mut self.orders)))
     }
 
+    fn count(&mut self, frames: &Bytes) {
+        // It is held, so nothing else can be where it is.
+        let is_last = self.last.0.as_ptr() == frames.as_ptr() && self.last.0.len() == frames.len();
+        if !is_last {
+            self.last = (frames.clone(), frame::count(frames));
+        }
+        let [texts, binaries] = self.last.1;
+        self.messages = [self.messages[0] + texts, self.messages[1] + binaries];
+    }
+
     fn end_turn(&mut self, metrics: &Metrics) {
         self.writers.hand_over(std::mem::take(&mut self.ready));
-        metrics.deliveries.add(std::mem::take(&mut self.deliveries));
-        metrics.delivered_bytes.add(std::mem::take(&mut self.bytes));
+        self.last = Default::default();
+        metrics.messages_out.add_each(std::mem::take(&mut self.messages));
+        metrics.hub.deliveries.add(std::mem::take(&mut self.deliveries));
+        metrics.hub.delivered_bytes.add(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -239,6 +275,7 @@ impl Deliver<Arc<Outbox>> for Lines {
     fn deliver(&mut self, to: &Arc<Outbox>, frames: &Bytes) {
         self.deliveries += 1;
         self.bytes += frames.len();
+        self.count(frames);
         self.pushed(to, to.push(frames));
     }
 

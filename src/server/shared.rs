@@ -6,20 +6,23 @@ use super::identity::Refuse;
 use super::quotas::{Quotas, Visitors};
 use super::refusals::Refusals;
 use super::router::Router;
+use crate::engine::Engine;
 use crate::hub::Frames;
 #[cfg(feature = "protocol")]
 use crate::hub::rules::RoomRules;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::net::codecs::Codecs;
+use crate::net::outbox::Outbox;
+use crate::net::pool::Pool;
 use crate::net::slow_lane::SlowLane;
 use crate::net::stream::Stream;
 use crate::wire::handshake::Policy;
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::collections::HashMap;
 use std::net::Shutdown;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 use tungstenite::protocol::frame::coding::OpCode;
 
@@ -32,6 +35,10 @@ pub(crate) struct Shared {
     pub(crate) hub: HubQueue,
     pub(crate) slow_lane: Arc<SlowLane>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Only while the server runs: a handle must not keep what others hold on to.
+    pub(crate) engine: Option<Weak<dyn Engine>>,
+    /// Of the connections' threads; there once the server listens.
+    pub(crate) pool: OnceLock<Weak<Pool<Arc<Stream>>>>,
     pub(crate) codecs: Arc<Codecs>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::net::acceptor::Acceptor>,
@@ -122,9 +129,16 @@ pub(crate) struct Sockets {
 
 #[derive(Default)]
 struct Open {
-    streams: HashMap<u64, (Arc<Stream>, Stage)>,
+    sockets: HashMap<u64, Socket>,
     /// Those at [`Stage::Asking`].
     asking: usize,
+}
+
+struct Socket {
+    stream: Arc<Stream>,
+    stage: Stage,
+    /// Once it is a WebSocket.
+    outbox: Option<Weak<Outbox>>,
 }
 
 /// How far a connection has come.
@@ -145,8 +159,9 @@ pub(crate) struct Registered {
 impl Sockets {
     pub(crate) fn register(shared: &Arc<Shared>, stream: Arc<Stream>) -> Registered {
         let id = shared.sockets.next.fetch_add(1, Relaxed);
+        let socket = Socket { stream, stage: Stage::Asking, outbox: None };
         let mut open = shared.sockets.open.lock();
-        open.streams.insert(id, (stream, Stage::Asking));
+        open.sockets.insert(id, socket);
         open.asking += 1;
         drop(open);
         shared.metrics.connections.add(1);
@@ -156,8 +171,8 @@ impl Sockets {
     /// Waits until none is open, or `deadline`; how many are. Also those that handlers gave away to other threads.
     pub(crate) fn wait_empty(&self, deadline: Instant) -> usize {
         let mut open = self.open.lock();
-        while !open.streams.is_empty() && !self.settled.wait_until(&mut open, deadline).timed_out() {}
-        open.streams.len()
+        while !open.sockets.is_empty() && !self.settled.wait_until(&mut open, deadline).timed_out() {}
+        open.sockets.len()
     }
 
     /// Waits until every request is complete, or `deadline`.
@@ -171,7 +186,7 @@ impl Sockets {
         if before == Some(Stage::Asking) {
             open.asking -= 1;
         }
-        if open.asking == 0 || open.streams.is_empty() {
+        if open.asking == 0 || open.sockets.is_empty() {
             self.settled.notify_all();
         }
     }
@@ -179,16 +194,37 @@ impl Sockets {
     /// Ends the connections of that stage, or all, at once; how many they were.
     pub(crate) fn cut(&self, stage: Option<Stage>) -> usize {
         let open = self.open.lock();
-        let chosen = open.streams.values().filter(|(_, at)| stage.is_none_or(|stage| stage == *at));
-        chosen.map(|(stream, _)| stream.shutdown(Shutdown::Both)).count()
+        let chosen = open.sockets.values().filter(|socket| stage.is_none_or(|stage| stage == socket.stage));
+        chosen.map(|socket| socket.stream.shutdown(Shutdown::Both)).count()
+    }
+
+    /// Those whose requests are not complete, those that are answered as plain HTTP, and the outboxes of WebSockets.
+    pub(crate) fn census(&self) -> (usize, usize, Vec<Weak<Outbox>>) {
+        let (mut asking, mut served, mut outboxes) = (0, 0, Vec::new());
+        for socket in self.open.lock().sockets.values() {
+            match &socket.outbox {
+                Some(outbox) => outboxes.push(outbox.clone()),
+                None if socket.stage == Stage::Asking => asking += 1,
+                None => served += 1,
+            }
+        }
+        (asking, served, outboxes)
     }
 }
 
 impl Registered {
     pub(crate) fn served(&self) {
         let mut open = self.shared.sockets.open.lock();
-        let before = open.streams.get_mut(&self.id).map(|(_, stage)| std::mem::replace(stage, Stage::Served));
+        let socket = open.sockets.get_mut(&self.id);
+        let before = socket.map(|socket| std::mem::replace(&mut socket.stage, Stage::Served));
         self.shared.sockets.settle(&mut open, before);
+    }
+
+    /// It is a WebSocket now.
+    pub(crate) fn open(&self, outbox: &Arc<Outbox>) {
+        if let Some(socket) = self.shared.sockets.open.lock().sockets.get_mut(&self.id) {
+            socket.outbox = Some(Arc::downgrade(outbox));
+        }
     }
 }
 
@@ -196,7 +232,7 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.shared.metrics.connections.sub(1);
         let mut open = self.shared.sockets.open.lock();
-        let before = open.streams.remove(&self.id).map(|(_, stage)| stage);
+        let before = open.sockets.remove(&self.id).map(|socket| socket.stage);
         self.shared.sockets.settle(&mut open, before);
     }
 }

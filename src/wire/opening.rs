@@ -21,7 +21,7 @@ pub(crate) struct Target {
 }
 
 /// What the client asks for beside the connection itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Wish {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) subprotocols: Vec<String>,

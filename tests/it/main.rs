@@ -26,6 +26,10 @@ mod connect;
 mod doctor;
 /// Callbacks, views, the event loop, the in-process client.
 mod embed;
+/// What only an engine with a Redis can be asked.
+mod engine_redis;
+/// What every engine must do, whatever it keeps its rooms in.
+mod engines;
 /// The examples that are programs of their own, and all of them as a collection.
 mod examples;
 /// What each path of the gallery does.
@@ -38,12 +42,22 @@ mod hostile_quotas;
 mod http;
 /// Beginning, budget and end of a server; what its handlers may do with a connection.
 mod lifecycle;
+/// `switchboard load`: each mode, and broken servers that it finds out.
+mod load;
+/// What `/metrics` shows: each number moves when the thing happens, and only then.
+mod metrics;
+/// The text of `/metrics`, and what Prometheus and Grafana make of it.
+mod monitoring;
 /// Clients that others wrote.
 mod programs;
 /// `switchboard.v1` on `/ws`.
 mod protocol;
+/// `--redis`: several servers as one.
+mod redis;
 /// What is kept of the rooms of `/ws`, as flags and files say.
 mod rooms;
+/// The protocol without a socket, over real sockets.
+mod sansio;
 /// Messages that are checked against a schema.
 #[cfg(feature = "schema")]
 mod schema;
@@ -55,12 +69,20 @@ mod session;
 mod session_proxy;
 /// Rooms on disk, whatever happens to the server or to the disk.
 mod store;
+/// Servers that share a Redis, and publishers, while something fails.
+mod storm;
 /// Service managers: sockets that are handed over, notifications, logs, health.
 mod supervision;
 /// The raw client, and the program as a child process.
 mod support;
 /// A real browser, remote-controlled.
 mod support_cdp;
+/// A strict reader of the Prometheus text format.
+mod support_prometheus;
+/// A bad network.
+mod support_proxy;
+/// A Redis as a child process.
+mod support_redis;
 /// A client of `switchboard.v1`.
 mod support_v1;
 /// Servers and clients that speak TLS.

@@ -10,6 +10,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 use switchboard::auth::Tokens;
+use switchboard::engine::Memory;
 use switchboard::{Drain, Error, Identity, Limits, Response};
 
 const KEY: &str = "5f3ac2e07d";
@@ -806,25 +807,27 @@ fn a_program_around_the_server_can_do_the_same() {
 #[test]
 fn a_hub_that_does_not_answer_is_unavailable() {
     let keys = Tokens::new().with(KEY, Identity::default()).unwrap();
-    let (hold, held) = channel::<()>();
-    let held = std::sync::Mutex::new(Some(held));
+    let ((hold, held), (enter, entered)) = (channel::<()>(), channel());
+    let ends = std::sync::Mutex::new(Some((held, enter)));
     let server = serve(Limits::default(), |builder| {
         builder.protocol("/ws").api("/api", &keys).route("/hold", move |mut ws| {
-            let held = held.lock().unwrap().take();
+            let (held, enter) = ends.lock().unwrap().take().unwrap();
             // Against all rules: a view that blocks, and the hub with it.
             ws.join_with("hold", move |message| {
-                if let Some(held) = &held {
-                    let _ = held.recv();
-                }
+                let _ = enter.send(());
+                let _ = held.recv();
                 Some(message)
             })?;
             ws.send("ready")?;
             ws.recv().map(drop)
         })
     });
+    // Let go before the server ends, whatever happens.
+    let hold = hold;
     let mut holder = Client::connect(server.local_addr(), "/hold");
     holder.expect("ready");
     assert!(server.room("hold").send("now"));
+    entered.recv_timeout(PATIENCE).unwrap();
     let began = Instant::now();
     let answer = send(server.local_addr(), "GET /api/stats", &authorized(""), b"");
     assert!(check_error(&answer, 503, "unavailable").contains("try again"));
@@ -833,4 +836,98 @@ fn a_hub_that_does_not_answer_is_unavailable() {
     drop(hold);
     holder.expect("now");
     assert_eq!(send(server.local_addr(), "GET /api/stats", &authorized(""), b"").status, 200);
+}
+
+#[test]
+fn servers_with_the_same_rooms_reach_each_other_s_users() {
+    let (rooms, keys) = (Memory::new(), Tokens::new().with(KEY, Identity::default()).unwrap());
+    let start = || {
+        serve(Limits::default(), |builder| {
+            let builder = builder.authenticate(|request| match request.query("user") {
+                Some(user) => Ok(Identity::user(&user)),
+                None => Ok(Identity::default()),
+            });
+            builder.protocol("/ws").engine(rooms.clone()).api("/api", &keys).route("/plain", |mut ws| {
+                ws.send("ready")?;
+                ws.recv().map(drop)
+            })
+        })
+    };
+    let (east, west) = (start(), start());
+    let address = east.local_addr();
+    // Until the engine hears, nothing is published; then it is known who is where.
+    eventually("the rooms can be reached", || east.rooms().is_ok() && east.publish("r", "0", None).is_ok());
+    eventually("the rooms can be reached", || west.publish("r", "0", None).is_ok());
+    let mut ann = Client::connect(west.local_addr(), "/ws?user=ann");
+    assert_eq!(next(&mut ann)["type"], "welcome");
+    join(&mut ann, "r");
+    let mut plain = Client::connect(west.local_addr(), "/plain?user=ann");
+    plain.expect("ready");
+    let mut here = enter(address, "ann");
+    join(&mut here, "r");
+    eventually("ann is in the room at both", || {
+        let (_, room) = parsed(&send(address, "GET /api/rooms/r", &authorized(""), b""));
+        room["members"] == json!([{"user": "ann", "connections": 2}])
+    });
+    let published = done(address, "/api/publish", &json!({"room": "r", "data": "hi", "key": "k"}));
+    for client in [&mut ann, &mut here] {
+        let message = next_of(client, "message");
+        assert_eq!((&message["from"], &message["data"]), (&json!(null), &json!("hi")));
+        assert_eq!(message["offset"], published["offset"]);
+    }
+    let again = done(west.local_addr(), "/api/publish", &json!({"room": "r", "data": "hi", "key": "k"}));
+    assert_eq!(again, published, "the key holds at all servers");
+    assert_eq!(done(address, "/api/direct", &json!({"to": "ann", "data": 1})), json!({"connections": 2}));
+    done(address, "/api/broadcast", &json!({"data": "all"}));
+    for client in [&mut ann, &mut here] {
+        assert_eq!(next(client)["type"], "direct");
+        assert_eq!(next(client)["type"], "broadcast");
+    }
+    plain.expect("all");
+    let answer = done(address, "/api/disconnect", &json!({"user": "ann", "reason": "out"}));
+    assert_eq!(answer, json!({"connections": 2}), "those of /ws, at all servers");
+    for client in [&mut ann, &mut here] {
+        assert_eq!(next(client), json!({"type": "kicked", "reason": "out"}));
+        assert_eq!(client.close(), (1008, "out".into()));
+    }
+    assert_eq!(plain.close(), (1008, "out".into()));
+    assert_eq!(post(address, "/api/direct", &json!({"to": "ann", "data": 1})).0, 404);
+}
+
+#[test]
+fn rooms_on_disk_are_published_in_and_looked_at() {
+    let folder = std::env::temp_dir().join(format!("switchboard-api-store-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let store = folder.join("rooms");
+    let start = || serve_binary(&["--api-key", KEY, "--store", store.to_str().unwrap()]);
+    let program = start();
+    let first = done(program.address, "/api/publish", &json!({"room": "r", "data": 1, "key": "k"}));
+    assert_eq!(first["offset"], 1);
+    drop(program);
+    let program = start();
+    assert_eq!(done(program.address, "/api/publish", &json!({"room": "r", "data": 1, "key": "k"})), first);
+    // Nobody is in it.
+    let room = json!({"room": "r", "members": [], "epoch": first["epoch"], "offset": 1});
+    assert_eq!(look(program.address, "/api/rooms/r"), (200, room));
+    let (status, error) = look(program.address, "/api/rooms/unknown");
+    assert_eq!((status, &error["code"]), (404, &json!("no_such_room")));
+    let body = format!(r#"{{"room":"r","data":"{}"}}"#, "x".repeat(1_100_000));
+    check_error(&post_text(program.address, "/api/publish", body.as_bytes()), 413, "too_large");
+    drop(program);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[cfg(feature = "schema")]
+#[test]
+fn what_a_room_does_not_take_is_not_published_by_the_api_either() {
+    let schema = File::new(r#"{"properties": {"item": {"type": "string"}}}"#);
+    let rule = format!("ws:orders-*={}", schema.path());
+    let program = serve_binary(&["--api-key", KEY, "--schema", &rule]);
+    let publish =
+        |room: &str, data: Value| post(program.address, "/api/publish", &json!({"room": room, "data": data}));
+    let (status, error) = publish("orders-7", json!({"item": 5}));
+    assert_eq!((status, &error["code"], &error["path"]), (400, &json!("invalid_data"), &json!("/item")));
+    assert!(error["message"].as_str().is_some_and(|text| text.contains("string")));
+    assert_eq!(publish("orders-7", json!({"item": "tea"})).1["offset"], 1);
+    assert_eq!(publish("other", json!({"item": 5})).0, 200);
 }

@@ -111,7 +111,7 @@ pub(crate) fn run(options: &Connect) -> ExitCode {
     }
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
+pub(crate) fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("write NAME: VALUE, as 'Authorization: Bearer secret'")?;
     Ok((name.trim().into(), value.trim().into()))
 }
@@ -142,7 +142,7 @@ fn builder(options: &Connect) -> switchboard::Result<ClientBuilder> {
 }
 
 /// What to do about a connection that did not come about.
-fn advice(error: &Error) -> String {
+pub(crate) fn advice(error: &Error) -> String {
     let what = match error {
         Error::Io(_) => "check host and port of the URL, and the network",
         Error::Refused { status: 401 | 403, .. } => {

@@ -47,9 +47,6 @@ pub(crate) struct Doctor {
     /// Report as JSON, for scripts
     #[arg(long)]
     json: bool,
-    /// A Redis that must answer, as redis://:PASSWORD@HOST:PORT
-    #[arg(long, value_name = "URL", hide_env_values = true)]
-    redis: Option<String>,
     #[command(flatten)]
     configured: Configured,
 }
@@ -64,7 +61,6 @@ struct Patient {
     faulty: Option<Faulty>,
     descriptors: Descriptors,
     place: Place,
-    redis: Option<String>,
 }
 
 impl Patient {
@@ -75,11 +71,11 @@ impl Patient {
 
 /// `faulty`: the configuration file, when it cannot be used.
 pub(crate) fn run(doctor: Doctor, settings: Vec<Setting>, faulty: Option<Faulty>) -> io::Result<ExitCode> {
-    let Doctor { json, redis, configured: Configured { file, options } } = doctor;
+    let Doctor { json, configured: Configured { file, options } } = doctor;
     let descriptors = Descriptors::raise();
     let limits = limits(&options);
     let place = Place::here();
-    let patient = Patient { options, limits, settings, file: file.path, faulty, descriptors, place, redis };
+    let patient = Patient { options, limits, settings, file: file.path, faulty, descriptors, place };
     let checks = CHECKS.iter().flat_map(|check| check(&patient)).collect();
     let report = Report::new(checks);
     report.print(json)?;

@@ -1,6 +1,7 @@
 //! Tables for what the program asks: who gets what, what is answered, and when.
 
 use super::*;
+use crate::hub::engine::{Member, Notice};
 use crate::hub::protocol::{Ask, Fault};
 use crate::hub::rules::RoomRules;
 use crate::hub::{Command, Rules};
@@ -10,9 +11,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// What each line got, one text for each delivery; a Close frame as `close:` and its bytes.
+/// What each line got, one text for each delivery; a Close frame as `close:` and its bytes. And what an engine is to do.
 #[derive(Default)]
-struct Lines(HashMap<u64, Vec<String>>);
+struct Lines(HashMap<u64, Vec<String>>, Vec<Order>);
 
 impl Deliver<u64> for Lines {
     fn deliver(&mut self, to: &u64, frames: &Bytes) {
@@ -24,7 +25,7 @@ impl Deliver<u64> for Lines {
     }
 
     fn order(&mut self, order: Order) {
-        panic!("there is no engine to ask for {order:?}");
+        self.1.push(order);
     }
 
     fn encode(&mut self, text: &str) -> Frames {
@@ -44,10 +45,33 @@ type Given<T> = Receiver<Result<T, (Fault, String)>>;
 /// What is given once, as a value.
 fn answer<T: Send + 'static>() -> (Answer<T>, Given<T>) {
     let (tell, told) = channel();
-    (Answer::new(move |result| tell.send(result).unwrap()), told)
+    (Answer::new(move |result| drop(tell.send(result))), told)
 }
 
 impl World {
+    /// Rooms that the test keeps, as an engine would; shared with others or not.
+    fn outside(is_shared: bool) -> Self {
+        let hub = Hub::new("n", Rules { rooms: 9, bytes: 1 << 20, ..Rules::default() }, Some(is_shared));
+        let mut world = Self { hub, lines: Lines::default(), start: Instant::now(), ms: 0 };
+        world.notice(Notice::Hearing);
+        world
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.apply(Command::Notices(vec![notice]));
+    }
+
+    /// Asks; the answer may come later.
+    fn begin<T: Send + 'static>(&mut self, call: impl FnOnce(Answer<T>) -> Call) -> Given<T> {
+        let (answer, told) = answer();
+        self.apply(Command::Call(Box::new(call(answer))));
+        told
+    }
+
+    fn orders(&mut self) -> Vec<Order> {
+        std::mem::take(&mut self.lines.1)
+    }
+
     fn with(rules: Rules) -> Self {
         Self { hub: Hub::new("n", rules, None), lines: Lines::default(), start: Instant::now(), ms: 0 }
     }
@@ -63,10 +87,8 @@ impl World {
     }
 
     /// Asks; the answer is there before the turn ends.
-    fn ask<T: Send + 'static>(&mut self, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, (Fault, String)> {
-        let (answer, told) = answer();
-        self.apply(Command::Call(Box::new(call(answer))));
-        told.try_recv().expect("an answer at once")
+    fn ask<T: Send + 'static>(&mut self, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, Wrong> {
+        self.begin(call).try_recv().expect("an answer at once")
     }
 
     fn connect(&mut self, number: u64, owner: Option<&str>, protocol: bool) {
@@ -106,7 +128,7 @@ impl World {
         self.ask(|answer| Call::Kick { user, reason, frame, answer }).unwrap()
     }
 
-    fn standing(&mut self, room: &str) -> Option<(Standing, Members)> {
+    fn standing(&mut self, room: &str) -> Seen {
         self.ask(|answer| Call::Room { room: room.into(), answer }).unwrap()
     }
 
@@ -320,4 +342,159 @@ fn a_call_weighs_what_it_carries() {
     let (answer, _told) = answer();
     let call = Call::Publish { room: "r".into(), data: "12345".into(), key: None, answer };
     assert_eq!(Command::<u64>::Call(Box::new(call)).size(), 5);
+}
+
+fn begin_publish(world: &mut World, room: &str) -> Given<Receipt> {
+    let (room, data, key) = (room.into(), "1".into(), Some("k".into()));
+    world.begin(|answer| Call::Publish { room, data, key, answer })
+}
+
+#[test]
+fn an_engine_answers_what_is_published_when_it_has_it() {
+    let mut world = World::outside(false);
+    let [first, second] = ["r", "s"].map(|room| begin_publish(&mut world, room));
+    let orders = world.orders();
+    let tickets: Vec<u64> = orders
+        .iter()
+        .map(|order| match order {
+            Order::Publish { ticket, publish } => {
+                assert_eq!((&publish.from, publish.key.as_deref()), (&None, Some("k")));
+                *ticket
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert!(tickets.len() == 2 && first.try_recv().is_err());
+    let at = Receipt { epoch: "e".into(), offset: 7 };
+    world.notice(Notice::Published { ticket: tickets[0], result: Ok(at.clone()) });
+    world.notice(Notice::Published { ticket: tickets[1], result: Err("the disk is full".into()) });
+    assert_eq!(first.try_recv(), Ok(Ok(at)));
+    assert_eq!(second.try_recv(), Ok(Err((Fault::Unavailable, "the disk is full; try again".into()))));
+    // Refused by the hub itself, and answered once.
+    let large = format!("\"{}\"", "x".repeat(1 << 20));
+    assert_eq!(world.publish("r", &large, None), Err(Fault::TooLarge));
+    world.notice(Notice::Deaf { why: "it is away".into() });
+    assert_eq!(world.publish("r", "1", None), Err(Fault::Unavailable));
+    assert_eq!(world.orders(), []);
+}
+
+fn state(room: &str, offset: u64, members: Vec<Member>) -> Notice {
+    Notice::State { room: room.into(), epoch: "e".into(), offset, messages: Vec::new(), members }
+}
+
+#[test]
+fn a_room_that_is_not_open_is_opened_to_be_looked_at() {
+    let mut world = World::outside(false);
+    let look = |world: &mut World, room: &str| {
+        let room = room.into();
+        world.begin(|answer| Call::Room { room, answer })
+    };
+    let [one, two] = ["r", "r"].map(|room| look(&mut world, room));
+    let unknown = look(&mut world, "unknown");
+    let opened: Vec<bool> = world.orders().iter().map(|order| matches!(order, Order::Open { .. })).collect();
+    assert_eq!(opened, [true, true], "each room once");
+    assert_eq!(world.ask(|answer| Call::Rooms { answer }), Ok(vec![]), "nothing is known of them yet");
+    world.notice(state("r", 3, Vec::new()));
+    world.notice(state("unknown", 0, Vec::new()));
+    let place = Receipt { epoch: "e".into(), offset: 3 };
+    let standing = Standing { room: "r".into(), users: 0, connections: 0, place };
+    let expected = Ok(Ok(Some((standing, Vec::new()))));
+    assert_eq!(
+        (one.try_recv(), two.try_recv(), unknown.try_recv()),
+        (expected.clone(), expected, Ok(Ok(None)))
+    );
+    let close = |room: &str| Order::Close { room: room.into() };
+    assert_eq!(world.orders(), [close("r"), close("unknown")]);
+    assert_eq!(world.totals(), (0, 0, 0));
+    // In their order: who looks before somebody comes in does not see that one, who looks behind does.
+    let before = look(&mut world, "r");
+    world.enter(1, "ann");
+    world.join(1, &["r"]);
+    let behind = look(&mut world, "r");
+    world.notice(state("r", 3, Vec::new()));
+    let members = |told: Given<Seen>| told.try_recv().unwrap().unwrap().unwrap().1;
+    assert_eq!((members(before), members(behind)), (vec![], vec![("ann".into(), 1)]));
+    assert_eq!(world.standing("r").unwrap().1, [("ann".into(), 1)], "an open room is known");
+    assert_eq!(world.ask(|answer| Call::Rooms { answer }).unwrap().len(), 1);
+    // When the engine is away, nothing is known of others.
+    let waiting = look(&mut world, "s");
+    world.notice(Notice::Deaf { why: "it is away".into() });
+    for told in [waiting, look(&mut world, "t")] {
+        assert_eq!(told.try_recv().unwrap().map_err(|(fault, _)| fault), Err(Fault::Unavailable));
+    }
+}
+
+#[test]
+fn users_at_other_servers_are_reached_and_counted() {
+    let mut world = World::outside(true);
+    world.enter(1, "ann");
+    world.orders();
+    let (to, data) = (Name::from("ann"), "1".into());
+    let direct = world.begin(|answer| Call::Direct { to, data, answer });
+    assert_eq!(world.told(1).len(), 1, "who is here has it at once");
+    let (user, frame) = (Name::from("ann"), Bytes::from_static(b"end"));
+    let kicked =
+        world.begin(|answer| Call::Kick { user, reason: "out".into(), frame: frame.clone(), answer });
+    assert_eq!(world.got(1).len(), 2);
+    let tells: Vec<(Option<u64>, Address)> = world
+        .orders()
+        .into_iter()
+        .filter_map(|order| match order {
+            Order::Tell { ticket, to, .. } => Some((ticket, to)),
+            _ => None,
+        })
+        .collect();
+    let user = Address::User("ann".into());
+    let expected = [(Some(1), user.clone()), (Some(2), user), (None, Address::Everyone)];
+    assert_eq!(tells, expected);
+    assert!(direct.try_recv().is_err() && kicked.try_recv().is_err());
+    world.notice(Notice::Told { ticket: 1, result: Ok(2) });
+    world.notice(Notice::Told { ticket: 2, result: Err("it is away".into()) });
+    assert_eq!(direct.try_recv(), Ok(Ok(3)));
+    assert_eq!(kicked.try_recv().unwrap().map_err(|(fault, _)| fault), Err(Fault::Unavailable));
+    world.notice(Notice::Deaf { why: "it is away".into() });
+    world.enter(2, "ann");
+    world.connect(3, None, false);
+    let frames = Frames::from(Bytes::from_static(b"{}"));
+    let calls: [fn(Frames, Answer<usize>) -> Call; 3] = [
+        |frames, answer| Call::Broadcast { protocol: frames.clone(), plain: frames, answer },
+        |_, answer| Call::Direct { to: "ann".into(), data: "1".into(), answer },
+        |_, answer| Call::Kick {
+            user: "ann".into(),
+            reason: String::new(),
+            frame: Bytes::from_static(b"end"),
+            answer,
+        },
+    ];
+    for call in calls {
+        let result = world.ask(|answer| call(frames.clone(), answer));
+        assert_eq!(result.map_err(|(fault, _)| fault), Err(Fault::Unavailable));
+    }
+    assert_eq!(world.got(3), [] as [&str; 0], "nobody got what not all can get");
+    assert_eq!(world.got(2).len(), 2, "but whoever is here is out");
+}
+
+#[test]
+fn what_other_servers_tell_is_done_here() {
+    let [mut east, mut west] = [World::outside(true), World::outside(true)];
+    west.enter(1, "ann");
+    west.join(1, &["r"]);
+    west.notice(state("r", 0, Vec::new()));
+    west.connect(2, Some("ann"), false);
+    west.enter(3, "bob");
+    west.got(1);
+    assert_eq!(east.broadcast(), 0);
+    let _told = east.begin(|answer| {
+        let frame = Bytes::from_static(b"end");
+        Call::Kick { user: "ann".into(), reason: "out".into(), frame, answer }
+    });
+    for order in east.orders() {
+        if let Order::Tell { to, note, .. } = order {
+            west.notice(Notice::Note { to, note });
+        }
+    }
+    let kicked = r#"{"type":"kicked","reason":"out"}"#;
+    assert_eq!(west.got(1), ["protocol", kicked, "close:end"]);
+    assert_eq!(west.got(2), ["plain", "close:end"]);
+    assert_eq!(west.got(3), [] as [&str; 0]);
 }
