@@ -38,6 +38,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 ///   [`Notice::State`] of each open room again; if it has lost messages that were told, under a new epoch.
 /// - **It never makes the hub wait.**
 ///
+/// The repository has tests for all of that which run for any engine: `tests/it/engines.rs` says how.
+///
 /// ```
 /// # #[cfg(feature = "protocol")] fn main() -> switchboard::Result<()> {
 /// use switchboard::engine::Memory;

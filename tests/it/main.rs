@@ -58,6 +58,8 @@ mod redis;
 mod rooms;
 /// The protocol without a socket, over real sockets.
 mod sansio;
+/// What the guide says of several servers.
+mod scaling;
 /// Messages that are checked against a schema.
 #[cfg(feature = "schema")]
 mod schema;
