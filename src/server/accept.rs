@@ -44,7 +44,7 @@ impl Door {
         self.pool.wait_idle(deadline)
     }
 
-    /// Accepts nobody any more.
+    /// Accepts nobody any more. Whoever was accepted has been handed to the pool then.
     pub(crate) fn close(&self) {
         self.listener.close();
         if let Some(thread) = self.thread.lock().take() {

@@ -26,7 +26,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
 
-/// A server that listens but does not serve yet: what [`Builder::bind`] gives. Dropping it lets go of the
+/// A server that listens but does not serve yet: what [`Builder::bind`] and [`Builder::listen_on`] give. Dropping it lets go of the
 /// address.
 ///
 /// ```
@@ -40,12 +40,17 @@ use std::thread::available_parallelism;
 /// # Ok::<(), switchboard::Error>(())
 /// ```
 pub struct Bound {
-    pub(super) builder: Builder,
-    pub(super) listener: Listener,
-    pub(super) address: SocketAddr,
+    builder: Builder,
+    listener: Listener,
+    address: SocketAddr,
 }
 
 impl Bound {
+    pub(super) fn new(builder: Builder, listener: Listener) -> Result<Self> {
+        let address = listener.local_addr()?;
+        Ok(Self { builder, listener, address })
+    }
+
     /// Where it listens: with the real port when it was bound to port 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
@@ -110,6 +115,7 @@ impl Bound {
             pool: OnceLock::new(),
             codecs,
             max_connections,
+            hands_over: listener.is_shared(),
             draining,
             sockets,
         });

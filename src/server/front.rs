@@ -226,7 +226,8 @@ fn upgrade(
     request: &Request,
     arrival: &Arrival,
 ) -> Result<(Agreed, Welcome), Stop> {
-    if shared.is_draining() {
+    // Where the socket lives on, nobody is refused: whoever comes now is let in, and sent away with all others.
+    if shared.is_draining() && !shared.hands_over {
         return Err(draining().into());
     }
     let mut policy = shared.policy.read().clone();

@@ -10,10 +10,12 @@ use crate::error::Result;
 use crate::hub::Command;
 #[cfg(doc)]
 use crate::limits::Limits;
+use crate::limits::from_now;
 use crate::wire::handshake::Origins;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 use tungstenite::Message;
 
 /// A running server. It has threads of its own; dropping it shuts it down, as [`Handle::shutdown`] does
@@ -151,6 +153,24 @@ impl Handle {
     /// Other quotas for the connections that come from now on.
     pub fn set_quotas(&self, quotas: Quotas) {
         *self.shared.quotas.lock() = Arc::new(quotas);
+    }
+
+    /// Whether the hub is at work: a question goes through its queue, behind everything that waits there. Blocks until it is
+    /// answered, or for `within`. `false`: not in that time, or the server has stopped. For a watchdog that starts a server
+    /// anew which lives but does nothing.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use switchboard::{Drain, Server};
+    ///
+    /// let server = Server::builder().bind("127.0.0.1:0")?.start()?;
+    /// assert!(server.answers(Duration::from_secs(10)));
+    /// server.shutdown(Drain::within(Duration::ZERO));
+    /// assert!(!server.answers(Duration::from_secs(10))); // at once
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
+    pub fn answers(&self, within: Duration) -> bool {
+        self.shared.hub.answers(from_now(within))
     }
 
     /// Connections that are open now, plain HTTP included.

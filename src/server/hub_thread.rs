@@ -23,10 +23,17 @@ use tungstenite::Bytes;
 /// What connections ask the hub to do, over the outboxes of all connections.
 pub(crate) type HubCommand = Command<Arc<Outbox>>;
 
+/// What comes through the queue.
+enum Queued {
+    Command(HubCommand),
+    /// Is answered when its turn comes.
+    Question(Sender<()>),
+    Stop,
+}
+
 /// The way to the hub, for any number of threads.
 pub(crate) struct HubQueue {
-    /// `None` ends the hub.
-    commands: Sender<Option<HubCommand>>,
+    queue: Sender<Queued>,
     room: Arc<ByteBound>,
     /// Why the engine cannot be reached.
     deaf: Arc<Mutex<Option<String>>>,
@@ -37,7 +44,7 @@ impl HubQueue {
     pub(crate) fn send(&self, command: HubCommand) -> Result<()> {
         let size = command.size();
         self.room.take(size);
-        self.commands.send(Some(command)).map_err(|_| {
+        self.queue.send(Queued::Command(command)).map_err(|_| {
             self.room.free(size);
             Error::Stopped
         })
@@ -50,18 +57,25 @@ impl HubQueue {
         if !self.room.try_take(size) {
             return Err(Some(command));
         }
-        self.commands.try_send(Some(command)).map_err(|refused| {
+        self.queue.try_send(Queued::Command(command)).map_err(|refused| {
             self.room.free(size);
             match refused {
-                TrySendError::Full(command) => command,
-                TrySendError::Disconnected(_) => None,
+                TrySendError::Full(Queued::Command(command)) => Some(command),
+                _ => None,
             }
         })
     }
 
+    /// Whether the hub comes to a question behind all that is in the queue, until `deadline`.
+    pub(crate) fn answers(&self, deadline: Instant) -> bool {
+        let (answer, answered) = bounded(1);
+        let asked = self.queue.send_deadline(Queued::Question(answer), deadline);
+        asked.is_ok() && answered.recv_deadline(deadline).is_ok()
+    }
+
     /// Ends the hub after what is in the queue.
     pub(crate) fn stop(&self) {
-        let _ = self.commands.send(None);
+        let _ = self.queue.send(Queued::Stop);
     }
 
     /// Starts the hub's thread, which takes the writers along: they end with it.
@@ -73,7 +87,7 @@ impl HubQueue {
         (node, rules): (&str, Rules),
         engine: Option<Arc<dyn Engine>>,
     ) -> io::Result<(Self, JoinHandle<()>)> {
-        let (commands, queue) = bounded(limits.hub_commands);
+        let (sender, queue) = bounded(limits.hub_commands);
         let room = Arc::new(ByteBound::new(limits.hub_queue));
         let (turn, bound) = (limits.turn, room.clone());
         let hub = Hub::new(node, rules, engine.as_ref().map(|engine| engine.is_shared()));
@@ -90,19 +104,18 @@ impl HubQueue {
             bound.close();
         };
         let thread = thread::Builder::new().name("sb-hub".into()).stack_size(limits.stack).spawn(run)?;
-        Ok((Self { commands, room, deaf }, thread))
+        Ok((Self { queue: sender, room, deaf }, thread))
     }
 
     /// For an engine's notices: waits while the queue is full.
     pub(crate) fn inbox(&self) -> Inbox {
-        let queue =
-            Self { commands: self.commands.clone(), room: self.room.clone(), deaf: self.deaf.clone() };
+        let queue = Self { queue: self.queue.clone(), room: self.room.clone(), deaf: self.deaf.clone() };
         Inbox::new(move |notices| queue.send(Command::Notices(notices)).is_ok())
     }
 
     /// Commands that wait, and their bytes.
     pub(crate) fn depth(&self) -> (usize, usize) {
-        (self.commands.len(), self.room.used())
+        (self.queue.len(), self.room.used())
     }
 
     /// Why the engine cannot be reached, if it cannot.
@@ -113,7 +126,7 @@ impl HubQueue {
 
 fn work(
     mut hub: Hub<Arc<Outbox>>,
-    queue: &Receiver<Option<HubCommand>>,
+    queue: &Receiver<Queued>,
     turn: usize,
     mut lines: Lines,
     (bound, told): (&ByteBound, &Mutex<Option<String>>),
@@ -128,7 +141,7 @@ fn work(
         };
         let now = crate::engine::now();
         hub.tick(now, &mut lines);
-        let (mut next, mut commands, mut bytes, mut stop) = (first, 0, 0, false);
+        let (mut next, mut commands, mut bytes, mut stop, mut asked) = (first, 0, 0, false, None);
         while let Some(command) = next {
             commands += 1;
             bytes += command.size();
@@ -137,8 +150,12 @@ fn work(
                 break;
             }
             next = match queue.try_recv() {
-                Ok(Some(command)) => Some(command),
-                Ok(None) => {
+                Ok(Queued::Command(command)) => Some(command),
+                Ok(Queued::Question(who)) => {
+                    asked = Some(who);
+                    None
+                }
+                Ok(Queued::Stop) => {
                     stop = true;
                     None
                 }
@@ -154,6 +171,10 @@ fn work(
             *told.lock() = hub.deaf().map(String::from);
         }
         bound.free(bytes);
+        // Not before what stood in the queue before is done.
+        if let Some(who) = asked {
+            let _ = Sender::send(&who, ());
+        }
         let counts = hub.counts();
         if counts != counted {
             show(&counts, metrics);
@@ -180,16 +201,23 @@ fn show(counts: &Counts, metrics: &Metrics) {
     metrics.acknowledged.set(counts.acknowledged);
 }
 
-/// The next command; `Disconnected` also when the hub is to stop.
+/// The next command, or a turn without one; `Disconnected` also when the hub is to stop.
 fn next_command(
-    queue: &Receiver<Option<HubCommand>>,
+    queue: &Receiver<Queued>,
     deadline: Option<Instant>,
 ) -> Result<Option<HubCommand>, RecvTimeoutError> {
-    let command = match deadline {
+    let queued = match deadline {
         Some(deadline) => queue.recv_deadline(deadline)?,
         None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected)?,
     };
-    command.map(Some).ok_or(RecvTimeoutError::Disconnected)
+    match queued {
+        Queued::Command(command) => Ok(Some(command)),
+        Queued::Question(who) => {
+            let _ = who.send(());
+            Ok(None)
+        }
+        Queued::Stop => Err(RecvTimeoutError::Disconnected),
+    }
 }
 
 /// Puts what the hub sends into outboxes, and outboxes that need one before the writers.

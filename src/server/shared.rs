@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) refusals: Refusals,
     /// Connections that can be open at once.
     pub(crate) max_connections: usize,
+    /// The socket lives on with others: whoever was accepted is served to the end, whoever was not is theirs.
+    pub(crate) hands_over: bool,
     pub(crate) draining: AtomicBool,
     pub(crate) sockets: Sockets,
 }
@@ -120,9 +122,16 @@ impl Shared {
 #[derive(Default)]
 pub(crate) struct Sockets {
     next: AtomicU64,
-    open: Mutex<HashMap<u64, Socket>>,
-    /// None is open any more.
-    emptied: Condvar,
+    open: Mutex<Open>,
+    /// None is open any more, or all have asked.
+    settled: Condvar,
+}
+
+#[derive(Default)]
+struct Open {
+    sockets: HashMap<u64, Socket>,
+    /// Those at [`Stage::Asking`].
+    asking: usize,
 }
 
 struct Socket {
@@ -151,7 +160,10 @@ impl Sockets {
     pub(crate) fn register(shared: &Arc<Shared>, stream: Arc<Stream>) -> Registered {
         let id = shared.sockets.next.fetch_add(1, Relaxed);
         let socket = Socket { stream, stage: Stage::Asking, outbox: None };
-        shared.sockets.open.lock().insert(id, socket);
+        let mut open = shared.sockets.open.lock();
+        open.sockets.insert(id, socket);
+        open.asking += 1;
+        drop(open);
         shared.metrics.connections.add(1);
         Registered { shared: shared.clone(), id }
     }
@@ -159,21 +171,37 @@ impl Sockets {
     /// Waits until none is open, or `deadline`; how many are. Also those that handlers gave away to other threads.
     pub(crate) fn wait_empty(&self, deadline: Instant) -> usize {
         let mut open = self.open.lock();
-        while !open.is_empty() && !self.emptied.wait_until(&mut open, deadline).timed_out() {}
-        open.len()
+        while !open.sockets.is_empty() && !self.settled.wait_until(&mut open, deadline).timed_out() {}
+        open.sockets.len()
+    }
+
+    /// Waits until every request is complete, or `deadline`.
+    pub(crate) fn wait_asked(&self, deadline: Instant) {
+        let mut open = self.open.lock();
+        while 0 < open.asking && !self.settled.wait_until(&mut open, deadline).timed_out() {}
+    }
+
+    /// One has left the stage `before`.
+    fn settle(&self, open: &mut Open, before: Option<Stage>) {
+        if before == Some(Stage::Asking) {
+            open.asking -= 1;
+        }
+        if open.asking == 0 || open.sockets.is_empty() {
+            self.settled.notify_all();
+        }
     }
 
     /// Ends the connections of that stage, or all, at once; how many they were.
     pub(crate) fn cut(&self, stage: Option<Stage>) -> usize {
         let open = self.open.lock();
-        let chosen = open.values().filter(|socket| stage.is_none_or(|stage| stage == socket.stage));
+        let chosen = open.sockets.values().filter(|socket| stage.is_none_or(|stage| stage == socket.stage));
         chosen.map(|socket| socket.stream.shutdown(Shutdown::Both)).count()
     }
 
     /// Those whose requests are not complete, those that are answered as plain HTTP, and the outboxes of WebSockets.
     pub(crate) fn census(&self) -> (usize, usize, Vec<Weak<Outbox>>) {
         let (mut asking, mut served, mut outboxes) = (0, 0, Vec::new());
-        for socket in self.open.lock().values() {
+        for socket in self.open.lock().sockets.values() {
             match &socket.outbox {
                 Some(outbox) => outboxes.push(outbox.clone()),
                 None if socket.stage == Stage::Asking => asking += 1,
@@ -186,14 +214,15 @@ impl Sockets {
 
 impl Registered {
     pub(crate) fn served(&self) {
-        if let Some(socket) = self.shared.sockets.open.lock().get_mut(&self.id) {
-            socket.stage = Stage::Served;
-        }
+        let mut open = self.shared.sockets.open.lock();
+        let socket = open.sockets.get_mut(&self.id);
+        let before = socket.map(|socket| std::mem::replace(&mut socket.stage, Stage::Served));
+        self.shared.sockets.settle(&mut open, before);
     }
 
     /// It is a WebSocket now.
     pub(crate) fn open(&self, outbox: &Arc<Outbox>) {
-        if let Some(socket) = self.shared.sockets.open.lock().get_mut(&self.id) {
+        if let Some(socket) = self.shared.sockets.open.lock().sockets.get_mut(&self.id) {
             socket.outbox = Some(Arc::downgrade(outbox));
         }
     }
@@ -203,9 +232,7 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.shared.metrics.connections.sub(1);
         let mut open = self.shared.sockets.open.lock();
-        open.remove(&self.id);
-        if open.is_empty() {
-            self.shared.sockets.emptied.notify_all();
-        }
+        let before = open.sockets.remove(&self.id).map(|socket| socket.stage);
+        self.shared.sockets.settle(&mut open, before);
     }
 }

@@ -73,6 +73,8 @@ mod session_proxy;
 mod store;
 /// Servers that share a Redis, and publishers, while something fails.
 mod storm;
+/// Service managers: sockets that are handed over, notifications, logs, health.
+mod supervision;
 /// The raw client, and the program as a child process.
 mod support;
 /// A real browser, remote-controlled.
