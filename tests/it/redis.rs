@@ -1,6 +1,7 @@
 //! `--redis`: several servers as one, and what becomes of them without Redis.
 
 use crate::support::{Client, PATIENCE, Program, eventually, get, serve_binary, switchboard};
+use crate::support_prometheus::Exposition;
 use crate::support_redis::Redis;
 use crate::support_v1::Speaker;
 use crate::tls::{Authority, Files};
@@ -474,6 +475,7 @@ fn redis_may_speak_tls_and_be_several() {
         bob.ask(json!({"type": "direct", "to": "ann", "data": 1}))["connections"] == 1
     });
     let metrics = get(a.address, "/metrics");
+    Exposition::parse(metrics.text());
     for redis in [format!("localhost:{port}"), redises[1].address()] {
         let is_up = format!("\nswitchboard_redis_up{{at=\"{redis}\"}} 1\n");
         assert!(metrics.text().contains(&is_up), "{}", metrics.text());
