@@ -5,8 +5,8 @@
 
 use super::meter::Meter;
 use super::outbox::Outbox;
+use super::read_buffer::{LARGE, ReadBuffer};
 use crate::error::{Error, Result};
-use crate::limits::KIB;
 use crate::metrics::Metrics;
 use crate::wire::frame::{self, Role};
 use crate::wire::session::{Ending, Event, Session};
@@ -18,20 +18,14 @@ use std::time::{Duration, Instant};
 use tungstenite::protocol::frame::coding::{CloseCode, Control, OpCode};
 use tungstenite::{Bytes, Message};
 
-/// A read buffer at first: thousands of connections have one each, and most messages are smaller.
-const READ_BUFFER: usize = KIB;
-/// The read buffer for a peer that sends much.
-const READ_BUFFER_MAX: usize = 64 * KIB;
 /// Reads of [`Link::pending`], and what its messages may have waiting: one more buffer's worth at most.
 const PENDING_READS: usize = 16;
-const PENDING_BYTES: usize = PENDING_READS * READ_BUFFER_MAX;
+const PENDING_BYTES: usize = PENDING_READS * LARGE;
 /// So many events of one read are enough: tiny frames make lists that are larger than the bytes they came in, and larger
 /// reads would make them longer.
 const EVENTS_MAX: usize = 256;
 /// Lists longer than this are given back to the allocator once they are empty: a burst of tiny frames makes long ones.
 const KEEP_LISTED: usize = 64;
-/// After so many reads that needed less, a large read buffer is given back.
-const SMALL_READS: u32 = 16;
 
 pub(crate) struct Link {
     pub(crate) outbox: Arc<Outbox>,
@@ -40,8 +34,7 @@ pub(crate) struct Link {
     meter: Option<Box<Meter>>,
     metrics: Arc<Metrics>,
     close_deadline: Duration,
-    buffer: Vec<u8>,
-    small_reads: u32,
+    buffer: ReadBuffer,
     events: Vec<Event>,
     /// Messages that are complete and not yet taken.
     inbox: VecDeque<Message>,
@@ -82,8 +75,7 @@ impl Link {
             meter,
             metrics,
             close_deadline,
-            buffer: leftover,
-            small_reads: 0,
+            buffer: ReadBuffer::of(leftover),
             events: Vec::new(),
             inbox: VecDeque::new(),
             taken_in: 0,
@@ -91,9 +83,8 @@ impl Link {
             settle: None,
             end: None,
         };
-        link.feed(link.buffer.len(), Instant::now());
-        link.buffer.resize(READ_BUFFER, 0);
-        link.buffer.shrink_to_fit();
+        link.feed(link.buffer.bytes.len(), Instant::now());
+        link.buffer.reset();
         link.handle_events();
         link
     }
@@ -223,7 +214,7 @@ impl Link {
             Some(End::Session(Ending::Closed(_))) if self.session.role() == Role::Server => {
                 self.outbox.wait_written(deadline);
                 self.outbox.stream().shutdown(Shutdown::Write);
-                while matches!(self.outbox.stream().try_read(&mut self.buffer), Ok(1..)) {}
+                while matches!(self.outbox.stream().try_read(&mut self.buffer.bytes), Ok(1..)) {}
                 self.outbox.retire();
             }
             Some(End::Session(_)) => {
@@ -242,7 +233,7 @@ impl Link {
         stream.shutdown(Shutdown::Write);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || !matches!(stream.read(&mut self.buffer, left), Ok(1..)) {
+            if left.is_zero() || !matches!(stream.read(&mut self.buffer.bytes, left), Ok(1..)) {
                 return;
             }
         }
@@ -282,11 +273,11 @@ impl Link {
     /// Reads what there is, blocking for `timeout` at most, and does whatever comes of it. A full buffer means that there
     /// may be more: it is taken at once, so that what was sent together is handled together.
     fn read(&mut self, timeout: Duration) {
-        let result = self.outbox.stream().read(&mut self.buffer, timeout);
+        let result = self.outbox.stream().read(&mut self.buffer.bytes, timeout);
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             self.session.tick(Instant::now(), &mut self.events);
             // Silent for as long as a ping interval.
-            self.shrink_buffer();
+            self.buffer.shrink();
         }
         if self.take_in(result) {
             self.read_waiting();
@@ -298,7 +289,7 @@ impl Link {
     /// [`Link::read`] that never blocks.
     fn read_waiting(&mut self) {
         loop {
-            let result = self.outbox.stream().try_read(&mut self.buffer);
+            let result = self.outbox.stream().try_read(&mut self.buffer.bytes);
             if !self.take_in(result) {
                 return self.handle_events();
             }
@@ -317,7 +308,8 @@ impl Link {
                 self.feed(read, now);
                 // A peer that sends and sends would otherwise never meet the close deadline.
                 self.session.tick(now, &mut self.events);
-                return self.fit_buffer(read) && !self.session.is_over();
+                let may_grow = self.events.len() < EVENTS_MAX;
+                return self.buffer.fit(read, may_grow) && !self.session.is_over();
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => self.end = Some(End::Io(error)),
@@ -330,33 +322,13 @@ impl Link {
         self.taken_in += read;
         self.metrics.bytes_in.add(read);
         let (before, was_open) = (self.events.len(), self.session.is_open());
-        self.session.receive(&mut self.buffer[..read], now, &mut self.events);
+        self.session.receive(&mut self.buffer.bytes[..read], now, &mut self.events);
         if let Some(meter) = &mut self.meter
             && let Err((allowed, violation)) = meter.count(read, &self.events[before..], now)
         {
             // A Close that answers the peer's may be among what is dropped.
             self.events.truncate(before + allowed);
             self.session.violate(violation, was_open, &mut self.events);
-        }
-    }
-
-    /// Grows the buffer for a client that fills it (`true`), shrinks it for one that no longer does.
-    fn fit_buffer(&mut self, read: usize) -> bool {
-        let size = self.buffer.len();
-        let grow = read == size && size < READ_BUFFER_MAX && self.events.len() < EVENTS_MAX;
-        if grow {
-            self.buffer.resize(size * 4, 0);
-        }
-        self.small_reads = if read <= READ_BUFFER { self.small_reads + 1 } else { 0 };
-        if SMALL_READS < self.small_reads {
-            self.shrink_buffer();
-        }
-        grow
-    }
-
-    fn shrink_buffer(&mut self) {
-        if READ_BUFFER < self.buffer.len() {
-            self.buffer = vec![0; READ_BUFFER];
         }
     }
 
