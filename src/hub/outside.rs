@@ -270,17 +270,20 @@ impl<L: Clone> Topics<L> {
         }
         let start = messages.first().map_or(offset, |first| first.offset - 1);
         let goes_on = topic.history.epoch() == &**epoch && start <= topic.history.offset();
-        if !is_open || !goes_on {
-            let before = topic.history.kept();
-            topic.history = History::at(epoch, start);
-            self.count(before, (0, 0));
-            if is_open {
-                self.tell_gap(room, out);
-            }
+        if is_open && goes_on {
+            return messages.into_iter().for_each(|message| self.take_in(now, room, message, true, out));
         }
-        for message in messages {
-            self.take_in(now, room, message, is_open, out);
+        // An engine that has begun a new epoch may still have what was said before: nobody is told it twice.
+        let seen = messages.iter().rposition(|message| topic.history.has(message)).map_or(0, |at| at + 1);
+        let before = topic.history.kept();
+        topic.history = History::at(epoch, start);
+        self.count(before, (0, 0));
+        let new = messages.split_off(seen);
+        messages.into_iter().for_each(|message| self.take_in(now, room, message, false, out));
+        if is_open {
+            self.tell_gap(room, out);
         }
+        new.into_iter().for_each(|message| self.take_in(now, room, message, is_open, out));
     }
 
     fn tell_gap(&mut self, room: &Name, out: &mut impl Deliver<L>) {

@@ -397,29 +397,53 @@ fn recovery_a_hole_is_told_as_a_gap() {
     assert_eq!(got[0]["messages"], got[1]["messages"]);
 }
 
+/// What it got, by type, epoch and offset.
+fn places(got: &[Value]) -> Vec<(&str, &str, u64)> {
+    got.iter()
+        .map(|text| {
+            let string = |field: &str| text[field].as_str().unwrap();
+            (string("type"), string("epoch"), text["offset"].as_u64().unwrap())
+        })
+        .collect()
+}
+
 #[test]
 fn a_new_epoch_is_told_by_a_gap() {
     let mut world = World::new(false);
     world.joined(1, "ann", "r");
     world.notice(message("e", 1));
-    world.notice(message("f", 1));
+    let other = Stored { time: 2_000_000, ..stored(1) };
+    world.notice(Notice::Message { room: "r".into(), epoch: "f".into(), message: other.clone() });
     assert_eq!(opens(&world.orders()), 1);
-    world.notice(state("r", "f", 1, 1));
-    let got = world.got(1);
-    let brief: Vec<_> = got
-        .iter()
-        .map(|text| {
-            (
-                text["type"].as_str().unwrap(),
-                text["epoch"].as_str().unwrap(),
-                text["offset"].as_u64().unwrap(),
-            )
-        })
-        .collect();
-    assert_eq!(brief, [("message", "e", 1), ("gap", "f", 0), ("message", "f", 1)]);
+    let (room, epoch) = ("r".into(), "f".into());
+    world.notice(Notice::State { room, epoch, offset: 1, messages: vec![other], members: Vec::new() });
+    assert_eq!(places(&world.got(1)), [("message", "e", 1), ("gap", "f", 0), ("message", "f", 1)]);
     // An empty one as well.
     world.notice(state("r", "g", 0, 0));
-    assert_eq!(world.got(1)[0]["epoch"], "g");
+    assert_eq!(places(&world.got(1)), [("gap", "g", 0)]);
+}
+
+#[test]
+fn what_a_new_epoch_still_has_is_not_told_twice() {
+    let mut world = World::new(false);
+    world.joined(1, "ann", "r");
+    for offset in 1..=3 {
+        world.notice(message("e", offset));
+    }
+    world.got(1);
+    world.notice(state("r", "f", 5, 5));
+    assert_eq!(places(&world.got(1)), [("gap", "f", 3), ("message", "f", 4), ("message", "f", 5)]);
+    // It is all there for those who ask.
+    world.ask(
+        1,
+        "1",
+        Ask::Join { room: "r".into(), since: Some(Since { epoch: "f".into(), offset: 0 }), history: None },
+    );
+    let joined = &world.got(1)[0];
+    assert_eq!((&joined["recovered"], joined["messages"].as_array().unwrap().len()), (&json!(true), 5));
+    // One that has lost the newest of them.
+    world.notice(state("r", "g", 4, 4));
+    assert_eq!(places(&world.got(1)), [("gap", "g", 4)]);
 }
 
 #[test]
