@@ -45,9 +45,9 @@ fn main() {
             }
         }
         costs.iter_mut().for_each(|costs| costs.sort_by(f64::total_cmp));
-        for (what, at) in [("/ws / plain", 1), ("/ws with a store / plain", 2)] {
+        for (what, at, target) in [("/ws", 1, " (target: at most 1.3)"), ("/ws with a store", 2, "")] {
             let ratio = costs[at][ROUNDS / 2] / costs[0][ROUNDS / 2];
-            println!("{what}, {window} in flight: {ratio:.2} (target: at most 1.3)");
+            println!("{what} / plain, {window} in flight: {ratio:.2}{target}");
         }
     }
     for round in 0..ROUNDS {

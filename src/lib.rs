@@ -34,6 +34,7 @@
 //! | `wire` | bytes to messages and back, as pure state machines: frames, messages, sessions, HTTP heads, handshakes |
 //! | `hub` | who is in which room: commands to deliveries, as a pure state machine |
 //! | `net` | sockets, outboxes, the shared writers, the slow lane, the thread pool and its budget |
+//! | [`engine`] | where rooms of `switchboard.v1` can be kept instead of in the hub: on disk, in Redis, or as you write it |
 //! | `sender`, `client`, `reconnect` | the blocking client, on the same `wire` and `net` as the server |
 //! | `session` | the client of `switchboard.v1`: comes back, finds its place, says everything once |
 //! | [`sansio`] | the protocol without a socket, for a transport of one's own |

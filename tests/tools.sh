@@ -29,17 +29,56 @@ get() {
 
 # Prints where cargo-deny is. Building it takes about a minute of processor time without optimization, two minutes of waiting.
 cargo_deny() {
-  local version=0.20.2
-  local root=$cache/cargo-deny-$version
-  if command -v cargo-deny; then
+  cargo_tool cargo-deny 0.20.2
+}
+
+# Prints where cargo-deb is. Building it takes half a minute of processor time without optimization.
+cargo_deb() {
+  cargo_tool cargo-deb 3.8.0
+}
+
+cargo_tool() {
+  local name=$1 version=$2
+  local root=$cache/$name-$version
+  if command -v "$name"; then
     return
   fi
-  if [ ! -x "$root/bin/cargo-deny" ]; then
-    echo "building cargo-deny $version into $root" >&2
+  if [ ! -x "$root/bin/$name" ]; then
+    echo "building $name $version into $root" >&2
     CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_LTO=off \
       cargo install --quiet --locked --no-default-features --root "$root" --target-dir "$root/target" \
-      "cargo-deny@$version" >&2 || return
+      "$name@$version" >&2 || return
     rm -rf "$root/target"
   fi
-  echo "$root/bin/cargo-deny"
+  echo "$root/bin/$name"
 }
+
+# Prints where promtool is. Debian has it in one package with Prometheus, which would be started: it is only taken out of there.
+promtool_of_debian() {
+  local place=$cache/prometheus folder
+  if command -v promtool; then
+    return
+  fi
+  if [ ! -x "$place/usr/bin/promtool" ]; then
+    if ! command -v apt-get >/dev/null; then
+      echo "The tests need promtool, which comes with Prometheus. Install it and run this again." >&2
+      return 1
+    fi
+    echo "taking promtool out of the package prometheus, into $place" >&2
+    folder=$(mktemp -d)
+    download "$folder" prometheus >&2 && dpkg -x "$folder"/prometheus_*.deb "$place"
+    rm -rf "$folder"
+  fi
+  ls "$place/usr/bin/promtool"
+}
+
+# Into that folder, without installing it. Lists of packages may be missing or old. As root apt would rather be another user, who
+# may not write there.
+download() (
+  cd "$1" || return
+  get=(apt-get -o APT::Sandbox::User=root download -qq "$2")
+  if ! "${get[@]}" 2>/dev/null; then
+    if [ "$(id -u)" = 0 ]; then apt-get update -qq; else sudo apt-get update -qq; fi
+    "${get[@]}"
+  fi
+)

@@ -8,7 +8,10 @@ mod connect;
 mod direct;
 mod doctor;
 mod environment;
+mod generate;
+mod health;
 mod load;
+mod logging;
 mod nearest;
 mod pages;
 mod quotas;
@@ -19,12 +22,14 @@ mod routes;
 mod schema;
 mod secrets;
 mod serve;
+mod supervision;
 mod token;
 mod units;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use config::{Failure, Faulty, Grammar, Setting};
+use logging::{Format, say};
 use std::env;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -66,10 +71,16 @@ enum Command {
     Config(config::Config),
     /// Check whether this machine and the configuration can serve, and say what to do if not
     Doctor(doctor::Doctor),
+    /// Ask a server whether it lives, or takes clients
+    Health(health::Health),
     /// Make a self-signed certificate for development
     Certificate(certificate::Certificate),
     /// Make a signed token (JWT), to connect to a server that asks for one
     Token(token::Token),
+    /// Print what a shell needs to complete these commands and options: bash, zsh, fish, elvish, powershell
+    Completions(generate::Completions),
+    /// Write the manual pages
+    Man(generate::Man),
 }
 
 impl Cli {
@@ -90,20 +101,22 @@ struct Said {
 
 pub(crate) fn run() -> ExitCode {
     let args: Vec<OsString> = env::args_os().collect();
-    if is_about_options(&args) {
-        environment::strays(env::vars_os()).iter().for_each(|stray| eprintln!("warning: {stray}"));
-    }
     let (said, faulty) = match read(&args) {
         Ok(said) => (said, None),
         Err(failure) => match without_file(&args, failure) {
             Ok((said, faulty)) => (said, Some(faulty)),
-            Err(failure) => return refuse(&failure),
+            Err(failure) => return refuse(&args, &failure),
         },
     };
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     let Said { cli, settings } = said;
-    let serve =
-        |configured, settings| serve::run(configured, settings, args.clone()).map(|()| ExitCode::SUCCESS);
+    logging::start(match &cli.command {
+        None => cli.configured.options.log_format,
+        Some(Command::Serve(configured)) => configured.options.log_format,
+        Some(_) => Format::Text,
+    });
+    tell_strays(&args);
+    let done = |()| ExitCode::SUCCESS;
+    let serve = |configured, settings| serve::run(configured, settings, args.clone()).map(done);
     let result = match cli.command {
         None => serve(cli.configured, settings),
         Some(Command::Serve(configured)) => serve(configured, settings),
@@ -112,11 +125,16 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Soak(options)) => return load::soak(&options),
         Some(Command::Config(options)) => config::run(options, &grammar(&args)).map_err(Error::from),
         Some(Command::Doctor(options)) => doctor::run(options, settings, faulty).map_err(Error::from),
-        Some(Command::Certificate(options)) => certificate::run(options).map(|()| ExitCode::SUCCESS),
-        Some(Command::Token(options)) => token::run(options).map(|()| ExitCode::SUCCESS),
+        Some(Command::Certificate(options)) => certificate::run(options).map(done),
+        Some(Command::Health(options)) => health::run(options),
+        Some(Command::Token(options)) => token::run(options).map(done),
+        Some(Command::Completions(options)) => {
+            generate::completions(&options, Cli::command()).map(done).map_err(Error::from)
+        }
+        Some(Command::Man(options)) => generate::man(&options, Cli::command()).map(done).map_err(Error::from),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("switchboard: {error}");
+        say!(Error, "switchboard: {error}");
         ExitCode::FAILURE
     })
 }
@@ -165,11 +183,24 @@ fn grammar(args: &[OsString]) -> Grammar {
     Grammar { command, keys, judge: serve::check }
 }
 
-fn refuse(failure: &Failure) -> ExitCode {
+/// They may be the reason for whatever is said next.
+fn tell_strays(args: &[OsString]) {
+    if is_about_options(args) {
+        environment::strays(env::vars_os()).iter().for_each(|stray| say!(Warn, "warning: {stray}"));
+    }
+}
+
+fn refuse(args: &[OsString], failure: &Failure) -> ExitCode {
+    logging::start(Format::said(args));
+    tell_strays(args);
     match failure {
-        Failure::Usage(error) => error.exit(),
-        Failure::Rule(text) => eprintln!("switchboard: {text}"),
-        Failure::File(faulty) => eprintln!("{faulty}"),
+        Failure::Usage(error) if logging::is_for_people() || !error.use_stderr() => error.exit(),
+        Failure::Usage(error) => {
+            say!(Error, "{}", error.to_string().trim_end());
+            return ExitCode::from(2);
+        }
+        Failure::Rule(text) => say!(Error, "switchboard: {text}"),
+        Failure::File(faulty) => say!(Error, "{faulty}"),
     }
     ExitCode::FAILURE
 }

@@ -2,6 +2,7 @@
 
 use super::access::Guard;
 use super::config::{Failure, Setting};
+use super::logging::say;
 use super::schema::Checks;
 use super::serve::{Serve, origins};
 use super::{Configured, Said};
@@ -140,11 +141,11 @@ impl Live {
             Ok(Said { cli, settings }) => self.apply(&cli.into_configured(), &settings),
             Err(failure) => {
                 match failure {
-                    Failure::Usage(error) => eprint!("{}", error.render()),
-                    Failure::Rule(text) => eprintln!("{text}"),
-                    Failure::File(faulty) => eprintln!("{faulty}"),
+                    Failure::Usage(error) => say!(Error, "{}", error.to_string().trim_end()),
+                    Failure::Rule(text) => say!(Error, "{text}"),
+                    Failure::File(faulty) => say!(Error, "{faulty}"),
                 }
-                eprintln!("everything stays as it was: mend the configuration and send SIGHUP again");
+                say!(Error, "everything stays as it was: mend the configuration and send SIGHUP again");
             }
         }
     }
@@ -164,21 +165,22 @@ impl Live {
             match (applied, &row.files) {
                 (Ok(Applied::Now), files) => {
                     self.adopt(&of_row);
-                    files.iter().for_each(|files| eprintln!("{}", files.read));
+                    files.iter().for_each(|files| say!(Info, "{}", files.read));
                 }
                 (Ok(Applied::AfterRestart), _) => restart.extend(of_row),
                 (Ok(Applied::Nothing), _) => {}
-                (Err(error), Some(files)) => eprintln!("{}: {error}", files.stay),
-                (Err(error), None) => eprintln!("{} stays as it was: {error}", row.keys.join(", ")),
+                (Err(error), Some(files)) => say!(Error, "{}: {error}", files.stay),
+                (Err(error), None) => say!(Error, "{} stays as it was: {error}", row.keys.join(", ")),
             }
         }
         if !is_read {
-            eprintln!(
+            say!(
+                Warn,
                 "nothing to read again: there is no configuration file (--config), no certificate, and no file of tokens, keys or schemas"
             );
         }
         for setting in &restart {
-            eprintln!("needs a restart: {}", self.change(setting));
+            say!(Warn, "needs a restart: {}", self.change(setting));
         }
     }
 
@@ -191,7 +193,7 @@ impl Live {
         let changed: Vec<Setting> = settings.iter().filter(changed).cloned().collect();
         if let Some(file) = &self.file {
             let what = if changed.is_empty() { ": nothing has changed" } else { "" };
-            eprintln!("{} was read again{what}", file.display());
+            say!(Info, "{} was read again{what}", file.display());
         }
         changed
     }
@@ -199,7 +201,7 @@ impl Live {
     /// These hold now.
     fn adopt(&mut self, new: &[Setting]) {
         for setting in new {
-            eprintln!("changed: {}", self.change(setting));
+            say!(Info, "changed: {}", self.change(setting));
             if let Some(old) = self.settings.iter_mut().find(|old| old.key == setting.key) {
                 *old = setting.clone();
             }

@@ -244,7 +244,10 @@ mod tests {
         }
         for (args, expected) in [
             (&["--history-bytes=0"][..], "the rule `bytes` of a room must be at least 1024"),
-            (&["--history-total=1M"], "at most the limit `history`"),
+            (
+                &["--history-total=1M"],
+                "at most the limit `history`, which is for all rooms, less 256: raise that (the program's --history-total)",
+            ),
             (
                 &["--room-rules=a*:age=0"],
                 "--room-rules: the rooms `a*`: the rule `age` of a room must be 1 ms",

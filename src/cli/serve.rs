@@ -3,11 +3,13 @@
 use super::access::{Access, Guard};
 use super::api::{self, Api};
 use super::config::Setting;
+use super::logging::{self, Format, say};
 use super::quotas::Shares;
 use super::redis::Shared;
 use super::reload::Live;
 use super::rooms::RoomOptions;
 use super::schema::Schemas;
+use super::supervision::{self, Supervisor};
 use super::{Configured, routes, secrets, units};
 use clap::{ArgMatches, Args, FromArgMatches};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -15,12 +17,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
 use std::io::Write;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::time::Duration;
 use std::{io, thread};
 use switchboard::engine::Store;
-use switchboard::{Budget, Drain, Limits, Origins, Result, TlsFiles};
+use switchboard::{Bound, Budget, Builder, Drain, Limits, Origins, Result, TlsFiles};
 
 #[derive(Args)]
 pub(crate) struct Serve {
@@ -56,6 +59,9 @@ pub(crate) struct Serve {
     /// Time for clients to take what waits for them when the server is stopped
     #[arg(long, value_name = "T", default_value = "10s", value_parser = units::time, env = "SWITCHBOARD_DRAIN")]
     drain: Duration,
+    /// How to log on stderr: for people, or as JSON, one object in each line
+    #[arg(long, value_name = "FORMAT", default_value = "text", env = "SWITCHBOARD_LOG_FORMAT")]
+    pub(super) log_format: Format,
     /// When it is stopped it is to be started again: clients are closed with 1012 (service restart) instead of 1001
     #[arg(long, env = "SWITCHBOARD_RESTART")]
     restart: bool,
@@ -92,6 +98,7 @@ pub(crate) fn check(matches: &ArgMatches) -> Result<(), String> {
 /// Serves until SIGINT or SIGTERM, then drains. A second signal ends the process at once.
 pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsString>) -> Result<()> {
     let Configured { file, options } = configured;
+    let socket = supervision::listener()?;
     tell(&settings, file.path.as_deref());
     raise_descriptor_limit();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
@@ -118,26 +125,34 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     if let Some(file) = &options.store {
         builder = builder.engine(Store::open_bounded(file, history)?);
     }
-    let server = builder.bind(&options.bind)?.start()?;
+    let server = listen(builder, socket, &options.bind)?.start()?;
     announce(&server, wanted, tls.is_some())?;
+    let supervisor = Supervisor::start(server.handle());
     let handle = server.handle();
     let mut live = Live { server: handle, tls, guard, keys, schemas, settings, file: file.path, args };
     for signal in signals.forever() {
         if signal != SIGHUP {
             break;
         }
-        live.reload();
+        supervisor.reload(|| live.reload());
     }
+    supervisor.stopping(options.drain);
     thread::spawn(move || {
         signals.forever().find(|signal| *signal != SIGHUP);
         exit(130);
     });
-    eprintln!("stopping; once more to stop at once");
+    say!(Info, "stopping; once more to stop at once");
     let report = server.shutdown(drain);
     if 0 < report.open {
-        eprintln!("{report}");
+        say!(Info, "{report}");
     }
     Ok(())
+}
+
+fn listen(builder: Builder, socket: Option<TcpListener>, bind: &str) -> Result<Bound> {
+    let Some(socket) = socket else { return builder.bind(bind) };
+    say!(Info, "the socket was handed over (LISTEN_FDS): `bind` does not count");
+    builder.listen_on(socket)
 }
 
 /// The configuration that holds, for the log; and whoever else can read its secrets.
@@ -150,7 +165,7 @@ fn tell(settings: &[Setting], file: Option<&Path>) {
     }
     for path in secrets::files(settings, file) {
         if let Some((what, mend)) = secrets::exposure(&path) {
-            eprintln!("warning: {} holds a secret, and {what}; {mend}", path.display());
+            say!(Warn, "warning: {} holds a secret, and {what}; {mend}", path.display());
         }
     }
 }
@@ -204,16 +219,21 @@ fn announce(server: &switchboard::Server, wanted: Option<usize>, tls: bool) -> R
     let budget = Budget::new(tls);
     match wanted {
         Some(wanted) if wanted <= budget.connections => {
-            eprintln!("room for {wanted} connections, as asked");
+            say!(Info, "room for {wanted} connections, as asked");
         }
         wanted => {
             let asked = wanted.map(|wanted| format!(" (of {wanted} asked for)")).unwrap_or_default();
-            eprintln!(
+            say!(
+                Info,
                 "room for {} connections{asked}: {} binds, {}",
-                budget.connections, budget.limit, budget.advice
+                budget.connections,
+                budget.limit,
+                budget.advice
             );
         }
     }
-    eprintln!("Ctrl-C stops");
+    if logging::is_for_people() {
+        say!(Info, "Ctrl-C stops");
+    }
     Ok(())
 }

@@ -97,6 +97,8 @@ impl Clone for Memory {
 
 impl Engine for Memory {
     fn start(&self, node: &str, inbox: Inbox) -> Result<()> {
+        // At once: whoever connects first must not find it away.
+        inbox.tell(vec![Notice::Hearing]);
         let (sender, queue) = unbounded::<Vec<Notice>>();
         let tell = move || {
             for notices in queue {
@@ -106,7 +108,6 @@ impl Engine for Memory {
             }
         };
         let thread = thread::Builder::new().name("sb-memory".into()).spawn(tell)?;
-        let _ = sender.send(vec![Notice::Hearing]);
         let node: Name = node.into();
         let new = Node { inbox: sender, open: HashSet::new(), listens: HashMap::new() };
         self.world.lock().nodes.insert(node.clone(), new);

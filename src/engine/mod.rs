@@ -38,6 +38,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 ///   [`Notice::State`] of each open room again; if it has lost messages that were told, under a new epoch.
 /// - **It never makes the hub wait.**
 ///
+/// The repository has tests for all of that which run for any engine: `tests/it/engines.rs` says how.
+///
 /// ```
 /// # #[cfg(feature = "protocol")] fn main() -> switchboard::Result<()> {
 /// use switchboard::engine::Memory;
@@ -70,7 +72,9 @@ pub trait Engine: Send + Sync {
     /// Whether several servers have the same rooms. If so it is also told who is where, and carries notes between servers.
     fn is_shared(&self) -> bool;
 
-    /// What `/metrics` has of it, in the Prometheus text format.
+    /// What `/metrics` has of it, in the Prometheus text format; it is put behind what the server shows, whether the engine is
+    /// reached included. Whole families, each with its HELP and TYPE, under names that begin with the engine's. Called for each
+    /// scrape, from any thread, while the engine runs: must not block.
     fn metrics(&self) -> String {
         String::new()
     }

@@ -56,6 +56,12 @@ pub(crate) enum Call {
     Totals {
         answer: Answer<Totals>,
     },
+    /// Whether everything is answered that the connection has asked before: it is told when that is so, or never when the
+    /// connection has ended.
+    Settle {
+        id: ConnectionId,
+        answer: Answer<()>,
+    },
 }
 
 /// Called once with what was asked for, or why not. Must not block.
@@ -107,7 +113,7 @@ impl Call {
             Self::Publish { data, .. } | Self::Direct { data, .. } => data.len(),
             Self::Broadcast { protocol, plain, .. } => protocol.len() + plain.len(),
             Self::Kick { reason, .. } => reason.len(),
-            Self::Rooms { .. } | Self::Room { .. } | Self::Totals { .. } => 0,
+            Self::Rooms { .. } | Self::Room { .. } | Self::Totals { .. } | Self::Settle { .. } => 0,
         }
     }
 }
@@ -150,6 +156,7 @@ impl<L: Clone> Hub<L> {
                 answer.give(Ok(known.map(|(room, topic)| standing(room, topic)).collect()));
             }
             Call::Room { room, answer } => self.topics.look(now, &room, answer, out),
+            Call::Settle { id, answer } => self.topics.settle(id, answer, out),
             Call::Totals { answer } => {
                 let (users, rooms) = (self.topics.people.len(), self.topics.topics.len());
                 answer.give(Ok(Totals { connections: self.connections.len(), users, rooms }));

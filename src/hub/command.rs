@@ -91,11 +91,6 @@ pub(crate) enum Command<L> {
         tag: Option<Json>,
         ask: Ask,
     },
-    /// A text for one connection of `switchboard.v1`, in its place among the replies.
-    Say {
-        id: ConnectionId,
-        text: String,
-    },
     /// A connection has ended, however. It leaves its rooms.
     Disconnect {
         id: ConnectionId,
@@ -160,7 +155,7 @@ impl<L> Command<L> {
             }
             Self::Ask { ask, .. } => ask.size(),
             Self::Notices(notices) => notices.iter().map(Notice::size).sum(),
-            Self::Say { text, .. } | Self::Enter { welcome: text, .. } => text.len(),
+            Self::Enter { welcome, .. } => welcome.len(),
             #[cfg(feature = "protocol")]
             Self::Call(call) => call.size(),
             _ => 0,

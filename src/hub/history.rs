@@ -155,6 +155,13 @@ impl History {
         self.oldest().is_some_and(|oldest| oldest <= offset) && offset <= self.offset
     }
 
+    /// Whether this very message is kept.
+    pub(crate) fn has(&self, message: &Stored) -> bool {
+        let at = self.oldest().and_then(|oldest| message.offset.checked_sub(oldest));
+        let kept = at.and_then(|at| self.kept.get(usize::try_from(at).ok()?));
+        kept.is_some_and(|kept| kept.message == *message)
+    }
+
     fn drop_oldest(&mut self) {
         let Some(oldest) = self.kept.pop_front() else { return };
         self.bytes -= oldest.size();

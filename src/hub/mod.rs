@@ -46,6 +46,20 @@ pub(crate) struct Counts {
     pub(crate) connections: usize,
     pub(crate) users: usize,
     pub(crate) rooms: usize,
+    pub(crate) protocol: ProtocolCounts,
+}
+
+/// The same of `switchboard.v1`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProtocolCounts {
+    pub(crate) connections: usize,
+    pub(crate) users: usize,
+    pub(crate) rooms: usize,
+    /// Messages that are kept, and their bytes.
+    pub(crate) kept: (usize, usize),
+    /// Requests to publish so far, and those of them that were acknowledged.
+    pub(crate) publishes: u64,
+    pub(crate) acknowledged: u64,
 }
 
 #[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
@@ -90,7 +104,6 @@ impl<L: Clone> Hub<L> {
     pub(crate) fn apply(&mut self, now: Now, command: Command<L>, out: &mut impl Deliver<L>) {
         match command {
             Command::Ask { id, tag, ask } => self.topics.ask(now, id, tag.as_ref(), ask, out),
-            Command::Say { id, text } => self.topics.say(id, &text, out),
             Command::Enter { id, user, welcome } => {
                 if let Some(connection) = self.connections.get(&id) {
                     self.topics.enter(id, connection.line.clone(), connection.compressed, &user, out);
@@ -177,7 +190,12 @@ impl<L: Clone> Hub<L> {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        Counts { connections: self.connections.len(), users: self.users.len(), rooms: self.rooms.len() }
+        Counts {
+            connections: self.connections.len(),
+            users: self.users.len(),
+            rooms: self.rooms.len(),
+            protocol: self.topics.counts(),
+        }
     }
 
     fn broadcast(&mut self, frames: &Frames, out: &mut impl Deliver<L>) {

@@ -4,7 +4,7 @@
 
 use super::engine::{Address, Name, Notice, Order, Publish, Receipt, Stored, Ticket};
 use super::history::{History, Now};
-use super::protocol::{Fault, Json};
+use super::protocol::{Fault, Json, quote};
 use super::requests::{Wrong, sent, too_large};
 use super::topic::{Waiter, published};
 use super::topics::Topics;
@@ -87,7 +87,9 @@ impl<L: Clone> Topics<L> {
         asker: Asker<Receipt>,
         out: &mut impl Deliver<L>,
     ) {
-        let size = publish.data.len() + publish.from.as_ref().map_or(0, |from| from.len()) + FIELDS;
+        self.publishes += 1;
+        let from = publish.from.as_ref().map_or(0, |from| quote(from).len());
+        let size = publish.data.len() + from + FIELDS;
         let possible = self.is_reachable().and_then(|()| match publish.rules.bytes < size {
             true => Err(too_large(publish.rules.bytes)),
             false => Ok(()),
@@ -139,9 +141,9 @@ impl<L: Clone> Topics<L> {
         }
     }
 
-    fn refuse<T>(&self, asker: Asker<T>, wrong: Wrong, out: &mut impl Deliver<L>) {
+    fn refuse<T>(&mut self, asker: Asker<T>, wrong: Wrong, out: &mut impl Deliver<L>) {
         match asker {
-            Asker::Client { id, tag } => self.reply(id, tag.as_ref(), Err(wrong), out),
+            Asker::Client { id, tag } => self.reply_in_line(id, tag.as_ref(), Err(wrong), out),
             #[cfg(feature = "protocol")]
             Asker::Call(answer) => answer.give(Err(wrong)),
             Asker::Nobody(_) => {}
@@ -211,6 +213,7 @@ impl<L: Clone> Topics<L> {
     ) {
         let awaited = self.outside.as_mut().and_then(|outside| outside.awaited.remove(&ticket));
         if let Some(Awaited::Publish { asker, room }) = awaited {
+            self.acknowledged += u64::from(result.is_ok());
             let text = |tag: Option<&Json>, at: Receipt| Ok(published(tag, &room, &at.epoch, at.offset));
             self.resolve(now, asker, result, text, out);
         }
@@ -267,17 +270,20 @@ impl<L: Clone> Topics<L> {
         }
         let start = messages.first().map_or(offset, |first| first.offset - 1);
         let goes_on = topic.history.epoch() == &**epoch && start <= topic.history.offset();
-        if !is_open || !goes_on {
-            let before = topic.history.kept();
-            topic.history = History::at(epoch, start);
-            self.count(before, (0, 0));
-            if is_open {
-                self.tell_gap(room, out);
-            }
+        if is_open && goes_on {
+            return messages.into_iter().for_each(|message| self.take_in(now, room, message, true, out));
         }
-        for message in messages {
-            self.take_in(now, room, message, is_open, out);
+        // An engine that has begun a new epoch may still have what was said before: nobody is told it twice.
+        let seen = messages.iter().rposition(|message| topic.history.has(message)).map_or(0, |at| at + 1);
+        let before = topic.history.kept();
+        topic.history = History::at(epoch, start);
+        self.count(before, (0, 0));
+        let new = messages.split_off(seen);
+        messages.into_iter().for_each(|message| self.take_in(now, room, message, false, out));
+        if is_open {
+            self.tell_gap(room, out);
         }
+        new.into_iter().for_each(|message| self.take_in(now, room, message, is_open, out));
     }
 
     fn tell_gap(&mut self, room: &Name, out: &mut impl Deliver<L>) {

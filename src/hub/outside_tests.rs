@@ -1,10 +1,12 @@
 //! Tables for rooms that an engine keeps: the engine is the test, which answers when it likes.
 
 use super::engine::{Member, Publish, Receipt, Stored, Ticket};
-use super::protocol::{Ask, Since};
+use super::protocol::{Ask, Fault, Since};
 use super::rules::RoomRules;
 use super::*;
 use serde_json::{Value, json};
+#[cfg(feature = "protocol")]
+use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
 #[derive(Default)]
@@ -253,6 +255,74 @@ fn order_requests_of_one_connection_wait_for_those_before_them() {
 }
 
 #[test]
+fn order_errors_too_wait_for_the_replies_before_them() {
+    let mut world = World::new(false);
+    world.joined(1, "ann", "r");
+    world.ask(1, "1", publish("r", "1"));
+    world.ask(1, "2", publish("r", &"x".repeat(1 << 20)));
+    world.ask(1, "3", Ask::Refused(Fault::BadJson, "this is not JSON".into()));
+    world.ask(1, "4", publish("r", "2"));
+    let ticket = world.ticket();
+    assert!(world.got(1).is_empty());
+    world.notice(message("e", 1));
+    world.notice(done(ticket, 1));
+    assert_eq!(world.brief(1), ["message 1", "published 1 1", "error 2 too_large", "error 3 bad_json"]);
+    let ticket = world.ticket();
+    world.notice(done(ticket, 2));
+    assert_eq!(world.brief(1), ["published 4 2"]);
+}
+
+#[cfg(feature = "protocol")]
+#[test]
+fn a_connection_is_settled_once_all_is_answered_that_it_asked() {
+    let mut world = World::new(false);
+    world.joined(1, "ann", "r");
+    let settle = |world: &mut World| {
+        let (tell, told) = std::sync::mpsc::channel();
+        let answer = calls::Answer::new(move |_| tell.send(()).unwrap());
+        world.apply(Command::Call(Box::new(calls::Call::Settle { id: ConnectionId(1), answer })));
+        told
+    };
+    assert_eq!(settle(&mut world).try_recv(), Ok(()), "nothing is owed");
+    world.ask(1, "1", publish("r", "1"));
+    world.ask(1, "2", Ask::Ping);
+    world.ask(1, "3", publish("r", "2"));
+    let told = settle(&mut world);
+    let ticket = world.ticket();
+    world.notice(done(ticket, 1));
+    assert_eq!(world.brief(1), ["published 1 1", "pong 2"]);
+    assert!(told.try_recv().is_err_and(|why| why == TryRecvError::Empty), "one more is owed");
+    let ticket = world.ticket();
+    world.notice(done(ticket, 2));
+    assert_eq!((world.brief(1), told.try_recv()), (vec!["published 3 2".into()], Ok(())));
+    // Who has gone is owed nothing.
+    world.ask(1, "4", publish("r", "3"));
+    let told = settle(&mut world);
+    world.apply(Command::Disconnect { id: ConnectionId(1) });
+    assert_eq!(told.try_recv(), Err(TryRecvError::Disconnected));
+    assert_eq!(settle(&mut world).try_recv(), Ok(()));
+}
+
+#[test]
+fn what_an_engine_could_not_keep_is_too_large_whatever_the_name() {
+    let mut world = World::new(false);
+    let name = "\"".repeat(128);
+    world.enter(1, &name);
+    for size in (1 << 20) - 400..1 << 20 {
+        world.ask(1, "1", publish("r", &"x".repeat(size)));
+        let too_large = world.brief(1) == ["error 1 too_large"];
+        for order in world.orders() {
+            let Order::Publish { ticket, publish } = order else { panic!("{order:?}") };
+            assert!(!too_large && publish.stored(u64::MAX).element.len() <= publish.rules.bytes, "{size}");
+            world.notice(done(ticket, 1));
+            world.got(1);
+        }
+    }
+    world.ask(1, "1", publish("r", &"x".repeat(1 << 20)));
+    assert_eq!(world.brief(1), ["error 1 too_large"]);
+}
+
+#[test]
 fn what_was_said_before_a_connection_ended_is_said() {
     let mut world = World::new(false);
     world.enter(1, "ann");
@@ -327,29 +397,53 @@ fn recovery_a_hole_is_told_as_a_gap() {
     assert_eq!(got[0]["messages"], got[1]["messages"]);
 }
 
+/// What it got, by type, epoch and offset.
+fn places(got: &[Value]) -> Vec<(&str, &str, u64)> {
+    got.iter()
+        .map(|text| {
+            let string = |field: &str| text[field].as_str().unwrap();
+            (string("type"), string("epoch"), text["offset"].as_u64().unwrap())
+        })
+        .collect()
+}
+
 #[test]
 fn a_new_epoch_is_told_by_a_gap() {
     let mut world = World::new(false);
     world.joined(1, "ann", "r");
     world.notice(message("e", 1));
-    world.notice(message("f", 1));
+    let other = Stored { time: 2_000_000, ..stored(1) };
+    world.notice(Notice::Message { room: "r".into(), epoch: "f".into(), message: other.clone() });
     assert_eq!(opens(&world.orders()), 1);
-    world.notice(state("r", "f", 1, 1));
-    let got = world.got(1);
-    let brief: Vec<_> = got
-        .iter()
-        .map(|text| {
-            (
-                text["type"].as_str().unwrap(),
-                text["epoch"].as_str().unwrap(),
-                text["offset"].as_u64().unwrap(),
-            )
-        })
-        .collect();
-    assert_eq!(brief, [("message", "e", 1), ("gap", "f", 0), ("message", "f", 1)]);
+    let (room, epoch) = ("r".into(), "f".into());
+    world.notice(Notice::State { room, epoch, offset: 1, messages: vec![other], members: Vec::new() });
+    assert_eq!(places(&world.got(1)), [("message", "e", 1), ("gap", "f", 0), ("message", "f", 1)]);
     // An empty one as well.
     world.notice(state("r", "g", 0, 0));
-    assert_eq!(world.got(1)[0]["epoch"], "g");
+    assert_eq!(places(&world.got(1)), [("gap", "g", 0)]);
+}
+
+#[test]
+fn what_a_new_epoch_still_has_is_not_told_twice() {
+    let mut world = World::new(false);
+    world.joined(1, "ann", "r");
+    for offset in 1..=3 {
+        world.notice(message("e", offset));
+    }
+    world.got(1);
+    world.notice(state("r", "f", 5, 5));
+    assert_eq!(places(&world.got(1)), [("gap", "f", 3), ("message", "f", 4), ("message", "f", 5)]);
+    // It is all there for those who ask.
+    world.ask(
+        1,
+        "1",
+        Ask::Join { room: "r".into(), since: Some(Since { epoch: "f".into(), offset: 0 }), history: None },
+    );
+    let joined = &world.got(1)[0];
+    assert_eq!((&joined["recovered"], joined["messages"].as_array().unwrap().len()), (&json!(true), 5));
+    // One that has lost the newest of them.
+    world.notice(state("r", "g", 4, 4));
+    assert_eq!(places(&world.got(1)), [("gap", "g", 4)]);
 }
 
 #[test]

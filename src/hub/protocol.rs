@@ -12,13 +12,35 @@ pub(crate) type Json = Arc<str>;
 /// One request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ask {
-    Join { room: Name, since: Option<Since>, history: Option<usize> },
-    Leave { room: Name },
-    Publish { room: Name, data: Json, key: Option<String> },
-    Direct { to: Name, data: Json },
-    Members { room: Name },
-    History { room: Name, before: Option<u64>, after: Option<u64>, limit: Option<usize> },
+    Join {
+        room: Name,
+        since: Option<Since>,
+        history: Option<usize>,
+    },
+    Leave {
+        room: Name,
+    },
+    Publish {
+        room: Name,
+        data: Json,
+        key: Option<String>,
+    },
+    Direct {
+        to: Name,
+        data: Json,
+    },
+    Members {
+        room: Name,
+    },
+    History {
+        room: Name,
+        before: Option<u64>,
+        after: Option<u64>,
+        limit: Option<usize>,
+    },
     Ping,
+    /// What cannot be carried out, and why: the error has its place among the replies.
+    Refused(Fault, String),
 }
 
 impl Ask {
@@ -26,6 +48,7 @@ impl Ask {
     pub(crate) fn size(&self) -> usize {
         match self {
             Self::Publish { data, .. } | Self::Direct { data, .. } => data.len(),
+            Self::Refused(_, why) => why.len(),
             _ => 0,
         }
     }

@@ -53,9 +53,29 @@ impl<L: Clone> Topics<L> {
                 self.trim(&room, now.instant);
                 self.of_member(id, &room, out, |topic| topic.page(tag, &room, (before, after), limit))
             }
-            Ask::Ping => Ok(Some(Text::new("pong", tag).number("time", now.unix_ms).end())),
+            Ask::Ping => {
+                self.end_turn(out);
+                Ok(Some(Text::new("pong", tag).number("time", now.unix_ms).end()))
+            }
+            Ask::Refused(fault, why) => Err((fault, why)),
         };
-        self.reply(id, tag, reply, out);
+        self.reply_in_line(id, tag, reply, out);
+    }
+
+    /// An error waits for what an engine still owes the connection; all else comes in its place by itself.
+    pub(super) fn reply_in_line(
+        &mut self,
+        id: ConnectionId,
+        tag: Option<&Json>,
+        reply: Reply,
+        out: &mut impl Deliver<L>,
+    ) {
+        match (reply, self.clients.get_mut(&id)) {
+            (Err((fault, why)), Some(client)) if 0 < client.unanswered => {
+                client.wait_first(tag.cloned(), Ask::Refused(fault, why));
+            }
+            (reply, _) => self.reply(id, tag, reply, out),
+        }
     }
 
     /// Without an `id` only errors are replied.
@@ -171,6 +191,7 @@ impl<L: Clone> Topics<L> {
         publish: &Publish,
         out: &mut impl Deliver<L>,
     ) -> Result<Receipt, Wrong> {
+        self.publishes += 1;
         let room = publish.room.clone();
         let topic = self.topic(&room, now.instant, out);
         let before = topic.history.kept();
@@ -178,7 +199,10 @@ impl<L: Clone> Topics<L> {
         let (after, epoch) = (topic.history.kept(), topic.history.epoch_name());
         self.count(before, after);
         match published {
-            Published::Before { offset } => Ok(Receipt { epoch, offset }),
+            Published::Before { offset } => {
+                self.acknowledged += 1;
+                Ok(Receipt { epoch, offset })
+            }
             Published::TooLarge => {
                 self.drop_if_void(&room, out);
                 Err(too_large(publish.rules.bytes))
@@ -188,6 +212,7 @@ impl<L: Clone> Topics<L> {
                     self.send(&room, &text, None, out);
                 }
                 self.came_in(&room, message.offset, out);
+                self.acknowledged += 1;
                 Ok(Receipt { epoch, offset: message.offset })
             }
         }
@@ -214,7 +239,9 @@ impl<L: Clone> Topics<L> {
     }
 
     /// A text to all connections of a user here; how many there are.
-    pub(super) fn say_to_user(&self, to: &Name, text: &str, out: &mut impl Deliver<L>) -> usize {
+    pub(super) fn say_to_user(&mut self, to: &Name, text: &str, out: &mut impl Deliver<L>) -> usize {
+        // What was said before, in a room, is seen before.
+        self.end_turn(out);
         let Some(ids) = self.people.get(to) else { return 0 };
         let frames = out.encode(text);
         for client in ids.iter().filter_map(|id| self.clients.get(id)) {
@@ -222,6 +249,7 @@ impl<L: Clone> Topics<L> {
         }
         ids.len()
     }
+
     fn of_member(
         &mut self,
         id: ConnectionId,

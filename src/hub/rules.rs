@@ -60,7 +60,11 @@ impl RoomRules {
         let rules = [
             (KIB <= self.bytes, "bytes", "at least 1024, or hardly a message would fit"),
             // What is more would be forgotten the moment that it is acknowledged, and all other rooms' with it.
-            (self.bytes <= most, "bytes", "at most the limit `history`, which is for all rooms, less 256"),
+            (
+                self.bytes <= most,
+                "bytes",
+                "at most the limit `history`, which is for all rooms, less 256: raise that (the program's --history-total)",
+            ),
             (
                 (SHORTEST..=LONGEST).contains(&self.age),
                 "age",

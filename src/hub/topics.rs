@@ -8,7 +8,7 @@ use super::pattern::ByPattern;
 use super::protocol::{Ask, Json, Text};
 use super::rules::RoomRules;
 use super::topic::{Change, Topic};
-use super::{ConnectionId, Deliver};
+use super::{ConnectionId, Deliver, ProtocolCounts};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -56,6 +56,9 @@ pub(super) struct Topics<L> {
     pub(super) order: VecDeque<(Name, u64)>,
     /// Messages and bytes in all histories.
     kept: (usize, usize),
+    /// Requests to publish so far, and those of them that were acknowledged.
+    pub(super) publishes: u64,
+    pub(super) acknowledged: u64,
     sweep_at: Option<Instant>,
     /// When rooms are kept elsewhere.
     pub(super) outside: Option<Outside>,
@@ -74,6 +77,9 @@ pub(super) struct Client<L> {
     /// What was asked behind them, and its bytes.
     pub(super) waiting: VecDeque<(Option<Json>, Ask)>,
     pub(super) waiting_bytes: usize,
+    /// To be told when nothing of that is left.
+    #[cfg(feature = "protocol")]
+    pub(super) settled: Option<super::calls::Answer<()>>,
 }
 
 impl<L: Clone> Topics<L> {
@@ -89,6 +95,8 @@ impl<L: Clone> Topics<L> {
             leaving: BTreeSet::new(),
             order: VecDeque::new(),
             kept: (0, 0),
+            publishes: 0,
+            acknowledged: 0,
             sweep_at: None,
             outside: None,
         }
@@ -112,6 +120,8 @@ impl<L: Clone> Topics<L> {
             stands: false,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            #[cfg(feature = "protocol")]
+            settled: None,
         };
         self.clients.insert(id, client);
         self.listen(user, out);
@@ -122,6 +132,17 @@ impl<L: Clone> Topics<L> {
         if self.is_shared() {
             let connections = self.people.get(user).map_or(0, Vec::len);
             out.order(Order::Listen { to: Address::User(user.clone()), connections });
+        }
+    }
+
+    pub(super) fn counts(&self) -> ProtocolCounts {
+        ProtocolCounts {
+            connections: self.clients.len(),
+            users: self.people.len(),
+            rooms: self.topics.len(),
+            kept: self.kept,
+            publishes: self.publishes,
+            acknowledged: self.acknowledged,
         }
     }
 

@@ -107,6 +107,26 @@ impl World {
     }
 }
 
+#[test]
+fn what_there_is_and_what_was_acknowledged_is_counted() {
+    let rules = Rules { reply: 1 << 20, rooms: 3, bytes: 1 << 20, ..Rules::default() };
+    let room = RoomRules { bytes: 100, ..RoomRules::default() };
+    let mut world = World::with(Rules { room, ..rules });
+    (1..=2).for_each(|number| world.enter(number, "ann"));
+    world.join(1, "r").ask(1, publish("r", "1", Some("k"))).ask(2, publish("r", "1", Some("k")));
+    world.ask(1, publish("r", &"9".repeat(200), None)).ask(2, publish("s", "2", None));
+    let counts = world.hub.counts().protocol;
+    assert_eq!((counts.connections, counts.users, counts.rooms), (2, 1, 2));
+    assert_eq!((counts.publishes, counts.acknowledged, counts.kept.0), (4, 3, 2));
+    assert!(0 < counts.kept.1);
+    (1..=2).for_each(|number| world.gone(number));
+    world.pass(3_600_000).pass(3_600_000);
+    assert_eq!(
+        world.hub.counts().protocol,
+        ProtocolCounts { publishes: 4, acknowledged: 3, ..Default::default() }
+    );
+}
+
 fn join(room: &str) -> Ask {
     Ask::Join { room: room.into(), since: None, history: None }
 }
@@ -121,6 +141,32 @@ fn publish(room: &str, data: &str, key: Option<&str>) -> Ask {
 
 fn offsets(reply: &Value) -> Vec<u64> {
     reply["messages"].as_array().unwrap().iter().map(|message| message["offset"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn order_of_what_one_connection_says_is_what_others_see_and_a_pong_comes_behind_it() {
+    let mut world = World::new();
+    for (number, user) in [(1, "ann"), (2, "bob")] {
+        world.enter(number, user);
+        world.join(number, "r");
+    }
+    world.got(1);
+    world.got(2);
+    // All in one turn.
+    let (now, id) = (world.now(), ConnectionId(1));
+    let direct = |data: &str| Ask::Direct { to: "bob".into(), data: data.into() };
+    for (tag, ask) in [
+        (None, publish("r", "1", None)),
+        (None, direct("2")),
+        (None, publish("r", "3", None)),
+        (Some("9".into()), Ask::Ping),
+    ] {
+        world.hub.apply(now, Command::Ask { id, tag, ask }, &mut world.lines);
+    }
+    let data: Vec<Value> = world.got(2).iter().map(|text| text["data"].clone()).collect();
+    assert_eq!(data, [1, 2, 3]);
+    let types: Vec<Value> = world.got(1).iter().map(|text| text["type"].clone()).collect();
+    assert_eq!(types, ["message", "message", "pong"]);
 }
 
 #[test]

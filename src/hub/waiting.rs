@@ -1,6 +1,8 @@
 //! Requests of one connection that stand in line while an engine owes it an answer, so that they are carried out in order.
 //! Only publishing goes on behind publishing.
 
+#[cfg(feature = "protocol")]
+use super::calls::Answer;
 use super::engine::Publish;
 use super::history::Now;
 use super::outside::Asker;
@@ -20,6 +22,12 @@ impl<L> Client<L> {
     pub(super) fn may_go(&self, ask: &Ask) -> bool {
         let overtakes = |ask: &Ask| !self.stands && matches!(ask, Ask::Publish { .. });
         self.waiting.is_empty() && (self.unanswered == 0 || overtakes(ask))
+    }
+
+    /// Before all others: it has been its turn already.
+    pub(super) fn wait_first(&mut self, tag: Option<Json>, ask: Ask) {
+        self.waiting_bytes += ask.size();
+        self.waiting.push_front((tag, ask));
     }
 
     pub(super) fn wait(&mut self, tag: Option<Json>, ask: Ask) -> Result<(), Wrong> {
@@ -48,13 +56,29 @@ impl<L: Clone> Topics<L> {
         client.unanswered = client.unanswered.saturating_sub(1);
         client.stands &= 0 < client.unanswered;
         while let Some(client) = self.clients.get_mut(&id) {
-            let Some((tag, ask)) = client.waiting.pop_front() else { return };
+            let Some((tag, ask)) = client.waiting.pop_front() else { break };
             if 0 < client.unanswered && (client.stands || !matches!(ask, Ask::Publish { .. })) {
                 client.waiting.push_front((tag, ask));
                 return;
             }
             client.waiting_bytes -= ask.size();
             self.carry_out(now, id, tag.as_ref(), ask, out);
+        }
+        #[cfg(feature = "protocol")]
+        if let Some(answer) = self.clients.get_mut(&id).and_then(|client| client.settled.take()) {
+            self.settle(id, answer, out);
+        }
+    }
+
+    /// Tells when everything that the connection has asked is answered, and what was said meanwhile is on its way.
+    #[cfg(feature = "protocol")]
+    pub(super) fn settle(&mut self, id: ConnectionId, answer: Answer<()>, out: &mut impl Deliver<L>) {
+        match self.clients.get_mut(&id).filter(|client| 0 < client.unanswered) {
+            Some(client) => client.settled = Some(answer),
+            None => {
+                self.end_turn(out);
+                answer.give(Ok(()));
+            }
         }
     }
 

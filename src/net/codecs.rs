@@ -4,6 +4,7 @@
 //! there are cores; more are made when more are needed at once, and dropped again.
 
 use crate::hub::Frames;
+use crate::metrics::Metrics;
 #[cfg(feature = "deflate")]
 use crate::wire::deflate::{Deflater, Inflater};
 use crate::wire::deflate::{Inflate, WINDOW_BITS};
@@ -18,6 +19,7 @@ pub(crate) struct Codecs {
     threshold: usize,
     /// Connections that take compressed frames as they are sent to a room.
     takers: AtomicUsize,
+    metrics: Arc<Metrics>,
     #[cfg(feature = "deflate")]
     keep: usize,
     #[cfg(feature = "deflate")]
@@ -35,6 +37,11 @@ impl Codecs {
             keep,
             ..Self::default()
         }
+    }
+
+    /// Counts what it does in there.
+    pub(crate) fn counting_in(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Counts a connection that takes a room's compressed frames, or no longer does.
@@ -65,7 +72,13 @@ impl Codecs {
         if payload.len() < self.threshold {
             return None;
         }
-        self.deflate_any(payload, window_bits).filter(|compressed| compressed.len() < payload.len())
+        let compressed = self.deflate_any(payload, window_bits)?;
+        let is_worth_it = compressed.len() < payload.len();
+        if is_worth_it {
+            self.metrics.deflate_in.add(payload.len());
+            self.metrics.deflate_out.add(compressed.len());
+        }
+        is_worth_it.then_some(compressed)
     }
 
     #[cfg(feature = "deflate")]
@@ -101,6 +114,10 @@ impl Inflate for SharedInflate {
         let idle = self.0.inflaters.lock().pop();
         let mut inflater = idle.unwrap_or_else(Inflater::new);
         let message = inflater.inflate(compressed, max);
+        if let Ok(message) = &message {
+            self.0.metrics.inflate_in.add(compressed.len());
+            self.0.metrics.inflate_out.add(message.len());
+        }
         let mut idle = self.0.inflaters.lock();
         if idle.len() < self.0.keep {
             idle.push(inflater);

@@ -5,8 +5,8 @@
 
 use super::meter::Meter;
 use super::outbox::Outbox;
+use super::read_buffer::{self, ReadBuffer};
 use crate::error::{Error, Result};
-use crate::limits::KIB;
 use crate::metrics::Metrics;
 use crate::wire::frame::{self, Role};
 use crate::wire::session::{Ending, Event, Session};
@@ -18,20 +18,14 @@ use std::time::{Duration, Instant};
 use tungstenite::protocol::frame::coding::{CloseCode, Control, OpCode};
 use tungstenite::{Bytes, Message};
 
-/// A read buffer at first: thousands of connections have one each, and most messages are smaller.
-const READ_BUFFER: usize = KIB;
-/// The read buffer for a peer that sends much.
-const READ_BUFFER_MAX: usize = 64 * KIB;
 /// Reads of [`Link::pending`], and what its messages may have waiting: one more buffer's worth at most.
 const PENDING_READS: usize = 16;
-const PENDING_BYTES: usize = PENDING_READS * READ_BUFFER_MAX;
+const PENDING_BYTES: usize = PENDING_READS * read_buffer::LARGE;
 /// So many events of one read are enough: tiny frames make lists that are larger than the bytes they came in, and larger
 /// reads would make them longer.
 const EVENTS_MAX: usize = 256;
 /// Lists longer than this are given back to the allocator once they are empty: a burst of tiny frames makes long ones.
 const KEEP_LISTED: usize = 64;
-/// After so many reads that needed less, a large read buffer is given back.
-const SMALL_READS: u32 = 16;
 
 pub(crate) struct Link {
     pub(crate) outbox: Arc<Outbox>,
@@ -40,8 +34,7 @@ pub(crate) struct Link {
     meter: Option<Box<Meter>>,
     metrics: Arc<Metrics>,
     close_deadline: Duration,
-    buffer: Vec<u8>,
-    small_reads: u32,
+    buffer: ReadBuffer,
     events: Vec<Event>,
     /// Messages that are complete and not yet taken.
     inbox: VecDeque<Message>,
@@ -49,8 +42,12 @@ pub(crate) struct Link {
     taken_in: usize,
     /// The payload of the Close frame that answers what came behind the messages of the inbox: their replies go first.
     last_word: Option<Bytes>,
+    /// Waits for replies that others give to what the peer has sent, for so long at most.
+    settle: Option<Box<Settle>>,
     end: Option<End>,
 }
+
+type Settle = dyn Fn(Duration) + Send;
 
 /// How the connection ended, as far as reading goes.
 #[derive(Debug)]
@@ -78,17 +75,16 @@ impl Link {
             meter,
             metrics,
             close_deadline,
-            buffer: leftover,
-            small_reads: 0,
+            buffer: ReadBuffer::of(leftover),
             events: Vec::new(),
             inbox: VecDeque::new(),
             taken_in: 0,
             last_word: None,
+            settle: None,
             end: None,
         };
         link.feed(link.buffer.len(), Instant::now());
-        link.buffer.resize(READ_BUFFER, 0);
-        link.buffer.shrink_to_fit();
+        link.buffer.begin();
         link.handle_events();
         link
     }
@@ -168,6 +164,12 @@ impl Link {
         !self.inbox.is_empty()
     }
 
+    /// To be called before the Close frame that answers what the peer has sent: the replies to it go first.
+    #[cfg(feature = "protocol")]
+    pub(crate) fn settle_by(&mut self, settle: impl Fn(Duration) + Send + 'static) {
+        self.settle = Some(Box::new(settle));
+    }
+
     #[cfg(feature = "protocol")]
     pub(crate) fn set_meter(&mut self, meter: Option<Box<Meter>>) {
         self.meter = meter;
@@ -212,7 +214,7 @@ impl Link {
             Some(End::Session(Ending::Closed(_))) if self.session.role() == Role::Server => {
                 self.outbox.wait_written(deadline);
                 self.outbox.stream().shutdown(Shutdown::Write);
-                while matches!(self.outbox.stream().try_read(&mut self.buffer), Ok(1..)) {}
+                while matches!(self.outbox.stream().try_read(self.buffer.bytes()), Ok(1..)) {}
                 self.outbox.retire();
             }
             Some(End::Session(_)) => {
@@ -231,7 +233,7 @@ impl Link {
         stream.shutdown(Shutdown::Write);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || !matches!(stream.read(&mut self.buffer, left), Ok(1..)) {
+            if left.is_zero() || !matches!(stream.read(self.buffer.bytes(), left), Ok(1..)) {
                 return;
             }
         }
@@ -248,6 +250,7 @@ impl Link {
 
     fn say_last_word(&mut self) {
         if let Some(payload) = self.last_word.take() {
+            self.settle.iter().for_each(|settle| settle(self.close_deadline));
             self.outbox.close_own(&payload);
         }
     }
@@ -270,11 +273,11 @@ impl Link {
     /// Reads what there is, blocking for `timeout` at most, and does whatever comes of it. A full buffer means that there
     /// may be more: it is taken at once, so that what was sent together is handled together.
     fn read(&mut self, timeout: Duration) {
-        let result = self.outbox.stream().read(&mut self.buffer, timeout);
+        let result = self.outbox.stream().read(self.buffer.bytes(), timeout);
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             self.session.tick(Instant::now(), &mut self.events);
             // Silent for as long as a ping interval.
-            self.shrink_buffer();
+            self.buffer.shrink();
         }
         if self.take_in(result) {
             self.read_waiting();
@@ -286,7 +289,7 @@ impl Link {
     /// [`Link::read`] that never blocks.
     fn read_waiting(&mut self) {
         loop {
-            let result = self.outbox.stream().try_read(&mut self.buffer);
+            let result = self.outbox.stream().try_read(self.buffer.bytes());
             if !self.take_in(result) {
                 return self.handle_events();
             }
@@ -305,7 +308,8 @@ impl Link {
                 self.feed(read, now);
                 // A peer that sends and sends would otherwise never meet the close deadline.
                 self.session.tick(now, &mut self.events);
-                return self.fit_buffer(read) && !self.session.is_over();
+                let may_grow = self.events.len() < EVENTS_MAX;
+                return self.buffer.fit(read, may_grow) && !self.session.is_over();
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => self.end = Some(End::Io(error)),
@@ -316,8 +320,9 @@ impl Link {
     /// Gives the session what was read. Of what is more than the peer may send nothing is passed on.
     fn feed(&mut self, read: usize, now: Instant) {
         self.taken_in += read;
+        self.metrics.bytes_in.add(read);
         let (before, was_open) = (self.events.len(), self.session.is_open());
-        self.session.receive(&mut self.buffer[..read], now, &mut self.events);
+        self.session.receive(&mut self.buffer.bytes()[..read], now, &mut self.events);
         if let Some(meter) = &mut self.meter
             && let Err((allowed, violation)) = meter.count(read, &self.events[before..], now)
         {
@@ -327,33 +332,16 @@ impl Link {
         }
     }
 
-    /// Grows the buffer for a client that fills it (`true`), shrinks it for one that no longer does.
-    fn fit_buffer(&mut self, read: usize) -> bool {
-        let size = self.buffer.len();
-        let grow = read == size && size < READ_BUFFER_MAX && self.events.len() < EVENTS_MAX;
-        if grow {
-            self.buffer.resize(size * 4, 0);
-        }
-        self.small_reads = if read <= READ_BUFFER { self.small_reads + 1 } else { 0 };
-        if SMALL_READS < self.small_reads {
-            self.shrink_buffer();
-        }
-        grow
-    }
-
-    fn shrink_buffer(&mut self) {
-        if READ_BUFFER < self.buffer.len() {
-            self.buffer = vec![0; READ_BUFFER];
-        }
-    }
-
     fn handle_events(&mut self) {
         let mut events = std::mem::take(&mut self.events);
-        let before = self.inbox.len();
+        let mut received = [0; 2];
         let mut waiting = events.drain(..);
         while let Some(event) = waiting.next() {
             match event {
-                Event::Message(message) => self.inbox.push_back(message),
+                Event::Message(message) => {
+                    received[usize::from(message.is_binary())] += 1;
+                    self.inbox.push_back(message);
+                }
                 Event::Send(OpCode::Control(Control::Close), payload) => {
                     self.last_word = Some(payload);
                 }
@@ -362,7 +350,7 @@ impl Link {
                     let more = !self.inbox.is_empty() || 0 < waiting.len();
                     self.outbox.send_control(opcode, &payload, more);
                 }
-                Event::Pong(_) => {}
+                Event::Pong(took) => took.into_iter().for_each(|took| self.metrics.pings.observe_time(took)),
                 Event::Ended(ending) => self.end_session(ending),
             }
         }
@@ -370,7 +358,7 @@ impl Link {
         if self.inbox.is_empty() {
             self.say_last_word();
         }
-        self.metrics.messages_in.add(self.inbox.len() - before);
+        self.metrics.messages_in.add_each(received);
         if events.capacity() <= KEEP_LISTED {
             self.events = events;
         }

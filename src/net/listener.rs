@@ -1,19 +1,23 @@
 //! The door: a listening socket whose `accept` can be ended from another thread, and that survives a lack of
-//! descriptors.
+//! descriptors. Either our own, or one that others hold too and that must outlive us.
 
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use parking_lot::Mutex;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::fs::File;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 pub(crate) struct Listener {
     socket: TcpListener,
     /// A descriptor kept for the moment there are no others: given up to accept, and so be able to refuse, one more.
     spare: Mutex<Option<File>>,
+    /// For a socket that was handed over: ends `accept` in place of a shutdown, which would end it for all who hold it.
+    waker: Option<OwnedFd>,
 }
 
 /// What came through the door.
@@ -40,7 +44,27 @@ impl Listener {
             Ok(socket.into())
         };
         let socket = bind().map_err(|error| Error::Bind(address, error))?;
-        Ok(Self { socket, spare: Mutex::new(File::open("/dev/null").ok()) })
+        Ok(Self { socket, spare: spare(), waker: None })
+    }
+
+    /// Takes a socket that listens already. Its backlog stays as it is.
+    pub(crate) fn adopt(socket: TcpListener, limits: &Limits) -> Result<Self> {
+        let options = SockRef::from(&socket);
+        if !options.is_listener()? {
+            let text = "the socket that was handed over does not listen; hand over the listening one (systemd: Accept=no)";
+            return Err(Error::Config(text.into()));
+        }
+        options.set_send_buffer_size(limits.send_buffer)?;
+        options.set_tcp_nodelay(true)?;
+        // Whoever else holds it may take the client that `poll` has announced.
+        socket.set_nonblocking(true)?;
+        let waker = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(io::Error::from)?;
+        Ok(Self { socket, spare: spare(), waker: Some(waker) })
+    }
+
+    /// Whether it goes on without us.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.waker.is_some()
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -50,6 +74,9 @@ impl Listener {
     /// Blocks until a client connects or [`Listener::close`] is called.
     pub(crate) fn accept(&self) -> Accepted {
         loop {
+            if self.is_woken() {
+                return Accepted::Closed;
+            }
             match self.socket.accept() {
                 Ok((socket, peer)) => return Accepted::Connection(socket, peer),
                 // Linux answers EINVAL to an accept on a listener that was shut down.
@@ -59,15 +86,26 @@ impl Listener {
                         return Accepted::OneTooMany(socket);
                     }
                 }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 // The client is gone already, or the network coughed: neither is the listener's end.
                 Err(error) => log::debug!("accept: {error}"),
             }
         }
     }
 
-    /// Ends [`Listener::accept`]; new clients are refused by the kernel.
+    /// Waits for a client, if the socket is one to wait for. `true`: [`Listener::close`] was called.
+    fn is_woken(&self) -> bool {
+        let Some(waker) = &self.waker else { return false };
+        let mut either = [PollFd::new(waker, PollFlags::IN), PollFd::new(&self.socket, PollFlags::IN)];
+        poll(&mut either, None).is_ok() && !either[0].revents().is_empty()
+    }
+
+    /// Ends [`Listener::accept`]. New clients are refused by the kernel; those of a shared socket wait for whoever holds it.
     pub(crate) fn close(&self) {
-        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
+        let _ = match &self.waker {
+            Some(waker) => rustix::io::write(waker, &1u64.to_ne_bytes()).map(drop).map_err(io::Error::from),
+            None => SockRef::from(&self.socket).shutdown(Shutdown::Both),
+        };
     }
 
     fn accept_with_spare(&self) -> Option<TcpStream> {
@@ -88,6 +126,10 @@ impl Listener {
             *spare = File::open("/dev/null").ok();
         }
     }
+}
+
+fn spare() -> Mutex<Option<File>> {
+    Mutex::new(File::open("/dev/null").ok())
 }
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {

@@ -1,8 +1,8 @@
 //! Sockets, threads and the queues between them. Knows what a frame is, but not what it says.
 //!
-//! In reading order: `socket`, `tls`, `stream`, `codecs`, `outbox`, `writers`, `slow_lane`, `meter`, `link`; `pool` and `budget` are about threads,
-//! `listener` about the door, `proxy` about who was there before it, `certificate` and `acceptor` about who we are
-//! (`der` is how that is written); `sealed` is TLS for those who have no socket.
+//! In reading order: `socket`, `tls`, `stream`, `codecs`, `outbox`, `writers`, `slow_lane`, `meter`, `read_buffer`, `link`;
+//! `pool` and `budget` are about threads, `listener` about the door, `proxy` about who was there before it, `certificate` and
+//! `acceptor` about who we are (`der` is how that is written); `sealed` is TLS for those who have no socket.
 
 #[cfg(feature = "tls")]
 pub(crate) mod acceptor;
@@ -19,6 +19,7 @@ pub(crate) mod meter;
 pub(crate) mod outbox;
 pub(crate) mod pool;
 pub(crate) mod proxy;
+mod read_buffer;
 #[cfg(feature = "tls")]
 pub(crate) mod sealed;
 #[cfg(not(feature = "tls"))]

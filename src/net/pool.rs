@@ -77,6 +77,14 @@ impl<J: Send + 'static> Pool<J> {
         handed
     }
 
+    /// Threads that have a job, and threads that wait for one.
+    pub(crate) fn threads(&self) -> (usize, usize) {
+        let census = self.shared.census.lock();
+        // A job is counted before its thread is, and no longer before its thread waits.
+        let busy = census.busy.min(census.threads);
+        (busy, census.threads - busy)
+    }
+
     /// Jobs under way.
     #[cfg(test)]
     pub(crate) fn busy(&self) -> usize {

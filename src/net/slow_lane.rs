@@ -62,6 +62,10 @@ impl SlowLane {
         Ok((slow_lane, thread))
     }
 
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Takes an outbox over whose socket is full, and with it the right to drain it.
     pub(crate) fn take_over(&self, outbox: Arc<Outbox>) {
         self.metrics.stalls.add(1);
@@ -129,6 +133,8 @@ impl Watch {
                 return;
             }
             self.drain_full(now, &mut batch);
+            batch.count(&shared.metrics);
+            shared.metrics.slow_lane.set(self.full.len());
             self.close_ignored(now);
             self.wait(shared);
         }

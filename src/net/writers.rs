@@ -45,9 +45,12 @@ impl Writers {
 
 fn write_all(ready: &Receiver<Vec<Arc<Outbox>>>, slow_lane: &SlowLane) {
     let mut batch = Batch::default();
-    for outbox in ready.iter().flatten() {
-        if let Drained::Full { .. } = outbox.drain(&mut batch) {
-            slow_lane.take_over(outbox);
+    for outboxes in ready {
+        for outbox in outboxes {
+            if let Drained::Full { .. } = outbox.drain(&mut batch) {
+                slow_lane.take_over(outbox);
+            }
         }
+        batch.count(slow_lane.metrics());
     }
 }

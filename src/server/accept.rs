@@ -29,6 +29,7 @@ impl Door {
         let pool =
             Pool::new("sb-connection", shared.max_connections, limits.stack, limits.thread_idle, serve);
         let pool = Arc::new(pool);
+        let _ = shared.pool.set(Arc::downgrade(&pool));
         let accept = {
             let (shared, listener, pool) = (shared.clone(), listener.clone(), pool.clone());
             move || accept_all(&shared, &listener, &pool)
@@ -43,7 +44,7 @@ impl Door {
         self.pool.wait_idle(deadline)
     }
 
-    /// Accepts nobody any more.
+    /// Accepts nobody any more. Whoever was accepted has been handed to the pool then.
     pub(crate) fn close(&self) {
         self.listener.close();
         if let Some(thread) = self.thread.lock().take() {

@@ -22,11 +22,11 @@ use crate::net::slow_lane::SlowLane;
 use crate::net::writers::Writers;
 use parking_lot::{Mutex, RwLock};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
 
-/// A server that listens but does not serve yet: what [`Builder::bind`] gives. Dropping it lets go of the
+/// A server that listens but does not serve yet: what [`Builder::bind`] and [`Builder::listen_on`] give. Dropping it lets go of the
 /// address.
 ///
 /// ```
@@ -40,12 +40,17 @@ use std::thread::available_parallelism;
 /// # Ok::<(), switchboard::Error>(())
 /// ```
 pub struct Bound {
-    pub(super) builder: Builder,
-    pub(super) listener: Listener,
-    pub(super) address: SocketAddr,
+    builder: Builder,
+    listener: Listener,
+    address: SocketAddr,
 }
 
 impl Bound {
+    pub(super) fn new(builder: Builder, listener: Listener) -> Result<Self> {
+        let address = listener.local_addr()?;
+        Ok(Self { builder, listener, address })
+    }
+
     /// Where it listens: with the real port when it was bound to port 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
@@ -71,11 +76,11 @@ impl Bound {
         #[cfg(not(feature = "tls"))]
         let granted = Budget::of_this_machine().connections;
         let max_connections = limits.connections.map_or(granted, |wanted| wanted.min(granted));
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(router.metrics()));
         let (slow_lane, slow_lane_thread) = SlowLane::start(&limits, metrics.clone(), limits.stack)?;
         let cores = available_parallelism().map_or(2, usize::from);
         let (writers, writer_threads) = Writers::start(cores, &slow_lane, limits.stack)?;
-        let codecs = Arc::new(Codecs::new(limits.compress_from, cores));
+        let codecs = Arc::new(Codecs::new(limits.compress_from, cores).counting_in(metrics.clone()));
         let (refusals, refusals_thread) = Refusals::start(limits.stack)?;
         let engine = builder.engine;
         let hub = (&*node, rules);
@@ -106,9 +111,11 @@ impl Bound {
             hub,
             slow_lane,
             metrics,
-            engine: engine.clone(),
+            engine: engine.as_ref().map(Arc::downgrade),
+            pool: OnceLock::new(),
             codecs,
             max_connections,
+            hands_over: listener.is_shared(),
             draining,
             sockets,
         });

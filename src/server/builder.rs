@@ -18,11 +18,11 @@ use crate::net::listener::Listener;
 use crate::wire::handshake::Policy;
 use http::Method;
 use parking_lot::RwLock;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::{Arc, Weak};
 
 /// A server that is being put together: what [`Server::builder`] gives. Nothing runs and nothing is checked
-/// before [`Builder::bind`], which tells the first mistake.
+/// before [`Builder::bind`] or [`Builder::listen_on`], which tell the first mistake.
 ///
 /// ```
 /// use std::time::Duration;
@@ -160,7 +160,7 @@ impl Builder {
     }
 
     /// `/healthz` (200 while the process serves), `/readyz` (503 while it drains or all connections are in
-    /// use) and `/metrics` (Prometheus). Anybody may read them who can reach the server.
+    /// use) and `/metrics` (Prometheus: [`Handle::metrics`](crate::Handle::metrics)). Anybody may read them who can reach the server.
     ///
     /// ```
     /// let server = switchboard::Server::builder().health().bind("127.0.0.1:0")?.start()?;
@@ -264,21 +264,62 @@ impl Builder {
     /// # Errors
     /// [`Error::Config`] for a limit, rule, route or origin that cannot be, [`Error::Address`] when the address cannot be resolved,
     /// [`Error::Bind`] when it cannot be listened on.
-    pub fn bind(self, address: &str) -> Result<Bound> {
-        if let Some(mistake) = self.mistake {
-            return Err(mistake);
-        }
-        self.limits.check()?;
-        #[cfg(feature = "protocol")]
-        self.check_rooms()?;
-        self.policy.origins.check()?;
+    pub fn bind(mut self, address: &str) -> Result<Bound> {
+        self.validate()?;
         let resolved = |address: &str| -> std::io::Result<SocketAddr> {
             address.to_socket_addrs()?.next().ok_or_else(|| std::io::ErrorKind::NotFound.into())
         };
         let address = resolved(address).map_err(|error| Error::Address(address.into(), error))?;
         let listener = Listener::bind(address, &self.limits)?;
-        let address = listener.local_addr()?;
-        Ok(Bound { builder: self, listener, address })
+        Bound::new(self, listener)
+    }
+
+    /// Serves on a socket that listens already, in place of [`Builder::bind`]: one that systemd has opened, that a process
+    /// before this one has left, or whose options are set elsewhere. Does not block.
+    ///
+    /// The socket outlives the server. A shutdown stops accepting at once and leaves it open, so that clients who come then
+    /// wait for whoever else holds it ([`TcpListener::try_clone`] counts); who was accepted before is served, and then sent
+    /// away like all others. When nobody else holds it they are refused. It is made non-blocking, for all who hold it, and
+    /// gets the send buffer of [`Limits::send_buffer`]; [`Limits::backlog`] does not count.
+    ///
+    /// ```
+    /// use std::net::TcpListener;
+    /// use std::time::Duration;
+    /// use switchboard::{Client, Drain, Server};
+    ///
+    /// let socket = TcpListener::bind("127.0.0.1:0")?;
+    /// let url = format!("ws://{}/", socket.local_addr()?);
+    /// let serve = |text: &'static str| {
+    ///     let builder = Server::builder().route("/", move |mut ws| ws.send(text));
+    ///     builder.listen_on(socket.try_clone()?)?.start()
+    /// };
+    /// let old = serve("old")?;
+    /// assert_eq!(Client::connect(&url)?.recv()?, Some("old".into()));
+    /// old.shutdown(Drain::within(Duration::from_secs(1)));
+    /// let new = serve("new")?; // whoever came in between has waited
+    /// assert_eq!(Client::connect(&url)?.recv()?, Some("new".into()));
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a limit, route or origin that cannot be, or a socket that does not listen; [`Error::Io`] when the
+    /// system refuses an option.
+    pub fn listen_on(mut self, socket: TcpListener) -> Result<Bound> {
+        self.validate()?;
+        let listener = Listener::adopt(socket, &self.limits)?;
+        Bound::new(self, listener)
+    }
+
+    fn validate(&mut self) -> Result<()> {
+        match self.mistake.take() {
+            Some(mistake) => Err(mistake),
+            None => {
+                self.limits.check()?;
+                #[cfg(feature = "protocol")]
+                self.check_rooms()?;
+                self.policy.origins.check()
+            }
+        }
     }
 
     pub(super) fn change(mut self, path: &str, change: impl FnOnce(&mut Route)) -> Self {

@@ -18,6 +18,11 @@ impl ByteBound {
         Self { limit, used, waiting, lock: Mutex::new(()), freed: Condvar::new() }
     }
 
+    /// Bytes that are in the queue.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(SeqCst)
+    }
+
     pub(crate) fn try_take(&self, size: usize) -> bool {
         // What is larger than the whole bound still passes when nothing else waits.
         let fits = |used: usize| (used == 0 || used + size <= self.limit).then_some(used + size);

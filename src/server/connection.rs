@@ -10,6 +10,7 @@ use super::shared::{Registered, Shared};
 use super::websocket::WebSocket;
 use crate::error::{Error, Result};
 use crate::hub::{Command, ConnectionId, Name};
+use crate::metrics::RouteMetrics;
 use crate::net::codecs::SharedInflate;
 use crate::net::link::Link;
 use crate::net::meter::Meter;
@@ -35,6 +36,7 @@ pub(crate) struct Connection {
     pub(crate) identity: Identity,
     pub(crate) link: Link,
     check: Option<Check>,
+    counted: Arc<RouteMetrics>,
     protocol: bool,
     in_hub: bool,
     _places: [Option<Place>; 2],
@@ -55,6 +57,8 @@ pub(crate) struct Opening {
     pub(crate) protocol: bool,
     /// Bytes that came behind the request.
     pub(crate) leftover: Vec<u8>,
+    /// Where its route counts.
+    pub(crate) counted: Arc<RouteMetrics>,
 }
 
 /// Where a handler's [`WebSocket`] leaves its connection when it is dropped, so that the close code can tell how the
@@ -110,10 +114,20 @@ pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
 impl Connection {
     #[inline(never)]
     fn open(shared: &Arc<Shared>, opening: Opening) -> Self {
-        let Opening { stream, registered, request, agreed, identity, places, check, protocol, leftover } =
-            opening;
-        shared.metrics.upgraded.add(1);
-        shared.metrics.websockets.add(1);
+        let Opening {
+            stream,
+            registered,
+            request,
+            agreed,
+            identity,
+            places,
+            check,
+            protocol,
+            leftover,
+            counted,
+        } = opening;
+        counted.handshakes.add(1);
+        counted.open.add(1);
         let outbox = Outbox::new(
             stream,
             shared.limits.outbox,
@@ -126,6 +140,7 @@ impl Connection {
         let inflate =
             agreed.deflate.map(|_| Box::new(SharedInflate(shared.codecs.clone())) as Box<dyn Inflate>);
         let outbox = Arc::new(outbox);
+        registered.open(&outbox);
         let hub = Arc::new(HubLine::new(shared.clone(), ConnectionId(registered.id)));
         let (quotas, now) = (shared.quotas(), Instant::now());
         let meter = Meter::new(quotas.messages, quotas.bytes, now);
@@ -139,6 +154,7 @@ impl Connection {
             identity,
             link: Link::new(outbox, session, meter, metrics, close_deadline, leftover),
             check,
+            counted,
             protocol,
             in_hub: false,
             _places: places,
@@ -203,7 +219,11 @@ impl Drop for Connection {
         if self.link.outbox.is_abandoned() {
             log::info!("{}: cut as a slow consumer", self.link.outbox.stream().peer());
         }
+        // What was said first, by either side.
+        let ours = self.link.outbox.close_code();
+        let code = ours.or_else(|| Some(self.link.closed()?.0)).unwrap_or(CloseCode::Abnormal.into());
+        self.shared.metrics.disconnects.add(code, 1);
         self.link.outbox.cut();
-        self.shared.metrics.websockets.sub(1);
+        self.counted.open.sub(1);
     }
 }

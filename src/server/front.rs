@@ -92,8 +92,19 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>) -> Option<(Opening, Handler)>
         };
         let places = [arrival.place, place];
         let (check, protocol, leftover) = (route.check.clone(), route.subprotocol.is_some(), input);
-        let opening =
-            Opening { stream, registered, request, agreed, identity, places, check, protocol, leftover };
+        let counted = route.metrics.clone();
+        let opening = Opening {
+            stream,
+            registered,
+            request,
+            agreed,
+            identity,
+            places,
+            check,
+            protocol,
+            leftover,
+            counted,
+        };
         return match denied {
             None => Some((opening, handler.clone())),
             Some(denied) => {
@@ -123,6 +134,7 @@ fn begin(
     if let Some(acceptor) = &shared.tls
         && !secure(stream, acceptor, deadline)
     {
+        shared.metrics.tls_failures.add(1);
         return Err(Stop::Gone);
     }
     let head = read_head(shared, stream, input, deadline)?;
@@ -214,7 +226,8 @@ fn upgrade(
     request: &Request,
     arrival: &Arrival,
 ) -> Result<(Agreed, Welcome), Stop> {
-    if shared.is_draining() {
+    // Where the socket lives on, nobody is refused: whoever comes now is let in, and sent away with all others.
+    if shared.is_draining() && !shared.hands_over {
         return Err(draining().into());
     }
     let mut policy = shared.policy.read().clone();
@@ -229,7 +242,7 @@ fn upgrade(
     let welcome = arrival::welcome(shared, request, arrival);
     if let Err(denied) = &welcome {
         log::info!("{}: not let in at {}: {}", request.peer(), request.path(), denied.reason);
-        shared.metrics.denied.add(1);
+        shared.metrics.denied.add(denied.kind(), 1);
         denied.http(shared.refuse)?;
     }
     let deadline = Instant::now() + shared.limits.write_deadline;
@@ -321,7 +334,7 @@ fn failed(shared: &Shared, request: &Request) -> Response {
 #[inline(never)]
 fn dismiss<T>(shared: &Shared, stream: Arc<Stream>, stop: Stop) -> Option<T> {
     let Stop::Refused(refusal) = stop else { return None };
-    shared.metrics.refused.add(1);
+    shared.metrics.refused.add(refusal.status.as_u16(), 1);
     log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);
     // What TLS costs is not spent on it.
     if !shared.speaks_tls() {
@@ -346,8 +359,9 @@ fn refuse<T>(shared: &Shared, stream: &Stream, stop: Stop, head_only: bool) -> O
 
 /// Writes the answer and ends the connection in a way that lets the client read it.
 fn respond(shared: &Shared, stream: &Stream, response: &Response, head_only: bool) {
-    if response.inner.status().is_client_error() || response.inner.status().is_server_error() {
-        shared.metrics.refused.add(1);
+    let status = response.inner.status();
+    if status.is_client_error() || status.is_server_error() {
+        shared.metrics.refused.add(status.as_u16(), 1);
     }
     let deadline = Instant::now() + shared.limits.write_deadline;
     // What was written is not kept for whoever stays.

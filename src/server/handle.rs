@@ -10,10 +10,12 @@ use crate::error::Result;
 use crate::hub::Command;
 #[cfg(doc)]
 use crate::limits::Limits;
+use crate::limits::from_now;
 use crate::wire::handshake::Origins;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 use tungstenite::Message;
 
 /// A running server. It has threads of its own; dropping it shuts it down, as [`Handle::shutdown`] does
@@ -153,6 +155,24 @@ impl Handle {
         *self.shared.quotas.lock() = Arc::new(quotas);
     }
 
+    /// Whether the hub is at work: a question goes through its queue, behind everything that waits there. Blocks until it is
+    /// answered, or for `within`. `false`: not in that time, or the server has stopped. For a watchdog that starts a server
+    /// anew which lives but does nothing.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use switchboard::{Drain, Server};
+    ///
+    /// let server = Server::builder().bind("127.0.0.1:0")?.start()?;
+    /// assert!(server.answers(Duration::from_secs(10)));
+    /// server.shutdown(Drain::within(Duration::ZERO));
+    /// assert!(!server.answers(Duration::from_secs(10))); // at once
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
+    pub fn answers(&self, within: Duration) -> bool {
+        self.shared.hub.answers(from_now(within))
+    }
+
     /// Connections that are open now, plain HTTP included.
     pub fn connections(&self) -> usize {
         self.shared.metrics.connections.get() as usize
@@ -187,8 +207,28 @@ impl Handle {
         Ok(())
     }
 
-    /// All counters and gauges in the Prometheus text format, version 0.0.4: what
-    /// [`Builder::health`](crate::Builder::health) serves at `/metrics`.
+    /// All counters, gauges and histograms in the Prometheus text format, version 0.0.4: what
+    /// [`Builder::health`](crate::Builder::health) serves at `/metrics`. Times are in seconds, sizes in bytes. Does not block, but
+    /// looks at every open connection; for a scrape each few seconds, not for each message. Still works when the server has
+    /// stopped.
+    ///
+    /// | names | show |
+    /// |---|---|
+    /// | `switchboard_connections`, `_max_connections`, `_connection_threads` | how many there are, by state, and can be |
+    /// | `switchboard_websocket_connections`, `_websocket_handshakes_total` | WebSockets, by route |
+    /// | `switchboard_refused_total`, `_denied_total`, `_over_budget_total` | who was not served, by status or reason |
+    /// | `switchboard_disconnects_total` | how WebSockets ended, by close code: of the first Close frame of either side |
+    /// | `switchboard_messages_…`, `_received_bytes_total`, `_sent_bytes_total` | traffic |
+    /// | `switchboard_deflate_…`, `_inflate_…` | bytes before and after compression |
+    /// | `switchboard_hub_…` | the hub's turns (how many commands, how long) and what waits in its queue |
+    /// | `switchboard_outbox_…`, `_slow_lane_…`, `_slow_consumers_total` | clients that do not keep up |
+    /// | `switchboard_ping_seconds` | round trips of pings |
+    /// | `switchboard_protocol_…` | the rooms of `switchboard.v1` |
+    /// | `switchboard_engine_ready`, `_store_…` | where these are kept; an [engine](crate::engine::Engine::metrics) adds its own |
+    /// | `process_…` | memory, processor time, descriptors |
+    ///
+    /// Labels have few values, none of which a client can bring in: a route is its pattern, `/room/{room}`. Each line of the
+    /// text has its own explanation.
     ///
     /// ```
     /// # let server = switchboard::Server::builder().bind("127.0.0.1:0")?.start()?;

@@ -7,14 +7,20 @@
 use super::hub_thread::HubCommand;
 use super::shared::Shared;
 use crate::error::{Error, Result};
+#[cfg(feature = "protocol")]
+use crate::hub::calls::{Answer, Call};
 use crate::hub::{Command, ConnectionId, Frames, Name, View};
 use crate::limits::KIB;
 use crate::net::slow_lane::Held;
 use crate::wire::frame::Outgoing;
+#[cfg(feature = "protocol")]
+use crossbeam_channel::bounded;
 use parking_lot::{Mutex, MutexGuard};
 use std::mem::take;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
+#[cfg(feature = "protocol")]
+use std::time::Duration;
 use tungstenite::Bytes;
 use tungstenite::protocol::frame::coding::OpCode;
 
@@ -112,6 +118,18 @@ impl HubLine {
         }
         self.watch(held);
         Ok(())
+    }
+
+    /// Waits until everything that was asked here before is answered, for so long at most.
+    #[cfg(feature = "protocol")]
+    pub(crate) fn settle(&self, within: Duration) {
+        let (tell, told) = bounded(1);
+        let answer = Answer::new(move |_| {
+            let _ = tell.try_send(());
+        });
+        if self.send(Command::Call(Box::new(Call::Settle { id: self.id, answer }))).is_ok() {
+            let _ = told.recv_timeout(within);
+        }
     }
 
     /// Sends what is held back.

@@ -23,10 +23,17 @@ use tungstenite::Bytes;
 /// What connections ask the hub to do, over the outboxes of all connections.
 pub(crate) type HubCommand = Command<Arc<Outbox>>;
 
+/// What comes through the queue.
+enum Queued {
+    Command(HubCommand),
+    /// Is answered when its turn comes.
+    Question(Sender<()>),
+    Stop,
+}
+
 /// The way to the hub, for any number of threads.
 pub(crate) struct HubQueue {
-    /// `None` ends the hub.
-    commands: Sender<Option<HubCommand>>,
+    queue: Sender<Queued>,
     room: Arc<ByteBound>,
     /// Why the engine cannot be reached.
     deaf: Arc<Mutex<Option<String>>>,
@@ -37,7 +44,7 @@ impl HubQueue {
     pub(crate) fn send(&self, command: HubCommand) -> Result<()> {
         let size = command.size();
         self.room.take(size);
-        self.commands.send(Some(command)).map_err(|_| {
+        self.queue.send(Queued::Command(command)).map_err(|_| {
             self.room.free(size);
             Error::Stopped
         })
@@ -50,18 +57,25 @@ impl HubQueue {
         if !self.room.try_take(size) {
             return Err(Some(command));
         }
-        self.commands.try_send(Some(command)).map_err(|refused| {
+        self.queue.try_send(Queued::Command(command)).map_err(|refused| {
             self.room.free(size);
             match refused {
-                TrySendError::Full(command) => command,
-                TrySendError::Disconnected(_) => None,
+                TrySendError::Full(Queued::Command(command)) => Some(command),
+                _ => None,
             }
         })
     }
 
+    /// Whether the hub comes to a question behind all that is in the queue, until `deadline`.
+    pub(crate) fn answers(&self, deadline: Instant) -> bool {
+        let (answer, answered) = bounded(1);
+        let asked = self.queue.send_deadline(Queued::Question(answer), deadline);
+        asked.is_ok() && answered.recv_deadline(deadline).is_ok()
+    }
+
     /// Ends the hub after what is in the queue.
     pub(crate) fn stop(&self) {
-        let _ = self.commands.send(None);
+        let _ = self.queue.send(Queued::Stop);
     }
 
     /// Starts the hub's thread, which takes the writers along: they end with it.
@@ -73,27 +87,35 @@ impl HubQueue {
         (node, rules): (&str, Rules),
         engine: Option<Arc<dyn Engine>>,
     ) -> io::Result<(Self, JoinHandle<()>)> {
-        let (commands, queue) = bounded(limits.hub_commands);
+        let (sender, queue) = bounded(limits.hub_commands);
         let room = Arc::new(ByteBound::new(limits.hub_queue));
         let (turn, bound) = (limits.turn, room.clone());
         let hub = Hub::new(node, rules, engine.as_ref().map(|engine| engine.is_shared()));
-        let deaf = Arc::new(Mutex::new(None));
+        // Known before anybody can ask: a server is not ready until its engine has been heard of.
+        let deaf = Arc::new(Mutex::new(hub.deaf().map(String::from)));
         let told = deaf.clone();
         let run = move || {
             let orders = Vec::new();
-            let lines = Lines { ready: Vec::new(), writers, codecs, deliveries: 0, bytes: 0, engine, orders };
+            let (messages, last) = Default::default();
+            let ready = Vec::new();
+            let lines =
+                Lines { ready, writers, codecs, deliveries: 0, bytes: 0, messages, last, engine, orders };
             work(hub, &queue, turn, lines, (&bound, &told), &metrics);
             bound.close();
         };
         let thread = thread::Builder::new().name("sb-hub".into()).stack_size(limits.stack).spawn(run)?;
-        Ok((Self { commands, room, deaf }, thread))
+        Ok((Self { queue: sender, room, deaf }, thread))
     }
 
     /// For an engine's notices: waits while the queue is full.
     pub(crate) fn inbox(&self) -> Inbox {
-        let queue =
-            Self { commands: self.commands.clone(), room: self.room.clone(), deaf: self.deaf.clone() };
+        let queue = Self { queue: self.queue.clone(), room: self.room.clone(), deaf: self.deaf.clone() };
         Inbox::new(move |notices| queue.send(Command::Notices(notices)).is_ok())
+    }
+
+    /// Commands that wait, and their bytes.
+    pub(crate) fn depth(&self) -> (usize, usize) {
+        (self.queue.len(), self.room.used())
     }
 
     /// Why the engine cannot be reached, if it cannot.
@@ -104,14 +126,13 @@ impl HubQueue {
 
 fn work(
     mut hub: Hub<Arc<Outbox>>,
-    queue: &Receiver<Option<HubCommand>>,
+    queue: &Receiver<Queued>,
     turn: usize,
     mut lines: Lines,
     (bound, told): (&ByteBound, &Mutex<Option<String>>),
     metrics: &Metrics,
 ) {
     let mut counted = Counts::default();
-    *told.lock() = hub.deaf().map(String::from);
     loop {
         let first = match next_command(queue, hub.next_deadline()) {
             Ok(first) => first,
@@ -120,7 +141,7 @@ fn work(
         };
         let now = crate::engine::now();
         hub.tick(now, &mut lines);
-        let (mut next, mut commands, mut bytes, mut stop) = (first, 0, 0, false);
+        let (mut next, mut commands, mut bytes, mut stop, mut asked) = (first, 0, 0, false, None);
         while let Some(command) = next {
             commands += 1;
             bytes += command.size();
@@ -129,8 +150,12 @@ fn work(
                 break;
             }
             next = match queue.try_recv() {
-                Ok(Some(command)) => Some(command),
-                Ok(None) => {
+                Ok(Queued::Command(command)) => Some(command),
+                Ok(Queued::Question(who)) => {
+                    asked = Some(who);
+                    None
+                }
+                Ok(Queued::Stop) => {
                     stop = true;
                     None
                 }
@@ -146,30 +171,53 @@ fn work(
             *told.lock() = hub.deaf().map(String::from);
         }
         bound.free(bytes);
-        metrics.turns.add(1);
-        metrics.commands.add(commands);
+        // Not before what stood in the queue before is done.
+        if let Some(who) = asked {
+            let _ = Sender::send(&who, ());
+        }
         let counts = hub.counts();
         if counts != counted {
-            metrics.users.set(counts.users);
-            metrics.rooms.set(counts.rooms);
+            show(&counts, metrics);
             counted = counts;
         }
+        metrics.hub.turn_commands.observe(commands as u64);
+        metrics.hub.turn_seconds.observe_time(now.instant.elapsed());
         if stop {
             return;
         }
     }
 }
 
-/// The next command; `Disconnected` also when the hub is to stop.
+fn show(counts: &Counts, metrics: &Metrics) {
+    metrics.hub.users.set(counts.users);
+    metrics.hub.rooms.set(counts.rooms);
+    let (counts, metrics) = (&counts.protocol, &metrics.protocol);
+    metrics.connections.set(counts.connections);
+    metrics.users.set(counts.users);
+    metrics.rooms.set(counts.rooms);
+    metrics.history_messages.set(counts.kept.0);
+    metrics.history_bytes.set(counts.kept.1);
+    metrics.publishes.set(counts.publishes);
+    metrics.acknowledged.set(counts.acknowledged);
+}
+
+/// The next command, or a turn without one; `Disconnected` also when the hub is to stop.
 fn next_command(
-    queue: &Receiver<Option<HubCommand>>,
+    queue: &Receiver<Queued>,
     deadline: Option<Instant>,
 ) -> Result<Option<HubCommand>, RecvTimeoutError> {
-    let command = match deadline {
+    let queued = match deadline {
         Some(deadline) => queue.recv_deadline(deadline)?,
         None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected)?,
     };
-    command.map(Some).ok_or(RecvTimeoutError::Disconnected)
+    match queued {
+        Queued::Command(command) => Ok(Some(command)),
+        Queued::Question(who) => {
+            let _ = who.send(());
+            Ok(None)
+        }
+        Queued::Stop => Err(RecvTimeoutError::Disconnected),
+    }
 }
 
 /// Puts what the hub sends into outboxes, and outboxes that need one before the writers.
@@ -179,6 +227,10 @@ struct Lines {
     codecs: Arc<Codecs>,
     deliveries: usize,
     bytes: usize,
+    /// Texts and binary messages.
+    messages: [usize; 2],
+    /// The piece that was delivered last, and how many messages are in it: most pieces go to many.
+    last: (Bytes, [usize; 2]),
     engine: Option<Arc<dyn Engine>>,
     /// What this turn wants of the engine.
     orders: Vec<Order>,
@@ -200,10 +252,22 @@ impl Lines {
         Some(engine.take(std::mem::take(&mut self.orders)))
     }
 
+    fn count(&mut self, frames: &Bytes) {
+        // It is held, so nothing else can be where it is.
+        let is_last = self.last.0.as_ptr() == frames.as_ptr() && self.last.0.len() == frames.len();
+        if !is_last {
+            self.last = (frames.clone(), frame::count(frames));
+        }
+        let [texts, binaries] = self.last.1;
+        self.messages = [self.messages[0] + texts, self.messages[1] + binaries];
+    }
+
     fn end_turn(&mut self, metrics: &Metrics) {
         self.writers.hand_over(std::mem::take(&mut self.ready));
-        metrics.deliveries.add(std::mem::take(&mut self.deliveries));
-        metrics.delivered_bytes.add(std::mem::take(&mut self.bytes));
+        self.last = Default::default();
+        metrics.messages_out.add_each(std::mem::take(&mut self.messages));
+        metrics.hub.deliveries.add(std::mem::take(&mut self.deliveries));
+        metrics.hub.delivered_bytes.add(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -211,6 +275,7 @@ impl Deliver<Arc<Outbox>> for Lines {
     fn deliver(&mut self, to: &Arc<Outbox>, frames: &Bytes) {
         self.deliveries += 1;
         self.bytes += frames.len();
+        self.count(frames);
         self.pushed(to, to.push(frames));
     }
 

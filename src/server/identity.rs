@@ -1,5 +1,6 @@
 //! Who a client is: what an authenticator finds out, or why it lets nobody in.
 
+use crate::metrics::DenialReason;
 use http::StatusCode;
 use std::sync::Arc;
 
@@ -92,6 +93,15 @@ impl Denied {
     /// It may not, whoever it is: 403 where refusals are HTTP.
     pub fn forbidden(reason: impl Into<String>) -> Self {
         Self { status: StatusCode::FORBIDDEN, reason: reason.into() }
+    }
+
+    /// How it is counted.
+    pub(crate) fn kind(&self) -> DenialReason {
+        match self.status {
+            StatusCode::UNAUTHORIZED => DenialReason::Unauthorized,
+            StatusCode::TOO_MANY_REQUESTS => DenialReason::TooMany,
+            _ => DenialReason::Forbidden,
+        }
     }
 
     /// It has too many connections: 429 where refusals are HTTP.

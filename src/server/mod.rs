@@ -26,6 +26,7 @@ mod hub_line;
 mod hub_thread;
 mod identity;
 mod messages;
+mod metrics;
 #[cfg(feature = "protocol")]
 mod protocol;
 mod quotas;

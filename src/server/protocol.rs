@@ -8,7 +8,7 @@ use super::request::{Request, Response, check_name};
 use super::shared::Shared;
 use super::websocket::WebSocket;
 use crate::error::Result;
-use crate::hub::protocol::{Ask, Fault, Json, Since, Text, error};
+use crate::hub::protocol::{Ask, Fault, Json, Since, Text};
 use crate::hub::{Command, Name};
 use crate::limits::Limits;
 use crate::net::masks::random;
@@ -54,8 +54,12 @@ impl Builder {
 
 /// Refuses a name in the query that nobody can have, before the upgrade.
 fn admit(request: &Request, limits: &Limits) -> Result<(), Response> {
-    let user = request.query("user").map_or(Ok(()), |user| check_name(&user, limits.name));
-    user.map_err(|error| Response::text(format!("user: {error}\n")).with_status(400))
+    let Some(user) = request.try_query("user") else { return Ok(()) };
+    let why = match user {
+        Ok(user) => check_name(&user, limits.name).err().map(|error| error.to_string()),
+        Err(refusal) => Some(refusal.reason),
+    };
+    why.map_or(Ok(()), |why| Err(Response::text(format!("user: {why}\n")).with_status(400)))
 }
 
 fn handle(mut ws: WebSocket) -> Result<()> {
@@ -66,17 +70,15 @@ fn handle(mut ws: WebSocket) -> Result<()> {
     };
     let welcome = line.shared().welcome(&line, &user);
     line.send(Command::Enter { id: line.id, user, welcome })?;
+    let asked = line.clone();
+    ws.line_mut().link.settle_by(move |within| asked.settle(within));
     let mut bucket = keep_rate(&mut ws).map(|rate| Bucket::new(rate, Instant::now()));
     while let Some(message) = ws.recv()? {
         let (tag, asked) = read(&message, line.shared().limits.name);
         let asked = asked.and_then(|ask| permit(&ws, ask)).and_then(|ask| slow_down(&mut bucket, ask));
         let asked = asked.and_then(|ask| fit(line.shared(), ask));
-        line.send(match asked {
-            Ok(ask) => Command::Ask { id: line.id, tag, ask },
-            Err((fault, message)) => {
-                Command::Say { id: line.id, text: error(tag.as_ref(), &fault, &message) }
-            }
-        })?;
+        let ask = asked.unwrap_or_else(|(fault, why)| Ask::Refused(fault, why));
+        line.send(Command::Ask { id: line.id, tag, ask })?;
     }
     Ok(())
 }
@@ -165,13 +167,17 @@ pub(super) fn fields(text: &str) -> Result<Fields<'_>, Wrong> {
 
 fn tag(fields: &Fields<'_>) -> Result<Option<Json>, Wrong> {
     let Some(raw) = fields.get("id") else { return Ok(None) };
-    let is_integer =
-        || serde_json::from_str::<serde_json::Number>(raw.get()).is_ok_and(|n| n.is_i64() || n.is_u64());
+    let is_integer = || is_whole(raw.get().trim_start_matches('-')) && raw.get().len() <= TAG_MAX;
     let is_string = || serde_json::from_str::<String>(raw.get()).is_ok_and(|text| text.len() <= TAG_MAX);
     if is_integer() || is_string() {
         return Ok(Some(raw.get().into()));
     }
     Err(bad("`id` must be an integer, or a string of at most 64 bytes"))
+}
+
+/// Whether the JSON is a number of digits only, of any length: JSON sets none. RFC 8259 §6
+fn is_whole(json: &str) -> bool {
+    json.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn request(fields: &Fields<'_>, name_max: usize) -> Result<Ask, Wrong> {
@@ -192,8 +198,8 @@ fn request(fields: &Fields<'_>, name_max: usize) -> Result<Ask, Wrong> {
         "members" => Ask::Members { room: name("room")? },
         "history" => Ask::History {
             room: name("room")?,
-            before: optional(fields, "before", OFFSET)?,
-            after: optional(fields, "after", OFFSET)?,
+            before: whole(fields, "before")?,
+            after: whole(fields, "after")?,
             limit: count(fields, "limit")?,
         },
         "ping" => Ask::Ping,
@@ -210,7 +216,8 @@ fn since(fields: &Fields<'_>) -> Result<Option<Since>, Wrong> {
     let Some(raw) = fields.get("since") else { return Ok(None) };
     let wrong = |_| bad("`since` must be {\"epoch\":…,\"offset\":…}");
     let since: Fields<'_> = serde_json::from_str(raw.get()).map_err(wrong)?;
-    Ok(Some(Since { epoch: field(&since, "epoch", "a string")?, offset: field(&since, "offset", OFFSET)? }))
+    let offset = whole(&since, "offset")?.ok_or_else(|| missing("offset", OFFSET))?;
+    Ok(Some(Since { epoch: field(&since, "epoch", "a string")?, offset }))
 }
 
 pub(super) fn key(fields: &Fields<'_>) -> Result<Option<String>, Wrong> {
@@ -227,8 +234,16 @@ pub(super) fn is_key(key: &str) -> bool {
 }
 
 fn count(fields: &Fields<'_>, name: &str) -> Result<Option<usize>, Wrong> {
-    let count: Option<u64> = optional(fields, name, OFFSET)?;
-    Ok(count.map(|count| usize::try_from(count).unwrap_or(usize::MAX)))
+    Ok(whole(fields, name)?.map(|count| usize::try_from(count).unwrap_or(usize::MAX)))
+}
+
+/// A whole number; one that is too large for us is as large as there is.
+fn whole(fields: &Fields<'_>, name: &str) -> Result<Option<u64>, Wrong> {
+    match fields.get(name) {
+        Some(raw) if is_whole(raw.get()) => Ok(Some(raw.get().parse().unwrap_or(u64::MAX))),
+        Some(_) => Err(bad(&format!("`{name}` must be {OFFSET}"))),
+        None => Ok(None),
+    }
 }
 
 pub(super) fn field<'a, T: serde::Deserialize<'a>>(
@@ -236,8 +251,11 @@ pub(super) fn field<'a, T: serde::Deserialize<'a>>(
     name: &str,
     kind: &str,
 ) -> Result<T, Wrong> {
-    let value = optional(fields, name, kind)?;
-    value.ok_or_else(|| bad(&format!("`{name}` is missing; it must be {kind}")))
+    optional(fields, name, kind)?.ok_or_else(|| missing(name, kind))
+}
+
+fn missing(name: &str, kind: &str) -> Wrong {
+    bad(&format!("`{name}` is missing; it must be {kind}"))
 }
 
 pub(super) fn optional<'a, T: serde::Deserialize<'a>>(

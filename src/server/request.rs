@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::wire::handshake::{BEARER, Origins, check_origin};
-use crate::wire::http::list_elements;
+use crate::wire::http::{Refusal, decode_segment, list_elements};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::fmt;
 use std::net::SocketAddr;
@@ -52,11 +52,16 @@ impl Request {
     /// The first value of `name` in the query, percent-decoded (`+` is a blank); empty for a name without a
     /// value. `None` also for one whose decoding is not UTF-8.
     pub fn query(&self, name: &str) -> Option<String> {
+        self.try_query(name)?.ok()
+    }
+
+    /// The same; `Err`: it is there, but cannot be decoded.
+    pub(crate) fn try_query(&self, name: &str) -> Option<std::result::Result<String, Refusal>> {
         let query = self.head.uri().query()?;
-        let decode = |text: &str| crate::wire::http::decode_segment(&text.replace('+', " ")).ok();
+        let decode = |text: &str| decode_segment(&text.replace('+', " "));
         query.split('&').find_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(key)? == name).then(|| decode(value)).flatten()
+            (decode(key).ok()? == name).then(|| decode(value))
         })
     }
 
@@ -270,6 +275,10 @@ mod tests {
         assert_eq!(query("é").as_deref(), Some("中"));
         assert_eq!(query("flag").as_deref(), Some(""));
         assert_eq!((query("bad"), query("none")), (None, None));
+        assert!(
+            request.try_query("bad").is_some_and(|value| value.is_err())
+                && request.try_query("none").is_none()
+        );
         assert_eq!(format!("{request:?}"), r#"Request { method: GET, path: "/p", peer: 127.0.0.1:1, .. }"#);
         assert_eq!((request.param("room"), request.param("none")), ("r", ""));
     }

@@ -3,6 +3,7 @@
 use super::request::{Request, Response, check_name};
 use super::websocket::WebSocket;
 use crate::error::{Error, Result};
+use crate::metrics::RouteMetrics;
 use crate::wire::http::{Refusal, decode_segment};
 use http::{HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub(crate) struct Route {
     pub(crate) admit: Option<Admit>,
     /// What may be said on it.
     pub(crate) check: Option<Check>,
+    /// What is counted of its WebSocket.
+    pub(crate) metrics: Arc<RouteMetrics>,
     /// What its WebSocket speaks, whatever else the server agrees to: `switchboard.v1`, or nothing of its own.
     pub(crate) subprotocol: Option<&'static str>,
     http: Vec<(Method, Responder)>,
@@ -66,11 +69,18 @@ impl Router {
             return Ok(&mut self.routes[at]);
         }
         let segments = parse(pattern)?;
-        self.routes.push(Route { pattern: pattern.into(), segments, ..Route::default() });
+        let metrics = Arc::new(RouteMetrics { pattern: pattern.into(), ..RouteMetrics::default() });
+        self.routes.push(Route { pattern: pattern.into(), segments, metrics, ..Route::default() });
         // Literal segments win over parameters, whatever the order of the calls was.
         self.routes
             .sort_by_key(|route| route.segments.iter().filter(|s| matches!(s, Segment::Param(_))).count());
         self.route(pattern)
+    }
+
+    /// Of the routes that have a WebSocket.
+    pub(crate) fn metrics(&self) -> Vec<Arc<RouteMetrics>> {
+        let routes = self.routes.iter().filter(|route| route.websocket.is_some());
+        routes.map(|route| route.metrics.clone()).collect()
     }
 
     /// Puts everything at this path and below it into one hand, whatever routes there are besides.

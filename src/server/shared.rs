@@ -13,14 +13,16 @@ use crate::hub::rules::RoomRules;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::net::codecs::Codecs;
+use crate::net::outbox::Outbox;
+use crate::net::pool::Pool;
 use crate::net::slow_lane::SlowLane;
 use crate::net::stream::Stream;
 use crate::wire::handshake::Policy;
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::collections::HashMap;
 use std::net::Shutdown;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 use tungstenite::protocol::frame::coding::OpCode;
 
@@ -33,7 +35,10 @@ pub(crate) struct Shared {
     pub(crate) hub: HubQueue,
     pub(crate) slow_lane: Arc<SlowLane>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) engine: Option<Arc<dyn Engine>>,
+    /// Only while the server runs: a handle must not keep what others hold on to.
+    pub(crate) engine: Option<Weak<dyn Engine>>,
+    /// Of the connections' threads; there once the server listens.
+    pub(crate) pool: OnceLock<Weak<Pool<Arc<Stream>>>>,
     pub(crate) codecs: Arc<Codecs>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::net::acceptor::Acceptor>,
@@ -53,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) refusals: Refusals,
     /// Connections that can be open at once.
     pub(crate) max_connections: usize,
+    /// The socket lives on with others: whoever was accepted is served to the end, whoever was not is theirs.
+    pub(crate) hands_over: bool,
     pub(crate) draining: AtomicBool,
     pub(crate) sockets: Sockets,
 }
@@ -60,11 +67,6 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn quotas(&self) -> Arc<Quotas> {
         self.quotas.lock().clone()
-    }
-
-    /// In the Prometheus text format.
-    pub(crate) fn metrics_text(&self) -> String {
-        self.metrics.text() + &self.engine.as_ref().map(|engine| engine.metrics()).unwrap_or_default()
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -120,9 +122,23 @@ impl Shared {
 #[derive(Default)]
 pub(crate) struct Sockets {
     next: AtomicU64,
-    open: Mutex<HashMap<u64, (Arc<Stream>, Stage)>>,
-    /// None is open any more.
-    emptied: Condvar,
+    open: Mutex<Open>,
+    /// None is open any more, or all have asked.
+    settled: Condvar,
+}
+
+#[derive(Default)]
+struct Open {
+    sockets: HashMap<u64, Socket>,
+    /// Those at [`Stage::Asking`].
+    asking: usize,
+}
+
+struct Socket {
+    stream: Arc<Stream>,
+    stage: Stage,
+    /// Once it is a WebSocket.
+    outbox: Option<Weak<Outbox>>,
 }
 
 /// How far a connection has come.
@@ -143,7 +159,11 @@ pub(crate) struct Registered {
 impl Sockets {
     pub(crate) fn register(shared: &Arc<Shared>, stream: Arc<Stream>) -> Registered {
         let id = shared.sockets.next.fetch_add(1, Relaxed);
-        shared.sockets.open.lock().insert(id, (stream, Stage::Asking));
+        let socket = Socket { stream, stage: Stage::Asking, outbox: None };
+        let mut open = shared.sockets.open.lock();
+        open.sockets.insert(id, socket);
+        open.asking += 1;
+        drop(open);
         shared.metrics.connections.add(1);
         Registered { shared: shared.clone(), id }
     }
@@ -151,22 +171,59 @@ impl Sockets {
     /// Waits until none is open, or `deadline`; how many are. Also those that handlers gave away to other threads.
     pub(crate) fn wait_empty(&self, deadline: Instant) -> usize {
         let mut open = self.open.lock();
-        while !open.is_empty() && !self.emptied.wait_until(&mut open, deadline).timed_out() {}
-        open.len()
+        while !open.sockets.is_empty() && !self.settled.wait_until(&mut open, deadline).timed_out() {}
+        open.sockets.len()
+    }
+
+    /// Waits until every request is complete, or `deadline`.
+    pub(crate) fn wait_asked(&self, deadline: Instant) {
+        let mut open = self.open.lock();
+        while 0 < open.asking && !self.settled.wait_until(&mut open, deadline).timed_out() {}
+    }
+
+    /// One has left the stage `before`.
+    fn settle(&self, open: &mut Open, before: Option<Stage>) {
+        if before == Some(Stage::Asking) {
+            open.asking -= 1;
+        }
+        if open.asking == 0 || open.sockets.is_empty() {
+            self.settled.notify_all();
+        }
     }
 
     /// Ends the connections of that stage, or all, at once; how many they were.
     pub(crate) fn cut(&self, stage: Option<Stage>) -> usize {
         let open = self.open.lock();
-        let chosen = open.values().filter(|(_, at)| stage.is_none_or(|stage| stage == *at));
-        chosen.map(|(stream, _)| stream.shutdown(Shutdown::Both)).count()
+        let chosen = open.sockets.values().filter(|socket| stage.is_none_or(|stage| stage == socket.stage));
+        chosen.map(|socket| socket.stream.shutdown(Shutdown::Both)).count()
+    }
+
+    /// Those whose requests are not complete, those that are answered as plain HTTP, and the outboxes of WebSockets.
+    pub(crate) fn census(&self) -> (usize, usize, Vec<Weak<Outbox>>) {
+        let (mut asking, mut served, mut outboxes) = (0, 0, Vec::new());
+        for socket in self.open.lock().sockets.values() {
+            match &socket.outbox {
+                Some(outbox) => outboxes.push(outbox.clone()),
+                None if socket.stage == Stage::Asking => asking += 1,
+                None => served += 1,
+            }
+        }
+        (asking, served, outboxes)
     }
 }
 
 impl Registered {
     pub(crate) fn served(&self) {
-        if let Some((_, stage)) = self.shared.sockets.open.lock().get_mut(&self.id) {
-            *stage = Stage::Served;
+        let mut open = self.shared.sockets.open.lock();
+        let socket = open.sockets.get_mut(&self.id);
+        let before = socket.map(|socket| std::mem::replace(&mut socket.stage, Stage::Served));
+        self.shared.sockets.settle(&mut open, before);
+    }
+
+    /// It is a WebSocket now.
+    pub(crate) fn open(&self, outbox: &Arc<Outbox>) {
+        if let Some(socket) = self.shared.sockets.open.lock().sockets.get_mut(&self.id) {
+            socket.outbox = Some(Arc::downgrade(outbox));
         }
     }
 }
@@ -175,9 +232,7 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.shared.metrics.connections.sub(1);
         let mut open = self.shared.sockets.open.lock();
-        open.remove(&self.id);
-        if open.is_empty() {
-            self.shared.sockets.emptied.notify_all();
-        }
+        let before = open.sockets.remove(&self.id).map(|socket| socket.stage);
+        self.shared.sockets.settle(&mut open, before);
     }
 }

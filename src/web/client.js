@@ -73,7 +73,14 @@ const utf8 = new TextEncoder();
 /** @typedef {Error & {code: string, path?: string}} Failure */
 /** @typedef {{reply: (m: any) => void, fail: (error: Failure) => void, lost: () => void}} Outcome exactly one is called */
 
-/** @typedef {{type: string, fields: string, again: boolean, sent: boolean, settle: (error: Failure | null, m?: any) => void}} Item */
+/**
+ * @typedef {object} Item a request in a queue
+ * @property {string} type
+ * @property {string} fields JSON
+ * @property {boolean} again
+ * @property {boolean} sent
+ * @property {(error: Failure | null, m?: any) => void} settle
+ */
 
 /**
  * @typedef {object} LineEvents
@@ -332,8 +339,10 @@ export class Line extends Emitter {
    * @returns {Room}
    */
   room(name, { history = 0 } = {}) {
+    name = String(name);
     let room = this.#rooms.get(name);
     if (!room) {
+      // What is sent again must still be known by its key.
       const window = () => Math.max(1, Math.min(this.#options.inFlight, (this.limits.history ?? 1) / 2));
       room = new Room(this, name, history, window);
       this.#rooms.set(name, room);
@@ -372,7 +381,10 @@ export class Line extends Emitter {
     else this.#lost(1000, 'reconnecting', true);
   }
 
-  /** Ends the line for good. What is not acknowledged rejects with `closed`. No timer remains. */
+  /**
+   * Ends the line for good. What is not acknowledged rejects with `closed`. Nothing remains that would keep a program from
+   * ending; but Node's own WebSocket keeps a connection that has died silently until TCP gives it up.
+   */
   close() {
     if (this.state !== 'closed') this.#end(1000, '');
   }
@@ -718,7 +730,7 @@ export class Room extends Emitter {
   constructor(line, name, history, window) {
     super();
     this.#line = line;
-    this.name = String(name);
+    this.name = name;
     this.#history = history;
     this.#queue = new Queue(line, () => this.state !== 'joining' && line._turn(), window);
   }

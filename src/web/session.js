@@ -8,7 +8,7 @@ import { guestName } from './i18n.js';
 import { browser, tab } from './store.js';
 
 const MAX_DELAY = 10_000; // ms, the longest wait before another attempt: somebody is looking
-const SETTLE = 3_000; // ms that what is under way has before the name changes
+const SETTLE = 5000; // ms that what is under way has before the name changes
 const ASKS = 'authentication failed';
 
 const url = new URL('/ws', location.href);

@@ -141,6 +141,36 @@ pub(crate) fn split(frames: &Bytes) -> impl Iterator<Item = (OpCode, Bytes)> {
     })
 }
 
+/// How many texts and how many binary messages lie end to end in `frames`, as [`Outgoing::encode`] makes them. Looks at nothing
+/// but where each ends: it is done for every piece that is sent.
+pub(crate) fn count(frames: &[u8]) -> [usize; 2] {
+    let (mut counts, mut rest) = ([0; 2], frames);
+    while let [first, second, behind @ ..] = rest {
+        let (extended, length) = match second & 0x7f {
+            126 => (2, behind.first_chunk().map_or(0, |length| u64::from(u16::from_be_bytes(*length)))),
+            127 => (8, behind.first_chunk().map_or(0, |length| u64::from_be_bytes(*length))),
+            short => (0, u64::from(short)),
+        };
+        match first & 0x0f {
+            1 => counts[0] += 1,
+            2 => counts[1] += 1,
+            _ => {}
+        }
+        rest = behind.get((length as usize).saturating_add(extended)..).unwrap_or_default();
+    }
+    counts
+}
+
+/// The code in a Close frame, masked or not; 1005 when there is none. RFC 6455 §7.4.1
+pub(crate) fn close_code(frame: &[u8]) -> u16 {
+    let mut cursor = Cursor::new(frame);
+    let mask = FrameHeader::parse(&mut cursor).ok().flatten().and_then(|(header, _)| header.mask);
+    let code = frame.get(cursor.position() as usize..).and_then(<[u8]>::first_chunk::<2>);
+    let Some(mut code) = code.copied() else { return CloseCode::Status.into() };
+    apply_mask(&mut code, mask.unwrap_or_default(), 0);
+    u16::from_be_bytes(code)
+}
+
 /// One final frame of a server, unmasked and not compressed.
 pub(crate) fn encode(opcode: OpCode, payload: &[u8]) -> Bytes {
     Outgoing::new(opcode, payload).encode()
@@ -240,6 +270,37 @@ mod tests {
         };
         assert!(check(TEXT) && check(BINARY));
         assert!(!check(PING) && !check(OpCode::Data(Data::Continue)));
+    }
+
+    #[test]
+    fn messages_are_counted_by_kind() {
+        assert_eq!(count(&[]), [0, 0]);
+        let mut frames = Vec::new();
+        for (opcode, length) in
+            [(TEXT, 0), (BINARY, 125), (TEXT, 126), (PING, 5), (TEXT, 0xffff), (BINARY, 0x10000), (CLOSE, 2)]
+        {
+            Outgoing::new(opcode, &vec![1; length]).encode_into(&mut frames, None);
+        }
+        Outgoing::compressed(TEXT, b"abc").encode_into(&mut frames, None);
+        assert_eq!(count(&frames), [4, 2]);
+        // What is cut off in the middle is no reason to panic.
+        for end in 0..frames.len().min(500) {
+            count(&frames[..end]);
+        }
+        count(&[0x81, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]);
+    }
+
+    #[test]
+    fn a_close_frames_code_is_found() {
+        for code in [1000, 1001, 1013, 4999] {
+            let payload = close_payload(CloseCode::from(code), "reason");
+            assert_eq!(close_code(&encode(CLOSE, &payload)), code);
+            let mut masked = Vec::new();
+            Outgoing::new(CLOSE, &payload).encode_into(&mut masked, Some([1, 2, 3, 4]));
+            assert_eq!(close_code(&masked), code);
+        }
+        assert_eq!(close_code(&encode(CLOSE, &[])), 1005);
+        assert_eq!(close_code(&[]), 1005);
     }
 
     #[test]

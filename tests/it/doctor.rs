@@ -2,6 +2,7 @@
 
 use crate::config::{File, ended};
 use crate::support::switchboard;
+use crate::support_redis::Redis;
 use crate::tls::{Authority, Files};
 use serde_json::Value;
 use std::fs;
@@ -186,15 +187,21 @@ fn a_redis_that_is_none_and_a_store_without_a_folder_fail() {
     let folder = std::env::temp_dir();
     let file = folder.join("switchboard-doctor-store");
     let (file, lost) = (file.to_str().unwrap(), "/no/such/folder/store");
-    for (redis, store, expected, found) in
-        [(closed, file, ["fail", "ok"], "refused"), (other.address, lost, ["fail", "fail"], "answers")]
-    {
+    for (redis, found) in [(closed, "nobody listens"), (other.address, "is no Redis")] {
         let url = format!("redis://:hush-password@{redis}");
-        let (code, report) = examine(&["--bind", "127.0.0.1:0", "--redis", &url, "--store", store]);
+        let (code, report) = examine(&["--bind", "127.0.0.1:0", "--redis", &url]);
         let [[state, what, next]] = of(&report, "redis")[..] else { panic!("{report:#}") };
-        assert!(state == expected[0] && what.contains(found) && !next.is_empty(), "{what}");
-        assert_eq!((of(&report, "store")[0][0], code), (expected[1], Some(1)), "{report:#}");
+        assert!(state == "fail" && what.contains(found) && !next.is_empty(), "{what}");
+        assert_eq!(code, Some(1));
         assert!(!report.to_string().contains("hush-password"), "{report:#}");
+    }
+    for (store, expected) in [(file, "ok"), (lost, "fail")] {
+        let (code, report) = examine(&["--bind", "127.0.0.1:0", "--store", store]);
+        assert_eq!(
+            (of(&report, "store")[0][0], code),
+            (expected, Some(i32::from(expected == "fail"))),
+            "{report:#}"
+        );
     }
     assert!(!fs::exists(file).unwrap(), "it changes nothing");
 }
@@ -202,23 +209,22 @@ fn a_redis_that_is_none_and_a_store_without_a_folder_fail() {
 #[test]
 #[ignore = "needs a Redis server: tests/run"]
 fn a_redis_that_answers_passes_and_one_that_wants_a_password_says_so() {
-    let program = std::env::var("SWITCHBOARD_TEST_REDIS").expect("tests/run says where Redis is");
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let options = ["--port", &port, "--requirepass", "secret", "--save", "", "--bind", "127.0.0.1"];
-    let mut redis = Command::new(program).args(options).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(redis.stdout.take().unwrap()));
-    assert!(lines.any(|line| line.unwrap().to_lowercase().contains("ready to accept connections")));
+    let redis = Redis::start(&["--requirepass", "secret"]);
     for (login, state, found) in
         [(":secret@", "ok", "answers"), ("", "fail", "wants a password"), (":wrong@", "fail", "refuses")]
     {
-        let url = format!("redis://{login}127.0.0.1:{port}");
+        let url = format!("redis://{login}{}", redis.address());
         let (code, report) = examine(&["--bind", "127.0.0.1:0", "--redis", &url]);
         let [[is, what, _]] = of(&report, "redis")[..] else { panic!("{report:#}") };
         assert!(is == state && what.contains(found), "{login}: {report:#}");
         assert_eq!(code, Some(i32::from(state == "fail")));
     }
-    redis.kill().unwrap();
-    redis.wait().unwrap();
+    // One that would throw histories away to make room.
+    let redis = Redis::start(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
+    let (code, report) = examine(&["--bind", "127.0.0.1:0", "--redis", &redis.url()]);
+    let [[is, what, next]] = of(&report, "redis")[..] else { panic!("{report:#}") };
+    assert!(is == "warn" && what.contains("throws keys away") && next.contains("noeviction"), "{report:#}");
+    assert_eq!(code, Some(0));
 }
 
 #[test]

@@ -1,16 +1,21 @@
 //! What every engine must do, whatever it keeps its rooms in: one set of tests, run for each.
+//!
+//! For an engine of one's own: implement `World` for what makes engines that have the same rooms, and name it in `engines!`.
 
 use crate::support::PATIENCE;
 use crate::support_redis::Redis as RedisServer;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+use std::{env, fs};
 use switchboard::RoomRules;
 use switchboard::engine::{
-    Address, Engine, Inbox, Member, Memory, Name, Notice, Order, Publish, Receipt, Redis, Stored, Ticket,
+    Address, Engine, Inbox, Member, Memory, Name, Notice, Order, Publish, Receipt, Redis, Store, Stored,
+    Ticket,
 };
 
 /// Something that makes engines which have the same rooms.
-trait World {
+pub(crate) trait World {
     fn engine(&self) -> Box<dyn Engine>;
 }
 
@@ -26,18 +31,49 @@ impl World for RedisServer {
     }
 }
 
+/// Rooms are spread over two.
+impl World for [RedisServer; 2] {
+    fn engine(&self) -> Box<dyn Engine> {
+        Box::new(Redis::open(&self[0].url()).unwrap().and(&self[1].url()).unwrap())
+    }
+}
+
+/// For one server at a time.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn new(name: &str) -> Self {
+        let folder = env::temp_dir().join(format!("switchboard-engines-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl World for Disk {
+    fn engine(&self) -> Box<dyn Engine> {
+        Box::new(Store::open(self.0.join("rooms.db")).unwrap())
+    }
+}
+
 /// A server without a hub: what it is told is looked at here.
-struct Server {
+pub(crate) struct Server {
     name: &'static str,
-    engine: Box<dyn Engine>,
+    pub(crate) engine: Box<dyn Engine>,
     inbox: Receiver<Vec<Notice>>,
     /// What came before that which was waited for.
-    told: Vec<Notice>,
+    pub(crate) told: Vec<Notice>,
     tickets: Ticket,
 }
 
 impl Server {
-    fn start(world: &impl World, name: &'static str) -> Self {
+    pub(crate) fn start(world: &impl World, name: &'static str) -> Self {
         let (tell, inbox) = channel();
         let engine = world.engine();
         engine.start(name, Inbox::new(move |notices| tell.send(notices).is_ok())).unwrap();
@@ -46,14 +82,14 @@ impl Server {
         server
     }
 
-    fn order(&mut self, order: Order) {
+    pub(crate) fn order(&mut self, order: Order) {
         let told = self.engine.take(vec![order]);
         self.told.extend(told);
     }
 
     /// Takes out the first notice, told or yet to come, that is like that.
     #[track_caller]
-    fn wait<T>(&mut self, what: &str, like: impl Fn(&Notice) -> Option<T>) -> T {
+    pub(crate) fn wait<T>(&mut self, what: &str, like: impl Fn(&Notice) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some((at, found)) = self.told.iter().enumerate().find_map(|(at, n)| Some((at, like(n)?))) {
@@ -67,12 +103,12 @@ impl Server {
         }
     }
 
-    fn open(&mut self, room: &str) -> (Name, u64, Vec<Stored>, Vec<Member>) {
+    pub(crate) fn open(&mut self, room: &str) -> (Name, u64, Vec<Stored>, Vec<Member>) {
         self.open_by(room, RoomRules::default())
     }
 
     #[track_caller]
-    fn open_by(&mut self, room: &str, rules: RoomRules) -> (Name, u64, Vec<Stored>, Vec<Member>) {
+    pub(crate) fn open_by(&mut self, room: &str, rules: RoomRules) -> (Name, u64, Vec<Stored>, Vec<Member>) {
         self.order(Order::Open { room: room.into(), rules });
         self.wait("a state", |notice| match notice {
             Notice::State { room: at, epoch, offset, messages, members } if **at == *room => {
@@ -82,7 +118,7 @@ impl Server {
         })
     }
 
-    fn ask_publish(&mut self, publish: Publish) -> Ticket {
+    pub(crate) fn ask_publish(&mut self, publish: Publish) -> Ticket {
         self.tickets += 1;
         let ticket = self.tickets;
         self.order(Order::Publish { ticket, publish });
@@ -90,7 +126,7 @@ impl Server {
     }
 
     #[track_caller]
-    fn published(&mut self, ticket: Ticket) -> Result<Receipt, String> {
+    pub(crate) fn published(&mut self, ticket: Ticket) -> Result<Receipt, String> {
         self.wait("an answer", |notice| match notice {
             Notice::Published { ticket: answered, result } if *answered == ticket => Some(result.clone()),
             _ => None,
@@ -98,13 +134,13 @@ impl Server {
     }
 
     #[track_caller]
-    fn publish(&mut self, publish: Publish) -> Receipt {
+    pub(crate) fn publish(&mut self, publish: Publish) -> Receipt {
         let ticket = self.ask_publish(publish);
         self.published(ticket).unwrap()
     }
 
     #[track_caller]
-    fn message(&mut self, room: &str) -> (Name, Stored) {
+    pub(crate) fn message(&mut self, room: &str) -> (Name, Stored) {
         self.wait("a message", |notice| match notice {
             Notice::Message { room: at, epoch, message } if **at == *room => {
                 Some((epoch.clone(), message.clone()))
@@ -114,19 +150,19 @@ impl Server {
     }
 
     #[track_caller]
-    fn presence(&mut self, room: &str) -> (Member, bool) {
+    pub(crate) fn presence(&mut self, room: &str) -> (Member, bool) {
         self.wait("a presence", |notice| match notice {
             Notice::Presence { room: at, member, left } if **at == *room => Some((member.clone(), *left)),
             _ => None,
         })
     }
 
-    fn here(&mut self, room: &str, user: &str, connections: usize, left: bool) {
+    pub(crate) fn here(&mut self, room: &str, user: &str, connections: usize, left: bool) {
         self.order(Order::Presence { room: room.into(), user: user.into(), connections, left });
     }
 
     #[track_caller]
-    fn tell(&mut self, to: Address, note: &'static [u8]) -> usize {
+    pub(crate) fn tell(&mut self, to: Address, note: &'static [u8]) -> usize {
         self.tickets += 1;
         let ticket = self.tickets;
         self.order(Order::Tell { ticket: Some(ticket), to, note: note.into() });
@@ -137,7 +173,7 @@ impl Server {
     }
 
     #[track_caller]
-    fn note(&mut self) -> (Address, Vec<u8>) {
+    pub(crate) fn note(&mut self) -> (Address, Vec<u8>) {
         self.wait("a note", |notice| match notice {
             Notice::Note { to, note } => Some((to.clone(), note.to_vec())),
             _ => None,
@@ -146,7 +182,7 @@ impl Server {
 
     /// Everything that was meant for it until now has come: a message in a room of its own goes behind it.
     #[track_caller]
-    fn settle(&mut self, other: &mut Self) {
+    pub(crate) fn settle(&mut self, other: &mut Self) {
         let room = format!("settle-{}", self.name);
         self.open(&room);
         other.publish(say(&room, "\"settle\""));
@@ -154,12 +190,12 @@ impl Server {
         self.order(Order::Close { room: room.as_str().into() });
     }
 
-    fn all(&mut self, like: impl Fn(&Notice) -> bool) -> Vec<Notice> {
+    pub(crate) fn all(&mut self, like: impl Fn(&Notice) -> bool) -> Vec<Notice> {
         self.told.extract_if(.., |notice| like(notice)).collect()
     }
 }
 
-fn say(room: &str, data: &str) -> Publish {
+pub(crate) fn say(room: &str, data: &str) -> Publish {
     Publish {
         room: room.into(),
         from: Some("ann".into()),
@@ -170,11 +206,11 @@ fn say(room: &str, data: &str) -> Publish {
     }
 }
 
-fn with_key(publish: Publish, key: &str) -> Publish {
+pub(crate) fn with_key(publish: Publish, key: &str) -> Publish {
     Publish { key: Some(key.into()), ..publish }
 }
 
-fn member(node: &str, user: &str, connections: usize) -> Member {
+pub(crate) fn member(node: &str, user: &str, connections: usize) -> Member {
     Member { node: node.into(), user: user.into(), connections }
 }
 
@@ -257,9 +293,11 @@ fn a_room_keeps_so_much(world: &impl World) {
     let rules = RoomRules { messages: 3, ..RoomRules::default() };
     let publish = |data: &str| Publish { rules: rules.clone(), ..say("tea", data) };
     let first = east.publish(with_key(publish("1"), "k"));
-    for n in 2..=4 {
+    for n in 2..=3 {
         east.publish(publish(&n.to_string()));
     }
+    assert_eq!(east.publish(with_key(publish("1"), "k")), first, "the oldest one's counts, too");
+    east.publish(publish("4"));
     let (_, offset, messages, _) = east.open_by("tea", rules.clone());
     let offsets: Vec<u64> = messages.iter().map(|message| message.offset).collect();
     assert_eq!((offset, offsets), (4, vec![2, 3, 4]));
@@ -424,9 +462,10 @@ fn who_stops_is_gone(world: &impl World) {
 
 fn every_order_is_answered_once(world: &impl World) {
     let mut east = Server::start(world, "east");
+    let is_shared = east.engine.is_shared();
     let orders: Vec<Order> = (1..=2000)
         .map(|ticket| match ticket % 3 {
-            0 => Order::Tell {
+            0 if is_shared => Order::Tell {
                 ticket: Some(ticket),
                 to: Address::User("x".into()),
                 note: b"n".as_slice().into(),
@@ -452,8 +491,13 @@ fn every_order_is_answered_once(world: &impl World) {
 
 /// One test for each engine and function.
 macro_rules! engines {
-    ($($test:ident,)*) => {
+    (one server: [$($single:ident),*], several: [$($test:ident),*]) => {
+        mod store {
+            $(#[test] fn $single() { super::$single(&super::Disk::new(stringify!($single))); })*
+        }
+
         mod memory {
+            $(#[test] fn $single() { super::$single(&super::Memory::new()); })*
             $(#[test] fn $test() { super::$test(&super::Memory::new()); })*
         }
 
@@ -461,20 +505,42 @@ macro_rules! engines {
             $(
                 #[test]
                 #[ignore = "needs a Redis server: tests/run"]
+                fn $single() { super::$single(&super::RedisServer::start(&[])); }
+            )*
+            $(
+                #[test]
+                #[ignore = "needs a Redis server: tests/run"]
                 fn $test() { super::$test(&super::RedisServer::start(&[])); }
+            )*
+        }
+
+        mod two_redises {
+            $(
+                #[test]
+                #[ignore = "needs a Redis server: tests/run"]
+                fn $single() { super::$single(&[(); 2].map(|()| super::RedisServer::start(&[]))); }
+            )*
+            $(
+                #[test]
+                #[ignore = "needs a Redis server: tests/run"]
+                fn $test() { super::$test(&[(); 2].map(|()| super::RedisServer::start(&[]))); }
             )*
         }
     };
 }
 
 engines! {
+    one server: [
+    a_room_keeps_so_much,
+    every_order_is_answered_once
+    ],
+    several: [
     messages_have_one_order,
     a_message_is_told_as_it_was_said,
     a_key_counts_once,
-    a_room_keeps_so_much,
     an_open_room_hears_everything_a_closed_one_nothing,
     who_is_where_is_known,
     notes_reach_those_at_other_servers,
-    who_stops_is_gone,
-    every_order_is_answered_once,
+    who_stops_is_gone
+    ]
 }

@@ -29,7 +29,7 @@ fn plain_paths_answer() {
         ("/single_chat", "text/html", "<!doctype html>"),
         ("/healthz", "text/plain", "ok"),
         ("/readyz", "text/plain", "ready"),
-        ("/metrics", "text/plain; version=0.0.4", "\nswitchboard_connections "),
+        ("/metrics", "text/plain; version=0.0.4", "\nswitchboard_connections{state=\"http\"} "),
         ("/healthz?probe=1", "text/plain", "ok"),
     ] {
         let answer = get(program.address, path);

@@ -112,7 +112,7 @@ fn connections_are_held_opened_and_cut() {
     let opened = number(&churn, "/rates/opened/count");
     assert!(4 < opened, "{churn:#}");
     assert_eq!(number(&churn, "/milliseconds/closing/count"), opened);
-    let paced = good(&ws(&server, "/echo"), "-m churn -c 4 -d 1s --rate 50");
+    let paced = good(&ws(&server, "/echo"), "-m churn -c 50 -d 1s --rate 50");
     assert_eq!(number(&paced, "/rates/opened/count"), 50, "{paced:#}");
     let storm = good(&ws(&server, "/echo"), "-m storm -c 25 --rounds 2 --threads 3 -d 30s");
     assert_eq!(number(&storm, "/milliseconds/recovery/count"), 50, "{storm:#}");

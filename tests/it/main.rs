@@ -26,6 +26,8 @@ mod connect;
 mod doctor;
 /// Callbacks, views, the event loop, the in-process client.
 mod embed;
+/// What only an engine with a Redis can be asked.
+mod engine_redis;
 /// What every engine must do, whatever it keeps its rooms in.
 mod engines;
 /// The examples that are programs of their own, and all of them as a collection.
@@ -42,6 +44,10 @@ mod http;
 mod lifecycle;
 /// `switchboard load`: each mode, and broken servers that it finds out.
 mod load;
+/// What `/metrics` shows: each number moves when the thing happens, and only then.
+mod metrics;
+/// The text of `/metrics`, and what Prometheus and Grafana make of it.
+mod monitoring;
 /// Clients that others wrote.
 mod programs;
 /// `switchboard.v1` on `/ws`.
@@ -54,6 +60,8 @@ mod rolling;
 mod rooms;
 /// The protocol without a socket, over real sockets.
 mod sansio;
+/// What the guide says of several servers.
+mod scaling;
 /// Messages that are checked against a schema.
 #[cfg(feature = "schema")]
 mod schema;
@@ -69,10 +77,14 @@ mod soak;
 mod store;
 /// Servers that share a Redis, and publishers, while something fails.
 mod storm;
+/// Service managers: sockets that are handed over, notifications, logs, health.
+mod supervision;
 /// The raw client, and the program as a child process.
 mod support;
 /// A real browser, remote-controlled.
 mod support_cdp;
+/// A strict reader of the Prometheus text format.
+mod support_prometheus;
 /// A bad network.
 mod support_proxy;
 /// A Redis as a child process.

@@ -19,7 +19,7 @@ fn who_connects_is_welcomed() {
     assert_eq!(welcome["limits"]["message"], 1_048_576);
     assert_eq!((&welcome["limits"]["history"], &welcome["limits"]["grace"]), (&json!(100), &json!(5000)));
     assert!(welcome["limits"]["rooms"].as_u64().unwrap() > 0);
-    for query in ["?user=", "?user=%00"] {
+    for query in ["?user", "?user=", "?user=%00", "?user=%FF", "?user=%C3%28", "?user=%zz", "?user=a%2"] {
         let request = handshake(program.address, &format!("/ws{query}"), "");
         assert_eq!(exchange(program.address, request).status, 400, "{query}");
     }
@@ -52,6 +52,7 @@ fn what_is_no_request_is_answered_with_an_error_and_nothing_else() {
         (r#"{"id":1,"type":"fly"}"#, "unknown_type", json!(1)),
         (r#"{"id":1.5,"type":"ping"}"#, "bad_request", Value::Null),
         (r#"{"id":[1],"type":"ping"}"#, "bad_request", Value::Null),
+        (&format!(r#"{{"id":{},"type":"ping"}}"#, "1".repeat(65)), "bad_request", Value::Null),
         (&format!(r#"{{"id":"{long}","type":"ping"}}"#), "bad_request", Value::Null),
         (r#"{"id":"a","type":"join"}"#, "bad_request", json!("a")),
         (r#"{"id":2,"type":"join","room":""}"#, "bad_request", json!(2)),
@@ -88,6 +89,29 @@ fn what_is_no_request_is_answered_with_an_error_and_nothing_else() {
     ann.client.send(Message::binary(&b"{}"[..])).unwrap();
     assert_eq!(ann.next()["code"], "bad_request");
     assert_eq!(ann.ask(json!({"type": "ping", "unknown": [1, {}]}))["type"], "pong");
+}
+
+#[test]
+fn numbers_may_be_larger_than_ours() {
+    let program = serve_binary(&[]);
+    let mut ann = Speaker::open(&program, "ann");
+    ann.ask(json!({"type": "join", "room": "r"}));
+    for id in ["0", "-1", "-0", "18446744073709551616", "-9223372036854775809", &"9".repeat(64)] {
+        ann.client.send(format!(r#"{{"type":"ping","id":{id}}}"#)).unwrap();
+        let pong = ann.client.recv_timeout(LONG).unwrap().expect("a reply").to_string();
+        assert!(pong.starts_with(&format!(r#"{{"type":"pong","id":{id},"#)), "{pong}");
+    }
+    let huge = "9".repeat(30);
+    for (kind, rest) in [
+        ("history", format!(r#""limit":{huge}"#)),
+        ("history", format!(r#""before":{huge},"after":{huge}"#)),
+        ("joined", format!(r#""history":{huge}"#)),
+        ("joined", format!(r#""since":{{"epoch":"e","offset":{huge}}}"#)),
+    ] {
+        let request = if kind == "joined" { "join" } else { kind };
+        ann.client.send(format!(r#"{{"type":"{request}","room":"r","id":1,{rest}}}"#)).unwrap();
+        assert_eq!(ann.next()["type"], kind, "{rest}");
+    }
 }
 
 #[test]
@@ -209,6 +233,33 @@ fn who_asks_too_often_is_warned_and_then_closed() {
     ann.client.send("{}").unwrap();
     assert_eq!(ann.client.recv().ok().flatten(), None);
     assert_eq!(ann.client.closed().map(|(code, _)| code), Some(1008));
+}
+
+#[test]
+fn the_end_comes_behind_the_replies() {
+    for (options, last, expected) in [
+        (&[][..], None, 1000),
+        (&["--max-message", "1K"], Some("x".repeat(1025)), 1009),
+        (&["--rate", "10/h"], Some("{}".into()), 1008),
+    ] {
+        let program = serve_binary(options);
+        for _ in 0..20 {
+            let mut ann = Speaker::open(&program, "ann");
+            let requests = |id| json!({"type": "publish", "room": "r", "data": 1, "id": id}).to_string();
+            let all: Vec<String> = (0..20).map(requests).chain(last.clone()).collect();
+            all.into_iter().for_each(|text| ann.client.send(text).unwrap());
+            if last.is_none() {
+                ann.client.close(1000, "");
+            }
+            let mut replies = 0;
+            while let Ok(Some(text)) = ann.client.recv_timeout(LONG) {
+                let text: Value = serde_json::from_str(text.to_text().unwrap()).unwrap();
+                assert_eq!(text["id"], replies);
+                replies += 1;
+            }
+            assert_eq!((replies, ann.client.closed().map(|(code, _)| code)), (20, Some(expected)));
+        }
+    }
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! `--redis`: several servers as one, and what becomes of them without Redis.
 
 use crate::support::{Client, PATIENCE, Program, eventually, get, serve_binary, switchboard};
+use crate::support_prometheus::Exposition;
 use crate::support_redis::Redis;
 use crate::support_v1::Speaker;
+use crate::tls::{Authority, Files};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -187,8 +189,10 @@ fn who_was_at_a_killed_server_leaves_and_others_stay() {
     let mut ann = Speaker::open(&b, "ann");
     let joined = ann.ask(json!({"type": "join", "room": "tea", "since": {"epoch": epoch, "offset": 1}}));
     assert_eq!((&joined["recovered"], &joined["messages"][0]["data"]), (&json!(true), &json!(2)));
-    // To whom nobody listens any more nothing is said to have been sent.
-    assert_eq!(bob.ask(json!({"type": "direct", "to": "ann", "data": 1}))["connections"], 1);
+    // To whom nobody listens any more nothing is said to have been sent: as soon as the system has ended the process.
+    eventually("she is counted once", || {
+        bob.ask(json!({"type": "direct", "to": "ann", "data": 1}))["connections"] == 1
+    });
     ann.ask(json!({"type": "leave", "room": "tea"}));
     let leave = loop {
         let presence = cid.next_of("presence");
@@ -422,6 +426,67 @@ fn what_is_wrong_with_a_redis_is_said() {
         assert!(!ended.status.success() && said.contains("--redis: this is no URL"), "{url}: {said}");
         assert!(!said.contains("hush-password"), "{said}");
     }
+}
+
+#[test]
+#[ignore = "needs a Redis server: tests/run"]
+fn redis_may_speak_tls_and_be_several() {
+    let authority = Authority::new();
+    let files = Files::new(&authority.issue());
+    std::fs::write(files.path("root.pem"), authority.root()).unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let [certificate, key, root] = ["cert.pem", "key.pem", "root.pem"].map(|name| files.path(name));
+    let (port, options) = (port.to_string(), ["--tls-auth-clients", "no"]);
+    let tls = [
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &root,
+    ];
+    let redises = [Redis::start(&[&tls[..], &options].concat()), Redis::start(&[])];
+    let urls = format!("rediss://localhost:{port}/,{}", redises[1].url());
+    let start = |root: &str| {
+        let mut command = switchboard(&["serve", "--bind", "127.0.0.1:0"]);
+        // The name by which the library of TLS finds roots.
+        Program::start(command.env("SWITCHBOARD_REDIS", &urls).env("SSL_CERT_FILE", root))
+    };
+    let [a, b] = [(); 2].map(|()| start(&root));
+    let other = start(&certificate);
+    for program in [&a, &b] {
+        eventually("it is ready", || is_ready(program));
+    }
+    let (mut ann, mut bob) = (Speaker::open(&a, "ann"), Speaker::open(&b, "bob"));
+    for n in 0..20 {
+        let room = format!("room {n}");
+        ann.ask(join(&room));
+        assert_eq!(bob.ask(publish(&room, n))["offset"], 1);
+        let message = ann.next_of("message");
+        assert_eq!((&message["room"], &message["data"]), (&json!(room), &json!(n)));
+    }
+    for redis in &redises {
+        let count = keys(redis).iter().filter(|key| key.ends_with("}:messages")).count();
+        assert!((1..20).contains(&count), "{count} rooms are there");
+    }
+    eventually("users are known", || {
+        bob.ask(json!({"type": "direct", "to": "ann", "data": 1}))["connections"] == 1
+    });
+    let metrics = get(a.address, "/metrics");
+    Exposition::parse(metrics.text());
+    for redis in [format!("localhost:{port}"), redises[1].address()] {
+        let is_up = format!("\nswitchboard_redis_up{{at=\"{redis}\"}} 1\n");
+        assert!(metrics.text().contains(&is_up), "{}", metrics.text());
+    }
+    // Who trusts nobody that has signed this certificate does not speak to it.
+    eventually("it says why", || get(other.address, "/readyz").text().contains("certificate"));
+    // They are one: when one is away, nothing is.
+    redises[1].freeze();
+    eventually("it is not ready", || !is_ready(&a));
+    redises[1].thaw();
+    eventually("it is ready again", || is_ready(&a));
 }
 
 #[test]

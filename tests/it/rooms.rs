@@ -152,6 +152,6 @@ FILE:11:13: room-rules: there is no rule; the rules are history, bytes, age, gra
     let expected = "FILE:1:1: write [room-rules.\"PATTERN\"], in single brackets\n";
     assert_eq!(check(), (Some(1), expected.into()));
     file.write("history-total = \"1M\"\nroom-rules = [\"a:history=1\"]\n");
-    let expected = "FILE:1:1: history-total: the rule `bytes` of a room must be at most the limit `history`, which is for all rooms, less 256\n";
+    let expected = "FILE:1:1: history-total: the rule `bytes` of a room must be at most the limit `history`, which is for all rooms, less 256: raise that (the program's --history-total)\n";
     assert_eq!(check(), (Some(1), expected.into()));
 }

@@ -367,12 +367,23 @@ fn a_session_that_is_not_wanted_ends() {
 
 #[test]
 fn a_server_that_says_no_welcome_is_told() {
-    let program = serve_binary(&[]);
+    let server = scripted(&[]);
     let limits = Limits { head_deadline: Duration::from_millis(100), ..Limits::default() };
     let builder = Session::builder().client(|client| client.limits(limits));
-    let session = builder.connect(&format!("ws://{}/echo", program.address)).unwrap();
+    let session = builder.connect(&format!("ws://{}/ws", server.local_addr())).unwrap();
     let why = next(&session, |event| match event {
         Event::Disconnected { why, retry_in: Some(_) } => Some(why),
+        _ => None,
+    });
+    assert!(why.contains("no welcome"), "{why}");
+}
+
+#[test]
+fn a_path_that_speaks_something_else_ends_the_session() {
+    let program = serve_binary(&[]);
+    let session = Session::connect(&format!("ws://{}/echo", program.address)).unwrap();
+    let why = next(&session, |event| match event {
+        Event::Disconnected { why, retry_in: None } => Some(why),
         _ => None,
     });
     assert!(why.contains("/ws"), "{why}");

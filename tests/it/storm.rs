@@ -305,7 +305,8 @@ fn a_redis_that_writes_everything_to_disk_loses_nothing_when_it_is_killed() {
         wait_ready(&[&a, &b]);
     }
     work.wait_seen(500);
-    work.end(false);
+    let storm = work.end(false);
+    assert_eq!(storm.record.lock().unwrap().seen.len(), 1, "one epoch: nothing can have been lost");
 }
 
 #[test]

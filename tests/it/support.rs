@@ -60,10 +60,18 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// The value of a metric in Prometheus text.
+/// The value of a metric in Prometheus text: of all its series together, or of the one that is named with its label, as
+/// `refused_total{status="404"}`.
+#[track_caller]
 pub(crate) fn metric(text: &str, name: &str) -> u64 {
-    let line = text.lines().find_map(|line| line.strip_prefix(&format!("switchboard_{name} ")));
-    line.unwrap_or_else(|| panic!("no metric {name} in\n{text}")).parse().unwrap()
+    let samples = text.lines().filter_map(|line| line.strip_prefix(&format!("switchboard_{name}")));
+    let values = samples.filter(|rest| rest.starts_with([' ', '{'])).map(|rest| {
+        let (_, value) = rest.rsplit_once(' ').unwrap();
+        value.parse::<u64>().unwrap()
+    });
+    let values: Vec<u64> = values.collect();
+    assert!(!values.is_empty(), "no metric {name} in\n{text}");
+    values.iter().sum()
 }
 
 /// The program, serving on a free port. Killed when dropped.

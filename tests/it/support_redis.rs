@@ -77,7 +77,8 @@ impl Redis {
         let (mut reader, mut line) = (BufReader::new(stream), String::new());
         reader.read_line(&mut line).unwrap();
         let Some(length) = line.strip_prefix('$') else { return line.trim_end().into() };
-        let mut text = vec![0; length.trim_end().parse().unwrap()];
+        let Ok(length) = length.trim_end().parse() else { return "(nil)".into() };
+        let mut text = vec![0; length];
         reader.read_exact(&mut text).unwrap();
         String::from_utf8(text).unwrap()
     }

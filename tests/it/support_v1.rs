@@ -2,6 +2,7 @@
 
 use crate::support::Program;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::time::Duration;
 use switchboard::Client;
 
@@ -21,6 +22,14 @@ impl Speaker {
         let client = client.connect(&format!("ws://{}/ws{query}", program.address)).unwrap();
         assert_eq!(client.subprotocol(), Some("switchboard.v1"));
         Self { client, id: 0, kept: Vec::new() }
+    }
+
+    /// By an address that is no program's own, as a proxy's; `None`: nobody is there who serves.
+    pub(crate) fn at(address: SocketAddr, user: &str) -> Option<(Self, Value)> {
+        let client = Client::connect(&format!("ws://{address}/ws?user={user}")).ok()?;
+        let mut speaker = Self { client, id: 0, kept: Vec::new() };
+        let welcome = speaker.next();
+        Some((speaker, welcome))
     }
 
     /// Connected and welcomed.

@@ -43,6 +43,11 @@ impl Access {
         {
             return Err(wrong("it has no host"));
         }
+        #[cfg(feature = "tls")]
+        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+            // Without one, and with several to choose from, rustls would panic. Whoever was first stays.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
         let settings =
             info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name();
         let tcp = info.tcp_settings().clone().set_nodelay(true);
@@ -52,7 +57,7 @@ impl Access {
         Ok(Self { client, database, address })
     }
 
-    /// A connection that Redis' list of clients calls by this name.
+    /// A connection that Redis' list of clients calls by this name. It waits for answers only as long as for connecting.
     pub(super) fn connect(&self, name: &str) -> RedisResult<Connection> {
         let mut connection = self.client.get_connection_with_timeout(CONNECT)?;
         connection.set_read_timeout(Some(CONNECT))?;
@@ -64,7 +69,6 @@ impl Access {
             }
             _ => {}
         }
-        connection.set_read_timeout(Some(ANSWER))?;
         Ok(connection)
     }
 
@@ -159,12 +163,37 @@ fn info(connection: &mut Connection, section: &str) -> RedisResult<String> {
     }
 }
 
-/// What tells this life of Redis' data from another: a restart, or another Redis that has taken over. Where Redis does not
-/// tell, what there is, is compared with what was told, and no more.
+/// What tells this life of Redis' data from another, in which the newest messages may be missing: a restart, or another Redis
+/// that has taken over. A Redis that writes everything to its disk before it answers loses nothing by a restart, so all its
+/// lives are one. Where Redis does not tell, what there is, is compared with what was told, and no more.
 pub(super) fn life(connection: &mut Connection) -> RedisResult<String> {
-    let info = info(connection, "server")?;
-    let id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
-    Ok(id.unwrap_or_default().trim().to_string())
+    let info = info(connection, "everything")?;
+    let field = |name: &str| {
+        info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim()
+    };
+    // A replica that was made the master may not have had what its master had written.
+    let was_replica = field("master_replid2").contains(|c| c != '0');
+    if !was_replica
+        && setting(connection, "appendonly")? == "yes"
+        && setting(connection, "appendfsync")? == "always"
+    {
+        return Ok("all".into());
+    }
+    Ok(field("run_id").into())
+}
+
+/// A setting of Redis; nothing if it does not tell, as some services do.
+fn setting(connection: &mut Connection, name: &str) -> RedisResult<String> {
+    let value = match ask(connection, cmd("CONFIG").arg("GET").arg(name)) {
+        Ok(Value::Array(pair)) => pair.into_iter().nth(1),
+        Ok(_) => None,
+        Err(error) if error.code().is_some() => None,
+        Err(error) => return Err(error),
+    };
+    match value {
+        Some(Value::BulkString(value)) => Ok(String::from_utf8_lossy(&value).into_owned()),
+        _ => Ok(String::new()),
+    }
 }
 
 /// Silence that has lasted too long.

@@ -1,12 +1,12 @@
 //! Commands that are sent together, and their answers. Scripts are called by their digests.
 
-use super::access::{ask, misplaced, silence};
+use super::access::{misplaced, silence};
 use ::redis::{Cmd, Connection, RedisError, RedisResult, Value, cmd};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// For all answers of a batch. One that comes later is not believed to come.
-const TOGETHER: Duration = Duration::from_secs(6);
+const TOGETHER: Duration = Duration::from_secs(5);
 
 /// A script, in the order of [`TEXTS`].
 #[derive(Clone, Copy, Debug)]
@@ -39,11 +39,17 @@ pub(super) struct Scripts(Vec<String>);
 
 impl Scripts {
     pub(super) fn load(connection: &mut Connection) -> RedisResult<Self> {
-        let load = |text: &&str| match ask(connection, cmd("SCRIPT").arg("LOAD").arg(*text))? {
+        let mut bytes = Vec::new();
+        TEXTS.iter().for_each(|text| cmd("SCRIPT").arg("LOAD").arg(*text).write_packed_command(&mut bytes));
+        connection.send_packed_command(&bytes)?;
+        let digest = |_| match connection.recv_response()? {
             Value::BulkString(digest) => String::from_utf8(digest).map_err(|_| misplaced()),
+            Value::ServerError(error) => Err(error.into()),
             _ => Err(misplaced()),
         };
-        TEXTS.iter().map(load).collect::<RedisResult<_>>().map(Self)
+        // All answers are read, also behind an error.
+        let digests: Vec<RedisResult<String>> = TEXTS.iter().map(digest).collect();
+        digests.into_iter().collect::<RedisResult<_>>().map(Self)
     }
 
     pub(super) fn call(&self, script: Script, keys: &[&str]) -> Cmd {

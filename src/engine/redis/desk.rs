@@ -18,7 +18,7 @@ const BATCH: usize = 512;
 const BATCH_BYTES: usize = 1024 * 1024;
 
 /// An order that has waited for so long is not carried out any more.
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(4);
 
 #[derive(Default)]
 pub(super) struct Desk {
@@ -61,9 +61,13 @@ struct State {
     wake: bool,
     publisher: Side,
     subscriber: Side,
+    /// What has happened to the subscriber may have happened to the publisher.
+    check: bool,
     /// The publisher tells Redis what changes. Otherwise it tells everything once it does.
     follows: bool,
     told: Told,
+    /// The hub has been told of it.
+    is_told: bool,
     stop: bool,
 }
 
@@ -87,6 +91,8 @@ pub(super) struct Moved {
 /// What the publisher is to do.
 #[derive(Default)]
 pub(super) struct Work {
+    /// To look first whether Redis can still be reached.
+    pub(super) check: bool,
     pub(super) orders: Vec<Order>,
     pub(super) moved: Vec<Moved>,
     pub(super) turned: Vec<(Address, usize)>,
@@ -126,7 +132,10 @@ impl Desk {
     }
 
     pub(super) fn subscriber(&self, side: Side) {
-        self.state.lock().subscriber = side;
+        let mut state = self.state.lock();
+        state.subscriber = side;
+        state.check = true;
+        drop(state);
         self.bell.notify_all();
     }
 
@@ -148,6 +157,18 @@ impl Desk {
     pub(super) fn stop(&self) {
         self.state.lock().stop = true;
         self.bell.notify_all();
+    }
+
+    /// The hub has been told whether Redis can be reached.
+    pub(super) fn told(&self) {
+        self.state.lock().is_told = true;
+        self.bell.notify_all();
+    }
+
+    /// Waits until it has, or until `deadline`.
+    pub(super) fn wait_told(&self, deadline: Instant) {
+        let mut state = self.state.lock();
+        while !state.is_told && !self.bell.wait_until(&mut state, deadline).timed_out() {}
     }
 
     /// Whether Redis can be reached, and how many orders wait.
@@ -283,6 +304,9 @@ impl State {
 
     /// `None`: nothing.
     fn work(&mut self) -> Option<Work> {
+        if take(&mut self.check) {
+            return Some(Work { check: true, ..Work::default() });
+        }
         let mut work =
             Work { news: self.news(), stop: self.stop, wake: take(&mut self.wake), ..Work::default() };
         let (mut bytes, now) = (0, Instant::now());
@@ -315,18 +339,17 @@ impl State {
         (!is_idle || work.wake || work.stop || !work.news.is_empty()).then_some(work)
     }
 
-    /// Whether Redis can be reached, if that is new. Orders that wait are answered before.
+    /// Whether Redis can be reached, if that is new. Orders that wait for what cannot be are answered before.
     fn news(&mut self) -> Vec<Notice> {
         let mut news = Vec::new();
+        let is_lost = self.publisher != Side::Up || matches!(self.subscriber, Side::Down(_));
+        if let Some(why) = self.trouble().filter(|_| is_lost) {
+            self.bytes = 0;
+            news.extend(take(&mut self.orders).iter().filter_map(|(_, order)| refusal(order, why.clone())));
+        }
         match (&self.publisher, &self.subscriber) {
             (Side::Down(why), _) | (_, Side::Down(why)) => {
-                let why = why.clone();
-                let waiting = take(&mut self.orders);
-                self.bytes = 0;
-                news.extend(
-                    waiting.iter().filter_map(|(_, order)| refusal(order, "Redis cannot be reached".into())),
-                );
-                let deaf = Told::Deaf(why.clone());
+                let (why, deaf) = (why.clone(), Told::Deaf(why.clone()));
                 if self.told != deaf {
                     self.told = deaf;
                     news.push(Notice::Deaf { why });
@@ -387,6 +410,7 @@ mod tests {
     fn up() -> Desk {
         let desk = Desk::default();
         desk.subscriber(Side::Up);
+        assert!(desk.work(Instant::now()).check);
         assert_eq!(desk.publisher(Side::Up), [Notice::Hearing]);
         desk
     }
@@ -422,10 +446,12 @@ mod tests {
         assert_eq!(desk.publisher(Side::Up), [Notice::Hearing]);
         desk.put(vec![say(2, 1), say(3, 1)]);
         desk.subscriber(Side::Connecting);
+        assert!(work(&desk).check, "perhaps both are lost");
         assert!(work(&desk).news.is_empty(), "nobody has to know of a moment");
         desk.put(vec![say(4, 1)]);
         desk.subscriber(Side::Down("why".into()));
         assert_eq!(refused(&desk.put(vec![say(5, 1)])), [5]);
+        assert!(work(&desk).check);
         let Work { news, orders, .. } = work(&desk);
         assert_eq!((refused(&news), orders.len()), (vec![4], 0));
         assert_eq!(news.last(), Some(&Notice::Deaf { why: "why".into() }));
@@ -433,8 +459,9 @@ mod tests {
         assert_eq!(desk.publisher(Side::Down("other".into())), [Notice::Deaf { why: "other".into() }]);
         desk.subscriber(Side::Up);
         assert_eq!(desk.publisher(Side::Up), [Notice::Hearing]);
-        desk.publisher(Side::Connecting);
-        assert_eq!(refused(&desk.put(vec![say(6, 1)])), [6], "it could not be sent now");
+        desk.put(vec![say(6, 1)]);
+        assert_eq!(refused(&desk.publisher(Side::Connecting)), [6]);
+        assert_eq!(refused(&desk.put(vec![say(7, 1)])), [7], "it could not be sent now");
     }
 
     #[test]
@@ -481,5 +508,18 @@ mod tests {
             assert!(worker.join().unwrap() && pauser.join().unwrap());
         });
         assert_eq!(refused(&desk.put(vec![say(2, 1)])), [2]);
+    }
+
+    #[test]
+    fn what_was_taken_before_the_end_is_done_or_answered() {
+        let desk = up();
+        desk.put(vec![say(1, 1), say(2, 1)]);
+        desk.stop();
+        let Work { orders, stop: true, .. } = work(&desk) else { panic!("it was not told to stop") };
+        assert_eq!(orders.len(), 2);
+        let desk = up();
+        desk.put(vec![say(1, 1)]);
+        desk.stop();
+        assert_eq!(refused(&desk.publisher(Side::Down("x".into()))), [1]);
     }
 }

@@ -25,16 +25,18 @@ mod subscriber;
 use super::{Engine, Inbox, Notice, Order};
 use crate::error::{Error, Result};
 use crate::net::masks::random;
+use ::redis::RedisError;
 use access::Access;
 use counts::Counts;
 use desk::Desk;
 use names::Names;
 use parking_lot::Mutex;
+use pause::Pause;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// An engine for any number of servers, on any number of machines, that have the same rooms through one Redis (6.2 or later, or
 /// what speaks its language, with scripts): `switchboard.v1` with its history and presence, and plain rooms and users.
@@ -42,7 +44,8 @@ use std::time::Duration;
 /// Servers with the same URL and prefix belong together. What is kept lives in Redis as long as the rooms' rules say; who is
 /// present, for 30 s after a server has failed to say so again. A server that loses Redis goes on for those who are there,
 /// answers what needs Redis with `unavailable`, and is back within seconds of Redis' return. After Redis was restarted, or another has
-/// taken over, rooms begin new epochs and keep the messages that are still there.
+/// taken over, rooms begin new epochs and keep the messages that are still there; a Redis that writes everything to its disk at
+/// once (`appendonly yes`, `appendfsync always`) can have lost nothing by a restart, and its rooms just go on.
 ///
 /// ```
 /// use switchboard::engine::Redis;
@@ -69,6 +72,9 @@ struct Running {
     threads: [JoinHandle<()>; 2],
 }
 
+/// A server waits so long for Redis before it goes on without: who connects first should not find it away.
+const START: Duration = Duration::from_secs(1);
+
 /// What the threads of one server have in common.
 struct Line {
     access: Access,
@@ -77,6 +83,30 @@ struct Line {
     inbox: Inbox,
     epochs: Epochs,
     counts: Counts,
+}
+
+impl Line {
+    /// Tells the hub what there is to tell of Redis itself.
+    fn tell_news(&self, news: Vec<Notice>) {
+        let is_news = news.iter().any(|notice| matches!(notice, Notice::Hearing | Notice::Deaf { .. }));
+        if news.contains(&Notice::Hearing) {
+            log::info!("Redis at {} can be reached", self.access.address);
+        }
+        self.inbox.tell(news);
+        if is_news {
+            self.desk.told();
+        }
+    }
+
+    /// A connection is lost, or could not be made: why, and how long to wait before the next try.
+    fn lost(&self, error: &RedisError, pause: &mut Pause) -> (String, Duration) {
+        self.counts.lost.fetch_add(1, Relaxed);
+        let why = self.access.why(error);
+        if pause.is_new(&why) {
+            log::warn!("{why}");
+        }
+        (why, pause.next(error))
+    }
 }
 
 /// Names for epochs that nobody has had before.
@@ -196,6 +226,9 @@ impl Engine for Redis {
             let begun = self.begin(access, node, inbox).inspect_err(|_| self.stop())?;
             self.running.lock().push(begun);
         }
+        let deadline = Instant::now() + START;
+        let lines: Vec<Arc<Line>> = self.running.lock().iter().map(|running| running.line.clone()).collect();
+        lines.iter().for_each(|line| line.desk.wait_told(deadline));
         Ok(())
     }
 

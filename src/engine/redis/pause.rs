@@ -15,12 +15,22 @@ const GOOD: Duration = Duration::from_secs(1);
 pub(super) struct Pause {
     tries: u32,
     good_since: Option<Instant>,
+    /// What was said last about a loss.
+    why: String,
 }
 
 impl Pause {
     /// The connection serves.
     pub(super) fn good(&mut self) {
         self.good_since = Some(Instant::now());
+        self.why.clear();
+    }
+
+    /// Whether this was not said of the loss before; what is said again and again is logged once.
+    pub(super) fn is_new(&mut self, why: &str) -> bool {
+        let is_new = self.why != why;
+        self.why = why.into();
+        is_new
     }
 
     /// Zero: at once, as only the connection was lost. One that timed out is no such case.
@@ -60,7 +70,7 @@ mod tests {
     #[test]
     fn what_was_good_is_made_again_at_once() {
         let lost = RedisError::from(io::Error::from(io::ErrorKind::UnexpectedEof));
-        let mut pause = Pause { tries: 7, good_since: Instant::now().checked_sub(GOOD) };
+        let mut pause = Pause { tries: 7, good_since: Instant::now().checked_sub(GOOD), ..Pause::default() };
         assert_eq!(pause.next(&lost), Duration::ZERO);
         assert!(pause.next(&lost) <= FIRST && pause.tries == 1);
     }

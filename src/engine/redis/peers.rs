@@ -27,9 +27,9 @@ impl Peers {
         }
     }
 
-    /// Nothing could be heard of anybody for a while: their time begins again.
-    pub(super) fn again(&mut self, now: Instant) {
-        self.0.values_mut().for_each(|at| *at = now);
+    /// Nothing could be heard of anybody for so long: that time does not count.
+    pub(super) fn skip(&mut self, time: Duration) {
+        self.0.values_mut().for_each(|at| *at += time);
     }
 
     pub(super) fn is_alive(&self, node: &str) -> bool {
@@ -61,8 +61,8 @@ mod tests {
         peers.learn(&"old".into(), SILENCE, now);
         assert!(peers.is_alive("a") && peers.is_alive("b") && !peers.is_alive("old"));
         assert_eq!(peers.silent(now + SILENCE - Duration::from_secs(5)), [b]);
-        peers.again(now + SILENCE);
-        assert!(peers.silent(now + SILENCE).is_empty());
+        peers.skip(SILENCE);
+        assert!(peers.silent(now + 2 * SILENCE - Duration::from_secs(1)).is_empty());
         assert_eq!(peers.silent(now + 2 * SILENCE), [a]);
         assert!(peers.silent(now + 3 * SILENCE).is_empty());
         peers.heard(&"c".into(), now);

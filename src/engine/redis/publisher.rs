@@ -4,7 +4,7 @@
 //! write: a Redis that cannot be written to is found by it.
 
 use super::Line;
-use super::access::life;
+use super::access::{ANSWER, life};
 use super::answers::Answers;
 use super::batch::{Batch, Scripts};
 use super::commands::{Commands, Writer};
@@ -13,7 +13,6 @@ use super::pause::Pause;
 use crate::engine::{Name, Order};
 use ::redis::{Connection, RedisResult};
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// How often this server says that it is alive.
@@ -38,14 +37,11 @@ pub(super) fn run(line: &Line) {
             Err(error) => error,
         };
         line.desk.follow(false);
-        let why = line.access.why(&error);
-        log::warn!("{why}");
-        line.counts.lost.fetch_add(1, Relaxed);
-        let wait = pause.next(&error);
+        let (why, wait) = line.lost(&error, &mut pause);
         let side = if wait.is_zero() { Side::Connecting } else { Side::Down(why) };
-        line.inbox.tell(line.desk.publisher(side));
+        line.tell_news(line.desk.publisher(side));
         if line.desk.pause(Instant::now() + wait) {
-            line.inbox.tell(line.desk.publisher(Side::Down("the server is stopping".into())));
+            line.tell_news(line.desk.publisher(Side::Down("the server is stopping".into())));
             return;
         }
     }
@@ -69,6 +65,7 @@ impl<'a> Session<'a> {
         let mut connection = line.access.connect("switchboard-publisher")?;
         let scripts = Scripts::load(&mut connection)?;
         let writer = Writer { line, scripts, life: life(&mut connection)? };
+        connection.set_read_timeout(Some(ANSWER))?;
         let now = Instant::now();
         let round = VecDeque::new();
         Ok(Self { line, connection, writer, beat_at: now, beaten: now, part_at: now + PART, round, share: 0 })
@@ -80,10 +77,14 @@ impl<'a> Session<'a> {
         line.desk.follow(true);
         self.beat()?;
         self.announce_all()?;
-        line.inbox.tell(line.desk.publisher(Side::Up));
+        line.tell_news(line.desk.publisher(Side::Up));
         pause.good();
         loop {
             let work = line.desk.work(self.beat_at.min(self.part_at));
+            if work.check {
+                self.beat()?;
+                continue;
+            }
             let is_last = work.stop && work.orders.is_empty();
             self.carry_out(work)?;
             if is_last {
@@ -98,7 +99,7 @@ impl<'a> Session<'a> {
     }
 
     fn carry_out(&mut self, work: Work) -> RedisResult<()> {
-        self.line.inbox.tell(work.news);
+        self.line.tell_news(work.news);
         let (writer, mut batch) = (&self.writer, Batch::default());
         if work.wake {
             writer.wake(&mut batch);

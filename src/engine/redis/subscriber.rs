@@ -9,7 +9,7 @@
 //! something to do, which takes one way to Redis and back.
 
 use super::Line;
-use super::access::{ask, life, misplaced, silence};
+use super::access::{ANSWER, ask, life, misplaced, silence};
 use super::batch::{Batch, Script, Scripts};
 use super::commands::history;
 use super::desk::{Channel, Side};
@@ -21,7 +21,7 @@ use super::rooms::{Outcome, Rooms};
 use crate::engine::{Address, Name, Notice};
 use ::redis::{Connection, RedisResult, Value, cmd};
 use std::collections::HashMap;
-use std::sync::atomic::Ordering::Relaxed;
+use std::mem::take;
 use std::time::{Duration, Instant};
 
 /// Every 2 s this server's own beat is to be heard. A channel on which nothing is heard for so long is dead.
@@ -46,11 +46,8 @@ pub(super) fn run(line: &Line) {
             return;
         };
         ears.rooms.forget_asked();
-        let why = line.access.why(&error);
-        line.counts.lost.fetch_add(1, Relaxed);
-        let wait = pause.next(&error);
-        line.desk.subscriber(if wait.is_zero() { Side::Connecting } else { Side::Down(why.clone()) });
-        log::warn!("{why}");
+        let (why, wait) = line.lost(&error, &mut pause);
+        line.desk.subscriber(if wait.is_zero() { Side::Connecting } else { Side::Down(why) });
         line.desk.pause(Instant::now() + wait);
     }
 }
@@ -60,6 +57,8 @@ pub(super) fn run(line: &Line) {
 struct Ears {
     rooms: Rooms,
     peers: Peers,
+    /// When this server has heard itself last, or has begun to listen.
+    own_beat: Option<Instant>,
 }
 
 /// What a channel that is subscribed to is for.
@@ -81,11 +80,11 @@ struct Session<'a> {
     channels: HashMap<String, Ear>,
     /// Confirmations of subscriptions so far.
     confirmed: usize,
+    /// Rooms whose states are needed.
+    needed: Vec<Name>,
     woken: bool,
     ended: bool,
-    own_beat: Instant,
     look_at: Instant,
-    is_up: bool,
 }
 
 impl<'a> Session<'a> {
@@ -93,10 +92,14 @@ impl<'a> Session<'a> {
         let mut asking = line.access.connect("switchboard-asking")?;
         let scripts = Scripts::load(&mut asking)?;
         let life = life(&mut asking)?;
+        asking.set_read_timeout(Some(ANSWER))?;
         let listening = line.access.connect("switchboard-subscriber")?;
         listening.set_read_timeout(Some(SILENT))?;
         let now = Instant::now();
-        ears.peers.again(now);
+        // Since then nobody else could be heard either.
+        let deaf_since = ears.own_beat.unwrap_or(now);
+        ears.peers.skip(now.saturating_duration_since(deaf_since));
+        ears.own_beat = Some(now);
         Ok(Self {
             line,
             ears,
@@ -106,11 +109,10 @@ impl<'a> Session<'a> {
             life,
             channels: HashMap::new(),
             confirmed: 0,
+            needed: Vec::new(),
             woken: false,
             ended: false,
-            own_beat: now,
             look_at: now,
-            is_up: false,
         })
     }
 
@@ -120,20 +122,18 @@ impl<'a> Session<'a> {
         self.subscribe(vec![(names.to_me(), Ear::Me), (names.to_all(), Ear::All)])?;
         self.learn_peers()?;
         let wanted = self.line.desk.all();
-        self.ears.rooms.keep(|name| wanted.iter().any(|channel| *channel == Channel::Room(name.clone())));
+        let desk = &self.line.desk;
+        self.ears.rooms.keep(|name| desk.rules(name).is_some());
         self.follow(wanted)?;
+        self.line.desk.subscriber(Side::Up);
+        pause.good();
         while !self.ended {
-            if !self.is_up && self.ears.rooms.is_settled() {
-                self.is_up = true;
-                self.line.desk.subscriber(Side::Up);
-                pause.good();
-            }
-            let value = self.listening.recv_response()?;
-            self.hear(value)?;
-            if std::mem::take(&mut self.woken) {
+            self.hear_next()?;
+            if take(&mut self.woken) {
                 self.follow(self.line.desk.asked())?;
             }
             self.look()?;
+            self.ask()?;
         }
         Ok(())
     }
@@ -159,7 +159,7 @@ impl<'a> Session<'a> {
 
     /// Subscribes or not, as the hub wants it now, and asks for the states of rooms.
     fn follow(&mut self, channels: Vec<Channel>) -> RedisResult<()> {
-        let (mut new, mut old, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut new, mut old) = (Vec::new(), Vec::new());
         for channel in channels {
             let (name, is_wanted) = match &channel {
                 Channel::Room(room) => (self.line.names.live(room), self.line.desk.rules(room).is_some()),
@@ -167,7 +167,7 @@ impl<'a> Session<'a> {
             };
             let is_known = self.channels.contains_key(&name);
             match (&channel, is_wanted) {
-                (Channel::Room(room), true) => rooms.push(room.clone()),
+                (Channel::Room(room), true) => self.needed.push(room.clone()),
                 (Channel::Room(room), false) => self.ears.rooms.close(room),
                 (Channel::Plain(_), _) => {}
             }
@@ -179,7 +179,7 @@ impl<'a> Session<'a> {
         }
         self.unsubscribe(&old)?;
         self.subscribe(new)?;
-        self.ask(&rooms)
+        self.ask()
     }
 
     /// Returns when Redis has confirmed it. What is heard meanwhile is not lost.
@@ -190,8 +190,7 @@ impl<'a> Session<'a> {
             let until = self.confirmed + names.len();
             self.listening.send_packed_command(&cmd("SUBSCRIBE").arg(names).get_packed_command())?;
             while self.confirmed < until {
-                let value = self.listening.recv_response()?;
-                self.hear(value)?;
+                self.hear_next()?;
             }
         }
         Ok(())
@@ -205,12 +204,13 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Asks what there is of these rooms; it is told when the mark is heard.
-    fn ask(&mut self, rooms: &[Name]) -> RedisResult<()> {
-        let names = &self.line.names;
-        for rooms in rooms.chunks(ROOMS) {
+    /// Asks what there is of the rooms whose states are needed, and tells it.
+    fn ask(&mut self) -> RedisResult<()> {
+        while !self.needed.is_empty() {
+            let names = &self.line.names;
             let mut batch = Batch::default();
-            for room in rooms {
+            let rest = self.needed.len().saturating_sub(ROOMS);
+            for room in &self.needed.split_off(rest) {
                 let Some(rules) = self.line.desk.rules(room) else { continue };
                 let (mark, told) = self.ears.rooms.ask(room);
                 let (epoch, offset) = told.unwrap_or(("".into(), 0));
@@ -229,11 +229,23 @@ impl<'a> Session<'a> {
             if let Some(error) = failed {
                 return Err(error);
             }
+            // An answer is told when its mark is heard. No more of them are held than that.
+            let began = Instant::now();
+            while !self.ears.rooms.is_settled() {
+                self.hear_next()?;
+                if ASTRAY < began.elapsed() {
+                    return Err(silence());
+                }
+            }
         }
         Ok(())
     }
 
-    fn hear(&mut self, value: Value) -> RedisResult<()> {
+    fn hear_next(&mut self) -> RedisResult<()> {
+        let value = match self.listening.recv_response()? {
+            Value::ServerError(error) => return Err(error.into()),
+            value => value,
+        };
         let parts: Result<[Value; 3], _> = replies::list(value)?.try_into();
         let Ok([Value::BulkString(kind), Value::BulkString(channel), payload]) = parts else { return Ok(()) };
         let payload = match (&kind[..], payload) {
@@ -246,7 +258,7 @@ impl<'a> Session<'a> {
         };
         let ear = str::from_utf8(&channel).ok().and_then(|name| self.channels.get(name)).cloned();
         match (ear, read(payload)) {
-            (Some(Ear::Of(Channel::Room(room))), Some(heard)) => self.hear_room(&room, heard)?,
+            (Some(Ear::Of(Channel::Room(room))), Some(heard)) => self.hear_room(&room, heard),
             (Some(Ear::Of(Channel::Plain(room))), Some(Heard::Others { node, note })) => {
                 self.note(&node, Notice::Note { to: Address::Room(room), note });
             }
@@ -256,7 +268,7 @@ impl<'a> Session<'a> {
             (Some(Ear::All), Some(Heard::Beat { node })) => self.beat(&node)?,
             (Some(Ear::All), Some(Heard::Bye { node })) => self.bye(node),
             (Some(Ear::Me), Some(Heard::Mark(mark))) => {
-                let Ears { rooms, peers } = &mut *self.ears;
+                let Ears { rooms, peers, .. } = &mut *self.ears;
                 let notice = rooms.mark(mark, |node| peers.is_alive(node), Instant::now());
                 self.line.inbox.tell(notice.into_iter().collect());
             }
@@ -269,13 +281,16 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn hear_room(&mut self, room: &Name, heard: Heard) -> RedisResult<()> {
+    fn hear_room(&mut self, room: &Name, heard: Heard) {
         let me = self.line.names.node();
         let notices = match heard {
             Heard::Message { epoch, message } => match self.ears.rooms.message(room, epoch, message) {
                 Outcome::Tell(notice) => vec![notice],
                 Outcome::Nothing => Vec::new(),
-                Outcome::Ask => return self.ask(std::slice::from_ref(room)),
+                Outcome::Ask => {
+                    self.needed.push(room.clone());
+                    Vec::new()
+                }
             },
             Heard::Presence { member, left } if member.node != *me => {
                 self.ears.peers.heard(&member.node, Instant::now());
@@ -288,7 +303,6 @@ impl<'a> Session<'a> {
             _ => Vec::new(),
         };
         self.line.inbox.tell(notices);
-        Ok(())
     }
 
     /// Redis tells what this server says to all others back to it.
@@ -304,7 +318,7 @@ impl<'a> Session<'a> {
             self.ears.peers.heard(node, now);
             return Ok(());
         }
-        self.own_beat = now;
+        self.ears.own_beat = Some(now);
         // Its answer is not needed: that the connection is lost should be known before somebody waits for what it is for.
         ask(&mut self.asking, &cmd("PING")).map(drop)
     }
@@ -329,14 +343,14 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         self.look_at = now + LOOK;
-        if ASTRAY < now.saturating_duration_since(self.own_beat) {
+        if self.ears.own_beat.is_some_and(|heard| ASTRAY < now.saturating_duration_since(heard)) {
             return Err(silence());
         }
         for node in self.ears.peers.silent(now) {
             log::info!("server {node} has not been heard for {SILENCE:?}");
             self.gone(node);
         }
-        let doubtful = self.ears.rooms.doubtful(now);
-        self.ask(&doubtful)
+        self.needed.extend(self.ears.rooms.doubtful(now));
+        Ok(())
     }
 }

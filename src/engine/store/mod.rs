@@ -4,6 +4,7 @@
 //! What is told to the hub is told after the commit.
 
 mod disk;
+mod metrics;
 
 use super::shelf::{Put, Shelf};
 use super::{Engine, Inbox, Name, Notice, Order, Publish, RoomRules, Ticket};
@@ -12,6 +13,7 @@ use crate::hub::Now;
 use crate::limits::Limits;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use disk::{Batch, Disk};
+use metrics::StoreMetrics;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::mem::take;
@@ -64,6 +66,7 @@ pub struct Store {
     /// Read, and not yet given to the thread.
     opened: Mutex<Option<(Disk, Shelf)>>,
     running: Mutex<Option<Running>>,
+    metrics: Arc<StoreMetrics>,
 }
 
 struct Running {
@@ -101,7 +104,13 @@ impl Store {
     pub fn open_bounded(path: impl AsRef<Path>, bytes: usize) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         let opened = read(&path, bytes).map_err(Error::Config)?;
-        Ok(Self { path, bytes, opened: Mutex::new(Some(opened)), running: Mutex::new(None) })
+        Ok(Self {
+            path,
+            bytes,
+            opened: Mutex::new(Some(opened)),
+            running: Mutex::new(None),
+            metrics: Arc::default(),
+        })
     }
 }
 
@@ -130,6 +139,7 @@ impl Engine for Store {
             inbox,
             open: HashMap::new(),
             waiting: waiting.clone(),
+            metrics: self.metrics.clone(),
             swept: Instant::now(),
         };
         let thread = thread::Builder::new().name("sb-store".into()).spawn(move || writer.run(&tasks))?;
@@ -159,8 +169,16 @@ impl Engine for Store {
         false
     }
 
+    fn metrics(&self) -> String {
+        let running = self.running.lock();
+        let waiting = running.as_ref().map_or((0, 0), |running| running.waiting.now());
+        self.metrics.text(waiting, &self.path)
+    }
+
     fn stop(&self) {
-        if let Some(Running { queue, thread, .. }) = self.running.lock().take() {
+        // Not under the lock: who asks for the metrics must not wait for the disk.
+        let running = self.running.lock().take();
+        if let Some(Running { queue, thread, .. }) = running {
             let _ = queue.send(Task::Stop);
             let _ = thread.join();
         }
@@ -176,6 +194,11 @@ impl Waiting {
             self.bytes.fetch_add(bytes, Relaxed);
         }
         has_room
+    }
+
+    /// Messages and bytes that wait now.
+    fn now(&self) -> (usize, usize) {
+        (self.messages.load(Relaxed), self.bytes.load(Relaxed))
     }
 
     fn remove(&self, bytes: usize) {
@@ -195,6 +218,7 @@ struct Writer {
     /// Rooms that the hub has.
     open: HashMap<Name, RoomRules>,
     waiting: Arc<Waiting>,
+    metrics: Arc<StoreMetrics>,
     swept: Instant,
 }
 
@@ -259,7 +283,14 @@ impl Writer {
             }
         }
         let Ok(disk) = &mut self.disk else { return };
-        let written = if turn.batch.is_empty() { Ok(()) } else { disk.write(&turn.batch, &self.shelf) };
+        let written = if turn.batch.is_empty() {
+            Ok(())
+        } else {
+            let began = Instant::now();
+            let written = disk.write(&turn.batch, &self.shelf);
+            self.metrics.committed(turn.batch.messages.len(), began.elapsed(), written.is_ok());
+            written
+        };
         match written {
             Ok(()) => drop(self.inbox.tell(turn.notices)),
             Err(why) => self.fail(why, &turn.tickets),

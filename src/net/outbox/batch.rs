@@ -1,10 +1,11 @@
 //! Pieces that were taken out of an outbox, on their way into its socket.
 
 use super::state::{State, cost};
+use crate::metrics::Metrics;
 use crate::net::stream::Stream;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::mem::swap;
+use std::mem::{swap, take};
 use tungstenite::Bytes;
 
 /// Pieces of one write. The kernel takes 1024 (`UIO_MAXIOV`); more than these save nothing.
@@ -21,6 +22,15 @@ pub(crate) struct Batch {
     pub(super) charged: usize,
     /// Taken out after the overflow: all that is left to say.
     pub(super) of_abandoned: bool,
+    sent: Sent,
+}
+
+/// What was sent and is not counted yet.
+#[derive(Default)]
+struct Sent {
+    /// Texts and binary ones.
+    messages: [usize; 2],
+    bytes: usize,
 }
 
 impl Batch {
@@ -28,7 +38,22 @@ impl Batch {
         self.pieces.is_empty()
     }
 
+    /// Tells what was sent since the last time: once for many connections, if one thread serves them.
+    pub(crate) fn count(&mut self, metrics: &Metrics) {
+        let Sent { messages, bytes } = take(&mut self.sent);
+        metrics.messages_out.add_each(messages);
+        metrics.bytes_out.add(bytes);
+    }
+
+    /// What did not leave is dropped.
+    pub(super) fn clear(&mut self) {
+        *self = Self { sent: take(&mut self.sent), ..Self::default() };
+    }
+
     pub(super) fn fill(&mut self, state: &mut State) {
+        for (sum, more) in self.sent.messages.iter_mut().zip(take(&mut state.uncounted)) {
+            *sum += more as usize;
+        }
         if KEEP_PIECES < self.pieces.capacity() {
             self.pieces = VecDeque::new();
         }
@@ -58,6 +83,7 @@ impl Batch {
                 Err(error) => return Err(error),
             };
             total += written;
+            self.sent.bytes += written;
             self.written += written;
             while let Some(front) = self.pieces.front() {
                 if self.written < front.len() {

@@ -48,11 +48,12 @@ impl Outbox {
         let mut state = self.state.lock();
         state.charged = state.charged.saturating_sub(take(&mut batch.charged));
         if state.phase == Phase::Closed {
-            *state = State { phase: Phase::Closed, abandoned: state.abandoned, ..State::default() };
+            let State { abandoned, close_code, .. } = *state;
+            *state = State { phase: Phase::Closed, abandoned, close_code, ..State::default() };
             drop(state);
             self.changed.notify_all();
             // A writer uses the batch for other connections too: what did not leave must not reach them.
-            *batch = Batch::default();
+            batch.clear();
             return Some(Drained::Gone);
         }
         state.uncork();
@@ -109,21 +110,25 @@ impl Outbox {
         state.cork_epoch = state.cork_epoch.wrapping_add(1);
         if !state.has_pieces() && !state.corked.is_empty() {
             let reply = take(&mut state.corked);
+            let messages = take(&mut state.uncounted);
             drop(state);
-            if self.write_reply(reply) {
+            if self.write_reply(reply, messages) {
                 return;
             }
         } else {
             drop(state);
         }
-        if let Drained::Full { .. } = self.drain(&mut Batch::default()) {
+        let mut batch = Batch::default();
+        let drained = self.drain(&mut batch);
+        batch.count(&self.metrics);
+        if let Drained::Full { .. } = drained {
             self.slow_lane.take_over(self.clone());
         }
     }
 
     /// The usual case, an answer to a client that reads: one write, and the buffer is used again. `false`: more is to
     /// be drained.
-    fn write_reply(&self, mut reply: Vec<u8>) -> bool {
+    fn write_reply(&self, mut reply: Vec<u8>, messages: [u32; 2]) -> bool {
         let written = match self.stream.try_write(&reply) {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
@@ -132,6 +137,8 @@ impl Outbox {
                 return false;
             }
         };
+        self.metrics.messages_out.add_each(messages.map(|count| count as usize));
+        self.metrics.bytes_out.add(written);
         let mut state = self.state.lock();
         if written < reply.len() {
             state.charged += PIECE_OVERHEAD;

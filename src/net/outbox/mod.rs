@@ -159,11 +159,13 @@ impl Outbox {
         if CORK <= frame.payload.len() {
             let frame = self.encode(frame);
             let mut state = self.wait_for_room(cost(&frame))?;
+            state.note_message(opcode);
             state.queue(frame);
             self.drain_if_free(state);
             return Ok(());
         }
         let mut state = self.wait_for_room(frame.payload.len())?;
+        state.note_message(opcode);
         let before = state.corked.len();
         frame.encode_into(&mut state.corked, self.mask());
         state.charged += state.corked.len() - before;
@@ -186,6 +188,7 @@ impl Outbox {
         if self.limit < state.charged + cost(&frame) && 0 < state.charged {
             return Err(Error::Full);
         }
+        state.note_message(opcode);
         state.queue(frame);
         self.drain_if_free(state);
         Ok(())
@@ -236,6 +239,16 @@ impl Outbox {
     /// Whether the queue overflowed and only the Close frame is still to leave.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.state.lock().abandoned
+    }
+
+    /// Bytes that wait, with what keeping them costs.
+    pub(crate) fn waiting(&self) -> usize {
+        self.state.lock().charged
+    }
+
+    /// The code of our Close frame, if there was one.
+    pub(crate) fn close_code(&self) -> Option<u16> {
+        self.state.lock().close_code
     }
 
     fn encode(&self, frame: Outgoing<'_>) -> Bytes {

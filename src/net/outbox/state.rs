@@ -5,6 +5,7 @@ use crate::wire::frame;
 use std::collections::VecDeque;
 use std::mem::take;
 use tungstenite::Bytes;
+use tungstenite::protocol::frame::coding::OpCode;
 
 /// What a waiting piece is charged beside its length: about what its place in the queue costs.
 pub(super) const PIECE_OVERHEAD: usize = 64;
@@ -31,6 +32,10 @@ pub(super) struct State {
     /// The queue overflowed: what was taken out and did not leave is not to be put back.
     pub(super) abandoned: bool,
     pub(super) charged: usize,
+    /// The code of our Close frame, once there is one.
+    pub(super) close_code: Option<u16>,
+    /// Texts and binary messages that were put in one by one and are not counted yet: whoever drains does it.
+    pub(super) uncounted: [u32; 2],
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +58,7 @@ impl State {
     pub(super) fn queue_close(&mut self, frame: Bytes) {
         self.phase = Phase::Closing;
         self.charged += cost(&frame);
+        self.close_code = Some(frame::close_code(&frame));
         self.close = Some(frame);
     }
 
@@ -62,6 +68,11 @@ impl State {
             self.charged += PIECE_OVERHEAD;
             self.data.push_back(Bytes::from(take(&mut self.corked)));
         }
+    }
+
+    /// A message is put in by itself.
+    pub(super) fn note_message(&mut self, opcode: OpCode) {
+        self.uncounted[usize::from(opcode == frame::BINARY)] += 1;
     }
 
     pub(super) fn claim(&mut self) -> Pushed {

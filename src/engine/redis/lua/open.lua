@@ -6,7 +6,7 @@ if epoch == ARGV[7] and offset < tonumber(ARGV[8]) then
   -- Redis has lost messages. Never two truths about an offset.
   epoch = ARGV[2]
 end
-trim()
+trim(0, 0)
 save()
 local messages, members = {}, {}
 for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+')) do

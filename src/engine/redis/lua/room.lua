@@ -19,13 +19,17 @@ elseif head[5] ~= ARGV[1] then
   epoch = ARGV[2]
 end
 
-local function trim()
-  while 0 < count do
-    local fields = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
-    local id, message = fields[1], fields[2]
-    if count <= tonumber(ARGV[3]) and bytes <= tonumber(ARGV[4]) and now - message[2] < tonumber(ARGV[5]) then
-      return
-    end
+-- Forgets what is too old or, with so many bytes more, too much. Not all at once, if it is very much: Redis does nothing else
+-- meanwhile.
+local is_fresh = false
+local function trim(more_messages, more_bytes)
+  for _ = 1, math.min(count, 1000) do
+    local fits = count + more_messages <= tonumber(ARGV[3]) and bytes + more_bytes <= tonumber(ARGV[4])
+    if fits and is_fresh then return end
+    local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
+    local id, message = oldest[1], oldest[2]
+    is_fresh = now - message[2] < tonumber(ARGV[5])
+    if fits and is_fresh then return end
     redis.call('XDEL', KEYS[2], id)
     if message[8] then redis.call('HDEL', KEYS[1], 'key:' .. message[8]) end
     count, bytes = count - 1, bytes - #message[6]

@@ -1,0 +1,33 @@
+//! `switchboard completions` and `switchboard man`: from the same definitions as `--help`, so that they say the same.
+
+use clap::{Args, Command};
+use clap_complete::Shell;
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+const NAME: &str = "switchboard";
+
+#[derive(Args)]
+pub(crate) struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
+#[derive(Args)]
+pub(crate) struct Man {
+    /// Where the pages are written, one for each command; made if it does not exist
+    dir: PathBuf,
+}
+
+pub(crate) fn completions(options: &Completions, mut program: Command) -> io::Result<()> {
+    // Not at once to stdout: the generator panics when nobody reads it.
+    let mut script = Vec::new();
+    clap_complete::generate(options.shell, &mut program, NAME, &mut script);
+    io::stdout().write_all(&script)
+}
+
+pub(crate) fn man(options: &Man, program: Command) -> io::Result<()> {
+    fs::create_dir_all(&options.dir)?;
+    clap_mangen::generate_to(program, &options.dir)
+}
