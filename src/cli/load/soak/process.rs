@@ -12,6 +12,8 @@ use switchboard::{Error, Result};
 
 /// Lines of a log that are kept: more of them tell nothing new.
 const LINES: usize = 100;
+/// What glibc's allocator is told.
+const TUNABLES: &str = "GLIBC_TUNABLES";
 /// How often it is looked whether a process has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -48,6 +50,10 @@ impl Server {
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SWITCHBOARD_"))
         {
             command.env_remove(name);
+        }
+        // Each thread's cache of freed memory fills for hours, up to its bound, and would hide a leak. mallopt(3)
+        if env::var_os(TUNABLES).is_none() {
+            command.env(TUNABLES, "glibc.malloc.tcache_count=0");
         }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let log = Arc::new(Mutex::new(Log::default()));
