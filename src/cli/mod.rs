@@ -65,6 +65,8 @@ enum Command {
     Connect(connect::Connect),
     /// Load a server with thousands of clients, and check what it does with their messages
     Load(load::Load),
+    /// Run mixed load for a long time, and check that nothing is lost and nothing grows
+    Soak(load::Soak),
     /// Print a configuration file with all defaults, or check one
     Config(config::Config),
     /// Check whether this machine and the configuration can serve, and say what to do if not
@@ -120,6 +122,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Serve(configured)) => serve(configured, settings),
         Some(Command::Connect(options)) => return connect::run(&options),
         Some(Command::Load(options)) => return load::run(&options),
+        Some(Command::Soak(options)) => return load::soak(&options),
         Some(Command::Config(options)) => config::run(options, &grammar(&args)).map_err(Error::from),
         Some(Command::Doctor(options)) => doctor::run(options, settings, faulty).map_err(Error::from),
         Some(Command::Certificate(options)) => certificate::run(options).map(done),

@@ -54,6 +54,8 @@ mod programs;
 mod protocol;
 /// `--redis`: several servers as one.
 mod redis;
+/// Servers behind a proxy that are restarted one by one.
+mod rolling;
 /// What is kept of the rooms of `/ws`, as flags and files say.
 mod rooms;
 /// The protocol without a socket, over real sockets.
@@ -69,6 +71,8 @@ mod server_api;
 mod session;
 /// The network that fails.
 mod session_proxy;
+/// `switchboard soak`: a short one, and servers that it finds out.
+mod soak;
 /// Rooms on disk, whatever happens to the server or to the disk.
 mod store;
 /// Servers that share a Redis, and publishers, while something fails.

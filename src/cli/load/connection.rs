@@ -5,6 +5,7 @@ use socket2::{Domain, Protocol as Transport, SockAddr, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use switchboard::Message;
 use switchboard::sansio::{Endpoint, Event, Protocol};
 
 /// Bytes that a client which reads nothing lets the kernel hold; the kernel has a minimum of its own.
@@ -158,6 +159,16 @@ impl Connection {
             }
         }
         (self.out, self.written) = (Vec::new(), 0);
+    }
+
+    /// Writes a message down to its middle.
+    pub(super) fn tear(&mut self, message: Message) {
+        self.flush();
+        if self.protocol.send(message).is_ok() {
+            let frame = self.protocol.output();
+            self.out.extend_from_slice(&frame[..frame.len() / 2]);
+            self.flush();
+        }
     }
 
     /// Bytes that the socket has not taken yet.

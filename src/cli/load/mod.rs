@@ -3,7 +3,7 @@
 //! In reading order: `options` and `plan` say what is wanted; `stamp`, `order`, `pace` and `tally` judge and count, without
 //! a socket; `poller`, `connection`, `pool` and `driver` are a thread with its connections, `shared` and `lines` what threads
 //! know of each other; `traffic`, `idle`, `churn` and `storm` are the modes; `target` and `run` lead, `progress`, `report`
-//! and `compare` tell.
+//! and `compare` tell. `soak` is a command of its own, on the same connections.
 
 mod advice;
 mod churn;
@@ -23,6 +23,7 @@ mod progress;
 mod report;
 mod run;
 mod shared;
+mod soak;
 mod stamp;
 mod storm;
 mod table;
@@ -31,6 +32,7 @@ mod target;
 mod traffic;
 
 pub(crate) use options::Load;
+pub(crate) use soak::{Soak, run as soak};
 
 use super::serve::raise_descriptor_limit;
 use plan::Plan;

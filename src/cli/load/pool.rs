@@ -143,6 +143,16 @@ impl Pool {
         }
     }
 
+    /// Sends half of a message's frame, and ends in the middle of it: by a reset, or not. The handler is not told.
+    pub(super) fn tear(&mut self, place: usize, message: Message, reset: bool) {
+        if let Some(mut connection) = self.places[place].connection.take() {
+            connection.tear(message);
+            if reset {
+                connection.cut();
+            }
+        }
+    }
+
     /// Reads nothing more from it, until [`Pool::resume`].
     pub(super) fn pause(&mut self, place: usize) {
         if let Some(connection) = &mut self.places[place].connection {

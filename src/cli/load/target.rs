@@ -39,13 +39,7 @@ impl Target {
         let urls: Vec<String> = (0..endpoints).map(|room| url.replace(ROOM, &room.to_string())).collect();
         let endpoints = urls.iter().map(|url| builder.endpoint(url)).collect::<Result<Vec<_>>>()?;
         let (host, port) = (endpoints[0].host(), endpoints[0].port());
-        let address = resolve(host, port)?;
-        if !address.ip().to_canonical().is_loopback() && !options.allow_remote {
-            return Err(Error::Config(format!(
-                "{host} is not this machine: thousands of connections from one place are an attack to whoever has not asked \
-                 for them. With the leave of the server's owner: --allow-remote"
-            )));
-        }
+        let address = resolve(host, port, options.allow_remote)?;
         let scout = builder.connect(&urls[0]);
         let mut scout = scout.map_err(|error| Error::other(format!("{error}{}", advice(&error))))?;
         let is_compressed = scout.is_compressed();
@@ -55,7 +49,8 @@ impl Target {
     }
 }
 
-fn resolve(host: &str, port: u16) -> Result<SocketAddr> {
+/// An address of this machine, unless others are allowed.
+pub(super) fn resolve(host: &str, port: u16, allow_remote: bool) -> Result<SocketAddr> {
     let unknown =
         |error| Error::other(format!("`{host}` cannot be resolved: {error}; check the URL, or the network"));
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(unknown)?.collect();
@@ -63,7 +58,14 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr> {
     let listens = |address: &&SocketAddr| TcpStream::connect_timeout(address, DIAL).is_ok();
     let address = if 1 < addresses.len() { addresses.iter().find(listens) } else { None };
     let address = address.or(addresses.first()).copied();
-    address.ok_or_else(|| Error::Config(format!("`{host}` has no address; check the URL")))
+    let address = address.ok_or_else(|| Error::Config(format!("`{host}` has no address; check the URL")))?;
+    if !address.ip().to_canonical().is_loopback() && !allow_remote {
+        return Err(Error::Config(format!(
+            "{host} is not this machine: thousands of connections from one place are an attack to whoever has not asked for \
+             them. With the leave of the server's owner: --allow-remote"
+        )));
+    }
+    Ok(address)
 }
 
 fn builder(options: &Load, plan: &Plan) -> Result<ClientBuilder> {

@@ -44,7 +44,8 @@ use std::time::{Duration, Instant};
 /// Servers with the same URL and prefix belong together. What is kept lives in Redis as long as the rooms' rules say; who is
 /// present, for 30 s after a server has failed to say so again. A server that loses Redis goes on for those who are there,
 /// answers what needs Redis with `unavailable`, and is back within seconds of Redis' return. After Redis was restarted, or another has
-/// taken over, rooms begin new epochs and keep the messages that are still there.
+/// taken over, rooms begin new epochs and keep the messages that are still there; a Redis that writes everything to its disk at
+/// once (`appendonly yes`, `appendfsync always`) can have lost nothing by a restart, and its rooms just go on.
 ///
 /// ```
 /// use switchboard::engine::Redis;
