@@ -182,7 +182,7 @@ fn judge(restart: usize, returns: &[Return], refused: usize) {
     let count = returns.len();
     // A third of all were there.
     let fewest = ROOMS * SUBSCRIBERS / SERVERS / 2;
-    assert!(fewest <= count, "{returns:?}");
+    assert!(fewest <= count, "restart {restart}: {returns:?}");
     for back in returns {
         // What the server says is 1 to 5 s.
         assert!(Duration::from_secs(1) <= back.planned && back.planned < Duration::from_secs(7), "{back:?}");
