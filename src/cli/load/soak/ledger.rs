@@ -25,6 +25,8 @@ pub(super) enum Count {
     Unavailable,
     /// Plain messages that did not come while there was no Redis to carry them: nobody has promised them.
     PlainMissed,
+    /// Members that found their room in a new epoch, as after each restart of Redis.
+    NewEpochs,
     // From here on: broken promises.
     Lost,
     Doubled,
@@ -36,7 +38,7 @@ pub(super) enum Count {
 }
 
 impl Count {
-    pub(super) const ALL: [(Self, &'static str); 21] = [
+    pub(super) const ALL: [(Self, &'static str); 22] = [
         (Self::Opened, "opened"),
         (Self::Published, "published"),
         (Self::Acknowledged, "acknowledged"),
@@ -51,6 +53,7 @@ impl Count {
         (Self::StalledCut, "stalled cut"),
         (Self::Unavailable, "unavailable"),
         (Self::PlainMissed, "plain missed"),
+        (Self::NewEpochs, "new epochs"),
         (Self::Lost, "lost"),
         (Self::Doubled, "doubled"),
         (Self::Disordered, "disordered"),
@@ -84,7 +87,7 @@ pub(super) struct Ledger {
     delivery: Mutex<Times>,
     phase: AtomicU8,
     interrupted: AtomicBool,
-    /// By room: the newest offset that was acknowledged.
+    /// By room: messages that were acknowledged.
     acknowledged: Vec<AtomicU64>,
     /// By plain room: messages sent. By pair: messages that were told to be sent.
     plain: Vec<AtomicU64>,
@@ -171,8 +174,8 @@ impl Ledger {
         self.interrupted.load(Acquire)
     }
 
-    pub(super) fn acknowledge(&self, room: usize, offset: u64) {
-        self.acknowledged[room].fetch_max(offset, AcqRel);
+    pub(super) fn acknowledge(&self, room: usize) {
+        self.acknowledged[room].fetch_add(1, AcqRel);
     }
 
     pub(super) fn acknowledged(&self, room: usize) -> u64 {

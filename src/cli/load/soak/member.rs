@@ -19,6 +19,8 @@ pub(super) struct Member {
     position: Option<Position>,
     /// The number that must come next.
     expected: Option<u64>,
+    /// What had been acknowledged in the room when it joined first.
+    reached: u64,
     joined: bool,
     /// When to ask again to join.
     join_again: Option<Instant>,
@@ -45,6 +47,7 @@ impl Member {
             name: format!("soak-{:08x}-{room}", ledger.run),
             position: None,
             expected: None,
+            reached: 0,
             joined: false,
             join_again: None,
             cut_at: None,
@@ -62,29 +65,44 @@ impl Member {
             return line.ledger.broke(Count::Refused, 1, "`joined` without epoch or offset");
         };
         self.joined = true;
-        let resumed = self.position.as_ref().map(|position| (position.epoch == **epoch, position.offset));
-        match resumed {
-            Some((true, before)) if said.recovered == Some(true) => {
+        let before = self.position.as_ref().map(|position| position.epoch == **epoch);
+        match before {
+            None => self.reached = line.ledger.acknowledged(self.room),
+            Some(true) if said.recovered == Some(true) => {
                 line.ledger.add(Count::Resumed, 1);
                 for kept in &said.messages {
                     self.follow(line, epoch, kept.offset, &kept.data);
                 }
-                let reached = self.position.as_ref().map_or(before, |position| position.offset);
+                let reached = self.position.as_ref().map_or(0, |position| position.offset);
                 if reached != offset {
                     let what = "`joined` is recovered, and its messages do not end at its offset";
                     line.ledger.broke(Count::Lost, offset.abs_diff(reached), what);
                 }
             }
-            Some((same, _)) => {
+            Some(false) if line.ledger.plan.has_redis && said.recovered == Some(false) => {
+                line.ledger.add(Count::NewEpochs, 1);
+                self.catch_up(line, said);
+            }
+            Some(same) => {
                 let what = if same { "a resume was not recovered" } else { "a resume found another epoch" };
                 line.ledger.broke(Count::Unrecovered, 1, what);
                 self.expected = None;
             }
-            None => {}
         }
         self.position = Some(Position { epoch: epoch.to_string(), offset });
         if let Some(publisher) = &mut self.publisher {
             publisher.send_again(line);
+        }
+    }
+
+    /// A Redis that was restarted has begun a new epoch. It keeps what was acknowledged all the same: what came before is
+    /// passed over, by its number.
+    fn catch_up(&mut self, line: &mut Line<'_>, said: &Said<'_>) {
+        for kept in &said.messages {
+            let number = Mark::read(&kept.data, line.ledger.run).map(|mark| mark.sequence);
+            if number.is_none_or(|number| self.expected.is_none_or(|expected| expected <= number)) {
+                self.count(line, &kept.data);
+            }
         }
     }
 
@@ -93,6 +111,9 @@ impl Member {
         let Some(position) = &mut self.position else { return };
         let next = position.offset + 1;
         if position.epoch != epoch {
+            if line.ledger.plan.has_redis {
+                return self.join(line);
+            }
             line.ledger.broke(Count::Disordered, 1, "a message has another epoch than the room");
             *position = Position { epoch: epoch.into(), offset };
         } else if offset < next {
@@ -103,6 +124,11 @@ impl Member {
             }
             position.offset = offset;
         }
+        self.count(line, data);
+    }
+
+    /// The message's number must be the next one.
+    fn count(&mut self, line: &mut Line<'_>, data: &str) {
         let Some(mark) = Mark::read(data, line.ledger.run) else {
             return line.ledger.broke(Count::Disordered, 1, "a message is not as it was sent");
         };
@@ -113,6 +139,11 @@ impl Member {
             Some(expected) if expected < mark.sequence => {
                 let lost = mark.sequence - expected;
                 line.ledger.broke(Count::Lost, lost, "a message was acknowledged, and is not in the room");
+            }
+            // One message may be in the room whose acknowledgement is on its way.
+            None if self.reached + 1 < mark.sequence => {
+                let lost = mark.sequence - self.reached - 1;
+                line.ledger.broke(Count::Lost, lost, "messages behind the first join were left out");
             }
             _ => line.ledger.delivered(Count::Delivered, mark.sent, line.now),
         }
@@ -197,7 +228,7 @@ impl Client for Member {
                     (publisher.under_way, publisher.again) = (None, None);
                     publisher.sequence += 1;
                     line.ledger.add(Count::Acknowledged, 1);
-                    line.ledger.acknowledge(self.room, said.offset.unwrap_or_default());
+                    line.ledger.acknowledge(self.room);
                 } else if said.id.is_none_or(|id| publisher.sequence < id) {
                     line.ledger.broke(Count::Refused, 1, "something was acknowledged that was not published");
                 }
@@ -248,7 +279,7 @@ impl Client for Member {
 
     fn lacks(&self, ledger: &Ledger) -> u64 {
         let unanswered = self.publisher.as_ref().is_some_and(|publisher| publisher.under_way.is_some());
-        let reached = self.position.as_ref().map_or(0, |position| position.offset);
+        let reached = self.expected.unwrap_or(self.reached);
         ledger.acknowledged(self.room).saturating_sub(reached) + u64::from(unanswered || !self.joined)
     }
 }

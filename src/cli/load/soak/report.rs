@@ -196,7 +196,7 @@ impl Report {
         }
         match self.faults() {
             faults if faults.is_empty() => {
-                text.push_str("ok: nothing was lost, doubled or reordered, and nothing has grown\n")
+                text.push_str("ok: nothing was lost, doubled or reordered, and nothing has grown\n");
             }
             faults => text.push_str(&format!("FAIL: {}\n", faults.join(", "))),
         }
