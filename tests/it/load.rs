@@ -416,7 +416,11 @@ fn two_results_are_compared() {
     assert!(stdout.starts_with("not alike: rate was 50, and is 100\n"), "{stdout}");
     let line = stdout.lines().find(|line| line.starts_with("sent/s")).unwrap();
     let words: Vec<&str> = line.split_whitespace().collect();
-    assert_eq!(words, ["sent/s", "50.000", "100", "+100.0%", "better"]);
+    let [_, before_rate, after_rate, change, verdict] = words[..] else { panic!("{line}") };
+    // On a busy machine what was due at the end may not have been sent.
+    let [slow, fast] = [before_rate, after_rate].map(|rate| rate.parse::<f64>().unwrap());
+    assert!(slow <= 50.0 && slow < fast && fast <= 100.0, "{line}");
+    assert!(change.starts_with('+') && change.ends_with('%') && verdict == "better", "{line}");
     fs::write(&before, "{}").unwrap();
     for files in [[&before, &after], [&after, &folder.join("nowhere")]] {
         let (code, _, stderr) = compare(files.map(PathBuf::as_path));

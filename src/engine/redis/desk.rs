@@ -49,6 +49,8 @@ struct State {
     orders: VecDeque<(Instant, Order)>,
     bytes: usize,
     rooms: HashMap<Name, RoomRules>,
+    /// Of the rooms, those that Redis has had: there is something to keep up.
+    known: HashSet<Name>,
     plain: HashSet<Name>,
     present: HashMap<Name, BTreeMap<Name, usize>>,
     listeners: HashMap<Address, usize>,
@@ -215,6 +217,19 @@ impl Desk {
         self.state.lock().rooms.keys().cloned().collect()
     }
 
+    /// Redis has this room.
+    pub(super) fn know(&self, room: &Name) {
+        let mut state = self.state.lock();
+        if state.rooms.contains_key(room) {
+            state.known.insert(room.clone());
+        }
+    }
+
+    /// Rooms that Redis has had.
+    pub(super) fn known(&self) -> Vec<Name> {
+        self.state.lock().known.iter().cloned().collect()
+    }
+
     /// Who is in a room here.
     pub(super) fn present(&self, room: &str) -> Vec<(Name, usize)> {
         let state = self.state.lock();
@@ -237,6 +252,7 @@ impl State {
             }
             Order::Close { room } => {
                 self.rooms.remove(&room);
+                self.known.remove(&room);
                 self.present.remove(&room);
                 self.ask(Channel::Room(room));
             }
@@ -489,8 +505,11 @@ mod tests {
         assert!(work(&desk).wake);
         assert_eq!(desk.asked().len(), 2);
         assert!(desk.asked().is_empty() && desk.has_plain("plain") && desk.rules("tea").is_some());
+        desk.know(&"tea".into());
+        desk.know(&"other".into());
+        assert_eq!(desk.known(), [Name::from("tea")]);
         desk.put(vec![Order::Close { room: "tea".into() }]);
-        assert_eq!((desk.rules("tea"), desk.present("tea").len()), (None, 0));
+        assert_eq!((desk.rules("tea"), desk.present("tea").len(), desk.known().len()), (None, 0, 0));
         assert_eq!(desk.all(), [Channel::Plain("plain".into())]);
     }
 

@@ -161,7 +161,7 @@ impl<'a> Session<'a> {
     /// Keeps up the next part of the rooms.
     fn refresh(&mut self) -> RedisResult<()> {
         if self.round.is_empty() {
-            self.round = self.line.desk.rooms().into();
+            self.round = self.line.desk.known().into();
             self.share = self.round.len().div_ceil(PARTS);
         }
         let mut batch = Batch::default();

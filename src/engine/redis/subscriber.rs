@@ -270,6 +270,9 @@ impl<'a> Session<'a> {
             (Some(Ear::Me), Some(Heard::Mark(mark))) => {
                 let Ears { rooms, peers, .. } = &mut *self.ears;
                 let notice = rooms.mark(mark, |node| peers.is_alive(node), Instant::now());
+                if let Some(Notice::State { room, .. }) = &notice {
+                    self.line.desk.know(room);
+                }
                 self.line.inbox.tell(notice.into_iter().collect());
             }
             (Some(Ear::Me), Some(Heard::Wake)) => self.woken = true,
