@@ -12,8 +12,9 @@ use super::router::{Handler, Params, Route, Router, Subtree};
 use super::shared::{Shared, Sockets};
 use crate::limits::{KIB, LAST_REQUESTS};
 use crate::net::stream::Stream;
+use crate::wire::body::Body;
 use crate::wire::handshake::{self, Agreed};
-use crate::wire::http::{Refusal, body_length, encode_response, parse_head};
+use crate::wire::http::{Refusal, encode_response, parse_head};
 use http::{Method, StatusCode, header};
 use std::io;
 use std::net::Shutdown;
@@ -213,7 +214,7 @@ fn find_route<'a>(
     head: &http::Request<()>,
 ) -> Result<(&'a Route, Params), Refusal> {
     // Before the path is looked at: a body too large is refused wherever it was meant to go.
-    body_length(head, shared.limits.body)?;
+    Body::new(head, shared.limits.body, &shared.limits)?;
     router.find(head.uri().path(), shared.limits.name)
 }
 
@@ -269,8 +270,8 @@ fn answer(
         }
         .into());
     };
-    let length = body_length(&request.head, shared.limits.body)?;
-    read_body(stream, request, length, input, deadline)?;
+    let body = Body::new(&request.head, shared.limits.body, &shared.limits)?;
+    read_body(stream, request, body, input, deadline)?;
     Ok(run(shared, request, |request| responder(request)))
 }
 
@@ -284,8 +285,11 @@ fn answer_tree(
     input: Vec<u8>,
     deadline: Instant,
 ) -> Result<Response, Stop> {
-    let length = (tree.gate)(&request).map_err(Stop::Answered)?;
-    read_body(stream, &mut request, length, input, deadline)?;
+    let body = (tree.gate)(&request).map_err(Stop::Answered)?;
+    read_body(stream, &mut request, body, input, deadline).map_err(|stop| match stop {
+        Stop::Refused(refusal) => Stop::Answered((tree.refuse)(refusal)),
+        stop => stop,
+    })?;
     Ok(run(shared, &request, |request| (tree.responder)(request)))
 }
 
@@ -298,22 +302,22 @@ fn check_plain(shared: &Shared, arrival: &Arrival) -> Result<(), Stop> {
 fn read_body(
     stream: &Stream,
     request: &mut Request,
-    length: usize,
+    mut body: Body,
     mut input: Vec<u8>,
     deadline: Instant,
 ) -> Result<(), Stop> {
-    if input.len() < length
-        && request.header("expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue"))
-    {
+    let mut is_complete = body.push(&input)?;
+    if !is_complete && request.header("expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue")) {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n", deadline).map_err(|_| Stop::Gone)?;
     }
-    while input.len() < length {
+    while !is_complete {
+        input.clear();
         if read_more(stream, &mut input, deadline)? == 0 {
             return Err(Stop::Gone);
         }
+        is_complete = body.push(&input)?;
     }
-    input.truncate(length);
-    request.body = input.into();
+    request.body = body.into_data();
     Ok(())
 }
 

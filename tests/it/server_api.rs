@@ -233,7 +233,9 @@ fn every_refusal_has_its_status_and_says_what_to_change() {
     for (length, status, code) in [
         ("Content-Length: 2001", 413, "too_large"),
         ("Content-Length: 99999999999999999999999", 413, "too_large"),
-        ("Transfer-Encoding: chunked", 411, "length_required"),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 1", 400, "bad_request"),
+        ("Transfer-Encoding: identity", 400, "bad_request"),
+        ("Transfer-Encoding: gzip, chunked", 501, "not_implemented"),
         ("Content-Length: x", 400, "bad_request"),
         ("Content-Length: 1\r\nContent-Length: 2", 400, "bad_request"),
     ] {
@@ -253,6 +255,58 @@ fn every_refusal_has_its_status_and_says_what_to_change() {
             br#"{"data":1}"#,
         );
         assert_eq!(answer.status, 200, "{kind}");
+    }
+}
+
+#[test]
+fn a_body_may_come_in_chunks() {
+    let program = serve_binary(&["--api-key", KEY, "--max-message", "1000"]);
+    let publish = |body: &[u8]| {
+        let headers = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n";
+        send(program.address, "POST /api/publish", &authorized(headers), body)
+    };
+    let text = r#"{"room":"tea","data":"in chunks"}"#;
+    let chunks = |size: usize| -> String {
+        let pieces = text.as_bytes().chunks(size).map(|piece| str::from_utf8(piece).unwrap());
+        pieces.map(|piece| format!("{:x};n=1\r\n{piece}\r\n", piece.len())).collect()
+    };
+    for (offset, size) in (1..=text.len()).enumerate() {
+        let answer = publish(format!("{}0\r\nX-Trailer: ignored\r\n\r\n", chunks(size)).as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(parsed(&answer).1["offset"], offset + 1);
+    }
+    let (_, room) = look(program.address, "/api/rooms/tea");
+    assert_eq!(room["offset"], text.len());
+    // Twice the limit on messages is no byte too much, as with Content-Length.
+    let full = format!("{{\"room\":\"r\",\"data\":\"{}\"}}", "x".repeat(2000 - 22));
+    let halves = full.split_at(900);
+    let body = format!("384\r\n{}\r\n44C\r\n{}\r\n", halves.0, halves.1);
+    assert_eq!(publish(format!("{body}0\r\n\r\n").as_bytes()).status, 200);
+    let over = publish(format!("{body}1\r\n").as_bytes());
+    assert!(check_error(&over, 413, "too_large").contains("2000 bytes"));
+    check_error(&publish(b"7d1\r\n"), 413, "too_large");
+    for malformed in [&b"x"[..], b"5\nhello", b"5\r\nhello!", b"1;\0", b"0\r\n: x\r\n\r\n"] {
+        check_error(&publish(malformed), 400, "bad_request");
+    }
+    let trailers = format!("0\r\n{}\r\n", "x: y\r\n".repeat(65));
+    check_error(&publish(trailers.as_bytes()), 431, "bad_request");
+    check_error(&publish(b"0\r\n\r\n"), 400, "bad_json");
+}
+
+#[test]
+fn a_body_that_does_not_come_is_given_up_in_json_too() {
+    let limits = Limits { head_deadline: Duration::from_millis(300), ..Limits::default() };
+    let keys = Tokens::new().with(KEY, Identity::default()).unwrap();
+    let server = serve(limits, |builder| builder.protocol("/ws").api("/api", &keys));
+    for (length, begun) in [
+        ("Content-Length: 5", &b"{"[..]),
+        ("Transfer-Encoding: chunked", b""),
+        ("Transfer-Encoding: chunked", b"5;x"),
+        ("Transfer-Encoding: chunked", b"5\r\n{"),
+        ("Transfer-Encoding: chunked", b"2\r\n{}\r\n0\r\nx: "),
+    ] {
+        let headers = authorized(&format!("Content-Type: application/json\r\n{length}\r\n"));
+        check_error(&send(server.local_addr(), "POST /api/publish", &headers, begun), 408, "timeout");
     }
 }
 
