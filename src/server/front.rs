@@ -6,10 +6,11 @@
 use super::arrival::{self, Arrival};
 use super::connection::{self, Opening};
 use super::identity::{Denied, Identity, Refuse};
+use super::own::Serving;
 use super::quotas::Place;
 use super::request::{Request, Response};
 use super::router::{Handler, Params, Route, Router, Subtree};
-use super::shared::{Shared, Sockets};
+use super::shared::{Registered, Shared, Sockets};
 use crate::limits::{KIB, LAST_REQUESTS};
 use crate::net::stream::Stream;
 use crate::wire::body::Body;
@@ -46,15 +47,16 @@ type Welcome = Result<(Identity, Option<Place>), Denied>;
 ///
 /// What leads to the handler is not inlined: its stack would be the handler's for as long as the connection lives.
 pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
-    if let Some((opening, handler)) = lead(shared, stream) {
+    let registered = Sockets::register(shared, stream.clone());
+    let _serving = Serving::begin(shared, registered.id);
+    if let Some((opening, handler)) = lead(shared, stream, registered) {
         connection::run(shared, opening, &handler);
     }
 }
 
 /// From the first byte to an open WebSocket and its handler. `None`: it was another request, and is answered.
 #[inline(never)]
-fn lead(shared: &Arc<Shared>, stream: Arc<Stream>) -> Option<(Opening, Handler)> {
-    let registered = Sockets::register(shared, stream.clone());
+fn lead(shared: &Arc<Shared>, stream: Arc<Stream>, registered: Registered) -> Option<(Opening, Handler)> {
     let patience = shared.limits.head_deadline;
     // Whoever comes while the server is going away gets its answer, but cannot hold up the end by asking nothing.
     let patience = if shared.is_draining() { patience.min(LAST_REQUESTS) } else { patience };
