@@ -11,6 +11,7 @@ use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::hub::Name;
 use crate::hub::protocol::Fault;
+use crate::limits::LISTED;
 use crate::wire::body::Body;
 use crate::wire::http::{Refusal, decode_segment};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -119,8 +120,13 @@ fn answer(shared: &Shared, request: &Request, prefix: usize) -> Result<Value, Fa
     let name_max = shared.limits.name;
     match Endpoint::find(&request.path()[prefix..], name_max)? {
         Endpoint::Rooms => {
-            let rooms: Vec<Value> = shared.rooms()?.iter().map(room_json).collect();
-            Ok(json!({ "rooms": rooms }))
+            let (after, most) = page(request)?;
+            let (rooms, is_more) = shared.rooms(&after, most)?;
+            let mut answer = json!({ "rooms": rooms.iter().map(room_json).collect::<Vec<Value>>() });
+            if is_more {
+                answer["more"] = true.into();
+            }
+            Ok(answer)
         }
         Endpoint::Room(room) => {
             let (state, members) = shared.room(&room)?.ok_or_else(no_such_room)?;
@@ -137,6 +143,16 @@ fn answer(shared: &Shared, request: &Request, prefix: usize) -> Result<Value, Fa
             Ok(json!({ "node": node, "connections": connections, "users": users, "rooms": rooms }))
         }
         posted => post(shared, &posted, &fields(text(request.body())?)?),
+    }
+}
+
+/// Which rooms are asked for: `?after=ROOM&limit=N`.
+fn page(request: &Request) -> Result<(String, usize), Failure> {
+    let after = request.try_query("after").transpose()?.unwrap_or_default();
+    let Some(limit) = request.try_query("limit").transpose()? else { return Ok((after, LISTED)) };
+    match limit.parse() {
+        Ok(limit @ 1..=LISTED) => Ok((after, limit)),
+        _ => Err(bad(format!("`limit` must be a number from 1 to {LISTED}"))),
     }
 }
 

@@ -692,6 +692,45 @@ fn rooms_and_numbers_are_told() {
 }
 
 #[test]
+fn rooms_come_in_pages() {
+    let program = with_key();
+    for n in 0..25 {
+        done(program.address, "/api/publish", &json!({"room": format!("r{n:02}"), "data": n}));
+    }
+    let page = |query: &str| {
+        let (status, answer) = look(program.address, &format!("/api/rooms{query}"));
+        assert_eq!(status, 200, "{query}: {answer}");
+        let rooms = answer["rooms"].as_array().unwrap().iter().map(|room| room["room"].as_str().unwrap());
+        let rooms: Vec<String> = rooms.map(String::from).collect();
+        assert_eq!(answer.as_object().unwrap().len(), if answer["more"] == true { 2 } else { 1 });
+        (rooms, answer["more"] == true)
+    };
+    let all: Vec<String> = (0..25).map(|n| format!("r{n:02}")).collect();
+    assert_eq!(page(""), (all.clone(), false));
+    assert_eq!(page("?limit=25"), (all.clone(), false));
+    assert_eq!(page("?limit=24"), (all[..24].to_vec(), true));
+    assert_eq!(page("?limit=10000&after=r2"), (all[20..].to_vec(), false));
+    assert_eq!(page("?after=r24"), (vec![], false));
+    assert_eq!(page("?after=%E5%A4%A7"), (vec![], false));
+    let (mut pages, mut last) = (Vec::new(), String::new());
+    loop {
+        let (rooms, is_more) = page(&format!("?after={last}&limit=10"));
+        last = rooms.last().unwrap().clone();
+        pages.push(rooms);
+        if !is_more {
+            break;
+        }
+    }
+    assert_eq!((pages.len(), pages.concat()), (3, all));
+    for query in
+        ["limit=0", "limit=", "limit=-1", "limit=10001", "limit=x", "limit=1%202", "after=%zz", "after=%ff"]
+    {
+        let answer = send(program.address, &format!("GET /api/rooms?{query}"), &authorized(""), b"");
+        check_error(&answer, 400, "bad_request");
+    }
+}
+
+#[test]
 fn a_body_may_wait_to_be_asked_for() {
     let program = with_key();
     let body = br#"{"data":1}"#;
@@ -929,6 +968,13 @@ fn servers_with_the_same_rooms_reach_each_other_s_users() {
         assert_eq!((&message["from"], &message["data"]), (&json!(null), &json!("hi")));
         assert_eq!(message["offset"], published["offset"]);
     }
+    // A room that nobody is in here.
+    join(&mut ann, "west only");
+    eventually("the other server's room is listed", || {
+        let (_, list) = look(address, "/api/rooms?after=r");
+        let room = &list["rooms"][0];
+        (&room["room"], &room["users"], &room["connections"]) == (&json!("west only"), &json!(1), &json!(1))
+    });
     let again = done(west.local_addr(), "/api/publish", &json!({"room": "r", "data": "hi", "key": "k"}));
     assert_eq!(again, published, "the key holds at all servers");
     assert_eq!(done(address, "/api/direct", &json!({"to": "ann", "data": 1})), json!({"connections": 2}));
@@ -963,6 +1009,13 @@ fn rooms_on_disk_are_published_in_and_looked_at() {
     // Nobody is in it.
     let room = json!({"room": "r", "members": [], "epoch": first["epoch"], "offset": 1});
     assert_eq!(look(program.address, "/api/rooms/r"), (200, room));
+    let mut ann = enter(program.address, "ann");
+    let epoch = join(&mut ann, "a")["epoch"].clone();
+    let standing = |room: &str, users: usize, epoch: &Value, offset: u64| json!({"room": room, "users": users, "connections": users, "epoch": epoch, "offset": offset});
+    let rooms = json!({"rooms": [standing("a", 1, &epoch, 0), standing("r", 0, &first["epoch"], 1)]});
+    assert_eq!(look(program.address, "/api/rooms"), (200, rooms));
+    let one = json!({"rooms": [standing("a", 1, &epoch, 0)], "more": true});
+    assert_eq!(look(program.address, "/api/rooms?limit=1"), (200, one));
     let (status, error) = look(program.address, "/api/rooms/unknown");
     assert_eq!((status, &error["code"]), (404, &json!("no_such_room")));
     let body = format!(r#"{{"room":"r","data":"{}"}}"#, "x".repeat(1_100_000));
