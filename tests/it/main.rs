@@ -91,5 +91,7 @@ mod support_proxy;
 mod support_redis;
 /// A client of `switchboard.v1`.
 mod support_v1;
+/// The program in a terminal: colours, the prompt, the progress bar.
+mod terminal;
 /// Servers and clients that speak TLS.
 mod tls;
