@@ -51,7 +51,7 @@ pub(super) struct Topics<L> {
     /// Topics with frames that this turn has not delivered yet.
     pub(super) unsent: Vec<Name>,
     /// Whose grace period ends when, and where.
-    leaving: BTreeSet<(Instant, Name, Name)>,
+    pub(super) leaving: BTreeSet<(Instant, Name, Name)>,
     /// Everything that was published, oldest first; entries whose message is gone are passed over.
     pub(super) order: VecDeque<(Name, u64)>,
     /// Messages and bytes in all histories.
@@ -252,6 +252,7 @@ impl<L: Clone> Topics<L> {
             (Change::Came, _) => self.announce(room, user, "join", except, out),
             (Change::Left, _) => self.announce(room, user, "leave", except, out),
             (Change::Waits, Some(until)) => drop(self.leaving.insert((until, room.clone(), user.clone()))),
+            (Change::CameBack(until), _) => drop(self.leaving.remove(&(until, room.clone(), user.clone()))),
             (Change::Waits | Change::Nothing, _) => {}
         }
     }

@@ -528,3 +528,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_comes_and_goes_waits_in_one_place_only() {
+    let mut world = World::new();
+    world.enter(1, "bob");
+    world.join(1, "r");
+    for round in 2..1000 {
+        world.enter(round, "ann");
+        world.join(round, "r");
+        world.gone(round);
+        assert!(world.hub.topics.leaving.len() <= 1);
+        world.pass(1);
+    }
+    // Nor does it wait who has left.
+    world.enter(1000, "ann");
+    world.join(1000, "r");
+    world.ask(1000, Ask::Leave { room: "r".into() });
+    assert_eq!(world.hub.topics.leaving.len(), 0);
+    world.got(1);
+    world.pass(2 * GRACE);
+    assert!(world.got(1).is_empty(), "no second leave");
+}
