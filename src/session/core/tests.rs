@@ -792,3 +792,28 @@ fn who_closes_gets_an_answer_to_everything() {
     ]);
     assert!(matches!(bench.core.over(), Some(Error::Closed)));
 }
+
+#[test]
+fn a_room_that_cannot_be_joined_again_is_lost_and_not_asked_for_for_ever() {
+    let mut bench = Bench::joined();
+    // The same server, and now it takes less than it takes to say where we were.
+    bench.run(vec![(cut(), CUT), (Receive, "*disconnected: the connection has ended (1006 ), Some(1000)")]);
+    let small =
+        said(r#""welcome","connection":"2","user":"ann","node":"n","version":1,"limits":{"message":50}"#);
+    assert_eq!(bench.step(small), "");
+    let events = bench.step(Receive);
+    assert!(events.contains("*connected as ann") && events.contains("Kicked"), "{events}");
+}
+
+#[test]
+fn offsets_that_nobody_can_have_are_not_understood() {
+    let most = u64::MAX;
+    for text in [
+        format!(r#"{{"type":"joined","id":1,"room":"r","epoch":"e","offset":{most},"recovered":true,"messages":[],"members":[]}}"#),
+        format!(r#"{{"type":"message","room":"r","epoch":"e","offset":{most},"from":null,"data":1,"time":0}}"#),
+        r#"{"type":"message","room":"r","epoch":"e","offset":0,"from":null,"data":1,"time":0}"#.into(),
+        r#"{"type":"history","id":1,"room":"r","epoch":"e","messages":[{"offset":0,"from":null,"data":1,"time":0}],"more":false}"#.into(),
+    ] {
+        assert_eq!(Said::read(&text), None, "{text}");
+    }
+}
