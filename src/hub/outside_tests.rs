@@ -694,3 +694,16 @@ proptest::proptest! {
         proptest::prop_assert_eq!(published, asked, "each publish is answered once");
     }
 }
+
+#[test]
+fn a_room_that_opens_again_and_again_leaves_nothing_behind() {
+    let mut world = World::new(false);
+    world.enter(1, "ann");
+    for _ in 0..3000 {
+        world.ask(1, "1", join("r"));
+        world.notice(state("r", "e", 3, 3));
+        world.ask(1, "2", Ask::Leave { room: "r".into() });
+        let remembered = world.hub.topics.order.len();
+        assert!(remembered <= 1024 + 2 * 3, "{remembered} for 3 messages");
+    }
+}

@@ -211,7 +211,7 @@ impl<L: Clone> Topics<L> {
                 if let Some(text) = self.topics.get(&room).map(|topic| topic.message(&room, &message)) {
                     self.send(&room, &text, None, out);
                 }
-                self.came_in(&room, message.offset, out);
+                self.came_in(&room, out);
                 self.acknowledged += 1;
                 Ok(Receipt { epoch, offset: message.offset })
             }
