@@ -147,3 +147,34 @@ impl Shelf {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn publish(room: &str, time: u64) -> Publish {
+        let (room, rules) = (room.into(), RoomRules::default());
+        Publish { room, from: None, data: "1".into(), key: None, time, rules }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_change_what_is_forgotten_first() {
+        let now = Now { instant: Instant::now(), unix_ms: 1000 };
+        let mut shelf = Shelf::new("n", 1400);
+        for (room, times) in [("a", [900, 100, 110]), ("b", [905, 910, 920])] {
+            let mut history = History::new("e");
+            (1..).zip(times).for_each(|(n, time)| history.adopt(now, publish(room, time).stored(n), None));
+            shelf.restore(now, room.into(), history, RoomRules::default());
+        }
+        let kept = |shelf: &Shelf| ["a", "b"].map(|room| shelf.get(room).unwrap().0.kept().0);
+        shelf.restored();
+        // Room for some four messages.
+        assert_eq!(kept(&shelf), [1, 3]);
+        for n in 1..10 {
+            shelf.publish(now, &publish("b", 1000 + n));
+            assert!(shelf.kept.1 <= 1400);
+        }
+        assert_eq!(kept(&shelf), [0, 4]);
+    }
+}
