@@ -69,6 +69,8 @@ mod schema;
 mod server_api;
 /// The client of `switchboard.v1`, over a network that fails.
 mod session;
+/// A rate holds a session up, and nothing else wakes it.
+mod session_pace;
 /// The network that fails.
 mod session_proxy;
 /// `switchboard soak`: a short one, and servers that it finds out.

@@ -169,9 +169,11 @@ impl Core {
         }
     }
 
-    /// When there is something to be done without being asked: [`Core::send`].
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.held_until.into_iter().chain(self.requests.first_deadline()).min()
+    /// When there is something to be done without being asked: [`Core::send`]. While a text might be held up by the pace, also
+    /// the end of that: it may be asked for by a thread that does not wait for its time.
+    pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let ready_at = self.pace.as_ref().and_then(Pace::ready_at).filter(|at| now < *at);
+        self.held_until.into_iter().chain(ready_at).chain(self.requests.first_deadline()).min()
     }
 
     pub(super) fn answers(&mut self) -> impl Iterator<Item = (u64, Result<Reply>)> {

@@ -270,7 +270,7 @@ fn no_more_is_asked_than_the_server_allows() {
     // No more are in flight, however long it takes; nor are they sent faster, however soon they are answered.
     assert_eq!(texts(&bench.step(Pass(10))), 0);
     assert_eq!(texts(&bench.step(answer(1))), 0);
-    assert_eq!(bench.core.next_deadline(), Some(bench.now + Duration::from_millis(15)));
+    assert_eq!(bench.core.next_deadline(bench.now), Some(bench.now + Duration::from_millis(15)));
     assert_eq!(texts(&bench.step(Pass(14))), 0);
     assert_eq!(texts(&bench.step(Pass(1))), 1);
     assert_eq!(texts(&bench.step(Pass(99))), 0);
@@ -389,15 +389,15 @@ fn patience_ends_with_what_is_known() {
 #[test]
 fn there_is_a_deadline_for_each_thing_that_time_brings() {
     let mut bench = Bench::here();
-    assert_eq!(bench.core.next_deadline(), None);
+    assert_eq!(bench.core.next_deadline(bench.now), None);
     bench.step(publish(1));
-    assert_eq!(bench.core.next_deadline(), Some(bench.now + Duration::from_secs(30)));
+    assert_eq!(bench.core.next_deadline(bench.now), Some(bench.now + Duration::from_secs(30)));
     bench.step(refused(1, "unavailable"));
-    let held = bench.core.next_deadline().unwrap();
+    let held = bench.core.next_deadline(bench.now).unwrap();
     assert_eq!(held, bench.now + Duration::from_secs(1));
     bench.now = held;
     assert!(bench.step(Pass(0)).starts_with('>'));
-    assert!(held < bench.core.next_deadline().unwrap());
+    assert!(held < bench.core.next_deadline(bench.now).unwrap());
 }
 
 #[test]
