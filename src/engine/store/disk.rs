@@ -209,7 +209,7 @@ mod tests {
         let late = Now { instant: now.instant + RoomRules::default().age, ..now };
         let mut second = Batch { changed: shelf.trim(late).into_iter().collect(), ..Batch::default() };
         second.forgotten = shelf.forget_empty(|_| false);
-        assert_eq!(second.forgotten, [room.clone()]);
+        assert_eq!(second.forgotten, std::slice::from_ref(&room));
         put(&mut shelf, &mut second, "second");
         disk.write(&second, &shelf).unwrap();
         drop(disk);
