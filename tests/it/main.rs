@@ -75,6 +75,8 @@ mod session_pace;
 mod session_proxy;
 /// `switchboard soak`: a short one, and servers that it finds out.
 mod soak;
+/// Servers that cannot start.
+mod start;
 /// Rooms on disk, whatever happens to the server or to the disk.
 mod store;
 /// Servers that share a Redis, and publishers, while something fails.
