@@ -226,9 +226,7 @@ impl<L: Clone> Topics<L> {
         out: &mut impl Deliver<L>,
     ) {
         let Some(topic) = self.topics.get_mut(room) else { return };
-        // What was said before is still for the leaver.
-        topic.room.deliver(out);
-        topic.room.leave(id);
+        topic.room.leave(id, out);
         let change = topic.exit(user, until);
         let connections = topic.connections(user);
         if self.is_shared() {

@@ -550,3 +550,36 @@ fn who_comes_and_goes_waits_in_one_place_only() {
     world.pass(2 * GRACE);
     assert!(world.got(1).is_empty(), "no second leave");
 }
+
+#[test]
+fn many_who_come_or_go_in_one_turn_are_told_to_each_in_one_piece() {
+    const MANY: u64 = 500;
+    /// How many pieces each line got.
+    #[derive(Default)]
+    struct Pieces(HashMap<u64, usize>);
+    impl Deliver<u64> for Pieces {
+        fn deliver(&mut self, to: &u64, _: &Bytes) {
+            *self.0.entry(*to).or_default() += 1;
+        }
+        fn close(&mut self, _: &u64, _: &Bytes) {}
+        fn order(&mut self, _: Order) {}
+        fn encode(&mut self, text: &str) -> Frames {
+            Bytes::copy_from_slice(text.as_bytes()).into()
+        }
+    }
+    let mut world = World::new();
+    let (now, mut pieces) = (world.now(), Pieces::default());
+    (0..MANY).for_each(|number| world.enter(number, &format!("user-{number}")));
+    for ask in [join("r"), Ask::Leave { room: "r".into() }] {
+        for number in 0..MANY {
+            world.hub.apply(
+                now,
+                Command::Ask { id: ConnectionId(number), tag: None, ask: ask.clone() },
+                &mut pieces,
+            );
+        }
+        world.hub.end_turn(&mut pieces);
+        let most = pieces.0.drain().map(|(_, pieces)| pieces).max();
+        assert_eq!(most, Some(1), "{ask:?}");
+    }
+}
