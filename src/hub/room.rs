@@ -10,6 +10,9 @@ use tungstenite::Bytes;
 /// much larger pieces would only make the outboxes' bound coarse.
 const GATHER: usize = 256 * 1024;
 
+/// Bytes of what is gathered that a leaver gets a copy of; of more, all members get their piece, which they share.
+const COPY: usize = 16 * 1024;
+
 pub(super) struct Room<L> {
     members: Vec<Member<L>>,
     /// Where each member stands in `members`.
@@ -34,7 +37,7 @@ struct Gathered {
     withheld: Vec<Withheld>,
 }
 
-/// Whom a piece is not for, and where it lies in both tracks.
+/// Whom a part is not for, and where it lies in both tracks.
 struct Withheld {
     from: ConnectionId,
     plain: Range<usize>,
@@ -83,8 +86,11 @@ impl<L> Room<L> {
         true
     }
 
-    /// What was sent before is still for the leaver, and given to it alone.
+    /// What was sent before is still for the leaver; to it alone, unless it is much.
     pub(super) fn leave(&mut self, id: ConnectionId, out: &mut impl Deliver<L>) {
+        if COPY < self.gathered.plain.len() {
+            self.deliver(out);
+        }
         let Some(position) = self.positions.remove(&id) else { return };
         let mut leaver = self.members.swap_remove(position);
         if let Some(moved) = self.members.get(position) {

@@ -552,7 +552,7 @@ fn who_comes_and_goes_waits_in_one_place_only() {
 }
 
 #[test]
-fn many_who_come_or_go_in_one_turn_are_told_to_each_in_one_piece() {
+fn many_who_come_or_go_in_one_turn_are_told_to_each_in_few_pieces() {
     const MANY: u64 = 500;
     /// How many pieces each line got.
     #[derive(Default)]
@@ -580,6 +580,7 @@ fn many_who_come_or_go_in_one_turn_are_told_to_each_in_one_piece() {
         }
         world.hub.end_turn(&mut pieces);
         let most = pieces.0.drain().map(|(_, pieces)| pieces).max();
-        assert_eq!(most, Some(1), "{ask:?}");
+        // All who came are one piece; of those who left, a copy of each piece was made, and the pieces are smaller for that.
+        assert!(most.is_some_and(|most| most <= 4), "{most:?} {ask:?}");
     }
 }
