@@ -83,9 +83,9 @@ fn handle(mut ws: WebSocket) -> Result<()> {
     Ok(())
 }
 
-/// A name for somebody who has none.
+/// A name for somebody who has none. Long enough: who has the same would be taken for the same user.
 fn guest() -> Name {
-    let digits: String = random().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let digits: String = random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("guest-{digits}").into()
 }
 
@@ -269,4 +269,16 @@ pub(super) fn optional<'a, T: serde::Deserialize<'a>>(
 
 pub(super) fn bad(message: &str) -> Wrong {
     (Fault::BadRequest, message.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_two_guests_have_the_same_name() {
+        let names: HashSet<Name> = (0..300_000).map(|_| guest()).collect();
+        assert_eq!(names.len(), 300_000);
+    }
 }

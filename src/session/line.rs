@@ -221,8 +221,9 @@ impl Shared {
 
     fn next_deadline(&self) -> Option<Instant> {
         let state = self.state.lock();
-        let retry = state.is_full.then(|| Instant::now() + FULL_RETRY);
-        state.core.next_deadline().into_iter().chain(retry).min()
+        let now = Instant::now();
+        let retry = state.is_full.then(|| now + FULL_RETRY);
+        state.core.next_deadline(now).into_iter().chain(retry).min()
     }
 
     /// Does what the state machine has come to: sends, answers, and wakes who waits.

@@ -136,7 +136,8 @@ pub(crate) fn split(frames: &Bytes) -> impl Iterator<Item = (OpCode, Bytes)> {
         let mut cursor = Cursor::new(&rest[..]);
         let (header, length) = FrameHeader::parse(&mut cursor).ok().flatten()?;
         let start = cursor.position() as usize;
-        let frame = rest.split_to(start + length as usize);
+        let end = start.checked_add(usize::try_from(length).ok()?).filter(|end| *end <= rest.len())?;
+        let frame = rest.split_to(end);
         Some((header.opcode, frame.slice(start..)))
     })
 }
@@ -223,7 +224,7 @@ pub(crate) fn end_of_frame(frames: &[u8], at: usize) -> usize {
     while start <= at {
         let mut cursor = Cursor::new(&frames[start..]);
         let Ok(Some((_, length))) = FrameHeader::parse(&mut cursor) else { return frames.len() };
-        start += cursor.position() as usize + length as usize;
+        start = start.saturating_add(cursor.position() as usize).saturating_add(length as usize);
     }
     start.min(frames.len())
 }
@@ -293,6 +294,21 @@ mod tests {
             count(&frames[..end]);
         }
         count(&[0x81, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]);
+    }
+
+    /// Frames come from other servers, too: what is no frame must not end this one.
+    #[test]
+    fn what_only_looks_like_frames_is_taken_for_what_it_holds() {
+        let good = encode(TEXT, b"abc");
+        for bad in [&b"\x81"[..], b"\x81\x05abc", b"\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xffabc"] {
+            let frames = Bytes::from([&good[..], bad].concat());
+            let found: Vec<Bytes> = split(&frames).map(|(_, payload)| payload).collect();
+            assert_eq!(found, [&b"abc"[..]], "{bad:02x?}");
+            for at in 0..frames.len() {
+                let end = if at < good.len() { good.len() } else { frames.len() };
+                assert_eq!(end_of_frame(&frames, at), end, "{bad:02x?} at {at}");
+            }
+        }
     }
 
     #[test]

@@ -69,10 +69,14 @@ mod schema;
 mod server_api;
 /// The client of `switchboard.v1`, over a network that fails.
 mod session;
+/// A rate holds a session up, and nothing else wakes it.
+mod session_pace;
 /// The network that fails.
 mod session_proxy;
 /// `switchboard soak`: a short one, and servers that it finds out.
 mod soak;
+/// Servers that cannot start.
+mod start;
 /// Rooms on disk, whatever happens to the server or to the disk.
 mod store;
 /// Servers that share a Redis, and publishers, while something fails.

@@ -128,7 +128,7 @@ impl Outbox {
 
     /// The usual case, an answer to a client that reads: one write, and the buffer is used again. `false`: more is to
     /// be drained.
-    fn write_reply(&self, mut reply: Vec<u8>, messages: [u32; 2]) -> bool {
+    pub(super) fn write_reply(&self, mut reply: Vec<u8>, messages: [u32; 2]) -> bool {
         let written = match self.stream.try_write(&reply) {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
@@ -140,12 +140,18 @@ impl Outbox {
         self.metrics.messages_out.add_each(messages.map(|count| count as usize));
         self.metrics.bytes_out.add(written);
         let mut state = self.state.lock();
+        if state.abandoned {
+            // It overflowed while we wrote: nothing is charged for this any more, and only what has begun is finished.
+            state.begun = rest_of_begun_frame((Bytes::from(reply), written));
+            state.charged += state.begun.as_ref().map_or(0, |(piece, _)| cost(piece));
+            return false;
+        }
         if written < reply.len() {
             state.charged += PIECE_OVERHEAD;
             state.begun = Some((Bytes::from(reply), written));
             return false;
         }
-        state.charged -= reply.len();
+        state.charged = state.charged.saturating_sub(reply.len());
         if state.corked.capacity() == 0 && reply.capacity() <= 4 * KIB {
             reply.clear();
             state.corked = reply;

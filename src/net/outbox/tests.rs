@@ -160,3 +160,21 @@ fn a_closed_outbox_takes_nothing() {
     outbox.cut();
     outbox.wait_written(Instant::now());
 }
+
+#[test]
+fn an_overflow_while_a_reply_is_written_forgets_what_was_charged_for_it() {
+    let (outbox, client) = pair(KIB);
+    let reply = text(&"x".repeat(600));
+    // As it is between taking the reply out and writing it.
+    let mut state = outbox.state.lock();
+    (state.taken, state.charged) = (true, reply.len());
+    drop(state);
+    assert_eq!(outbox.push(&text(&"y".repeat(600))), Pushed::Nothing);
+    assert!(outbox.is_abandoned());
+    assert!(!outbox.write_reply(reply.to_vec(), [1, 0]), "the Close is still to leave");
+    assert!(outbox.waiting() < KIB);
+    assert_eq!(outbox.drain(&mut Batch::default()), Drained::Empty);
+    assert_eq!(outbox.waiting(), 0);
+    let close = frame::encode_close(CloseCode::Again, "slow consumer: its outbox is full");
+    assert_eq!(read_all(&outbox, client), [reply, close].concat());
+}

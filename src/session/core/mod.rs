@@ -156,8 +156,14 @@ impl Core {
                 (None, None) => return,
             };
             if self.largest < text.len() {
-                self.requests.remove(id);
-                self.answers.push((id, Err(Refusal::too_large(text.len(), self.largest).into_error())));
+                let refusal = Refusal::too_large(text.len(), self.largest);
+                match own_room {
+                    Some(room) => self.lose_room(room, refusal),
+                    None => {
+                        self.requests.remove(id);
+                        self.answers.push((id, Err(refusal.into_error())));
+                    }
+                }
             } else if let Some(Err(until)) = self.pace.as_mut().map(|pace| pace.take(text.len(), now)) {
                 self.held_until = Some(until);
             } else if !send(&text) {
@@ -170,9 +176,11 @@ impl Core {
         }
     }
 
-    /// When there is something to be done without being asked: [`Core::send`].
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.held_until.into_iter().chain(self.requests.first_deadline()).min()
+    /// When there is something to be done without being asked: [`Core::send`]. While a text might be held up by the pace, also
+    /// the end of that: it may be asked for by a thread that does not wait for its time.
+    pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let ready_at = self.pace.as_ref().and_then(Pace::ready_at).filter(|at| now < *at);
+        self.held_until.into_iter().chain(ready_at).chain(self.requests.first_deadline()).min()
     }
 
     pub(super) fn answers(&mut self) -> impl Iterator<Item = (u64, Result<Reply>)> {
@@ -298,12 +306,17 @@ impl Core {
                 self.requests.refused(id, refusal);
             }
         } else if let Some(room) = self.rooms.answered(id) {
-            self.rooms.remove(&room);
-            self.events.push(Event::Kicked { room: Some(room), reason: refusal.message });
+            self.lose_room(room, refusal);
         } else if let Some(request) = self.requests.remove(id) {
             let is_left = matches!(request.ask, Ask::Leave { .. }) && refusal.code == "not_member";
             self.answers.push((id, if is_left { Ok(Reply::Done) } else { Err(refusal.into_error()) }));
         }
+    }
+
+    /// The server does not let us back in, or tell what was missed.
+    fn lose_room(&mut self, room: String, refusal: Refusal) {
+        self.rooms.remove(&room);
+        self.events.push(Event::Kicked { room: Some(room), reason: refusal.message });
     }
 
     /// Waits before anything else is sent; once for all that is refused together.

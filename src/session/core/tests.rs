@@ -275,7 +275,7 @@ fn no_more_is_asked_than_the_server_allows() {
     // No more are in flight, however long it takes; nor are they sent faster, however soon they are answered.
     assert_eq!(texts(&bench.step(Pass(10))), 0);
     assert_eq!(texts(&bench.step(answer(1))), 0);
-    assert_eq!(bench.core.next_deadline(), Some(bench.now + Duration::from_millis(15)));
+    assert_eq!(bench.core.next_deadline(bench.now), Some(bench.now + Duration::from_millis(15)));
     assert_eq!(texts(&bench.step(Pass(14))), 0);
     assert_eq!(texts(&bench.step(Pass(1))), 1);
     assert_eq!(texts(&bench.step(Pass(99))), 0);
@@ -394,15 +394,15 @@ fn patience_ends_with_what_is_known() {
 #[test]
 fn there_is_a_deadline_for_each_thing_that_time_brings() {
     let mut bench = Bench::here();
-    assert_eq!(bench.core.next_deadline(), None);
+    assert_eq!(bench.core.next_deadline(bench.now), None);
     bench.step(publish(1));
-    assert_eq!(bench.core.next_deadline(), Some(bench.now + Duration::from_secs(30)));
+    assert_eq!(bench.core.next_deadline(bench.now), Some(bench.now + Duration::from_secs(30)));
     bench.step(refused(1, "unavailable"));
-    let held = bench.core.next_deadline().unwrap();
+    let held = bench.core.next_deadline(bench.now).unwrap();
     assert_eq!(held, bench.now + Duration::from_secs(1));
     bench.now = held;
     assert!(bench.step(Pass(0)).starts_with('>'));
-    assert!(held < bench.core.next_deadline().unwrap());
+    assert!(held < bench.core.next_deadline(bench.now).unwrap());
 }
 
 #[test]
@@ -838,4 +838,29 @@ fn who_closes_gets_an_answer_to_everything() {
         (Receive, ""),
     ]);
     assert!(matches!(bench.core.over(), Some(Error::Closed)));
+}
+
+#[test]
+fn a_room_that_cannot_be_joined_again_is_lost_and_not_asked_for_for_ever() {
+    let mut bench = Bench::joined();
+    // The same server, and now it takes less than it takes to say where we were.
+    bench.run(vec![(cut(), CUT), (Receive, "*disconnected: the connection has ended (1006 ), Some(1000)")]);
+    let small =
+        said(r#""welcome","connection":"2","user":"ann","node":"n","version":1,"limits":{"message":50}"#);
+    assert_eq!(bench.step(small), "");
+    let events = bench.step(Receive);
+    assert!(events.contains("*connected as ann") && events.contains("Kicked"), "{events}");
+}
+
+#[test]
+fn offsets_that_nobody_can_have_are_not_understood() {
+    let most = u64::MAX;
+    for text in [
+        format!(r#"{{"type":"joined","id":1,"room":"r","epoch":"e","offset":{most},"recovered":true,"messages":[],"members":[]}}"#),
+        format!(r#"{{"type":"message","room":"r","epoch":"e","offset":{most},"from":null,"data":1,"time":0}}"#),
+        r#"{"type":"message","room":"r","epoch":"e","offset":0,"from":null,"data":1,"time":0}"#.into(),
+        r#"{"type":"history","id":1,"room":"r","epoch":"e","messages":[{"offset":0,"from":null,"data":1,"time":0}],"more":false}"#.into(),
+    ] {
+        assert_eq!(Said::read(&text), None, "{text}");
+    }
 }
