@@ -91,7 +91,8 @@ pub struct Limits {
     /// consumer, close code 1013, and is cut when it does not take even that within `close_deadline`.
     pub write_deadline: Duration,
     /// From our Close frame to the peer's, and from there to the end of the TCP connection. Default 5 s.
-    /// Longer: cut. RFC 6455 §7.1.1
+    /// Longer: cut. RFC 6455 §7.1.1. For so long is also read on, at most 64 MiB, what a client still sends
+    /// after its plain request was answered, so that it can read the answer. RFC 9112 §9.6
     pub close_deadline: Duration,
     /// Messages of fewer bytes are sent uncompressed. Default 1 KiB: below it compression saves little and
     /// costs more than the bytes. Only for peers that agreed to permessage-deflate (RFC 7692).
@@ -193,6 +194,9 @@ pub(crate) const DISMISSAL: Duration = Duration::from_secs(1);
 /// Bytes that are read meanwhile of one that speaks plain HTTP to TLS.
 #[cfg(feature = "tls")]
 pub(crate) const DISMISSAL_BYTES: usize = 64 * KIB;
+/// Bytes that are read on from a client whose request is answered, until it has read that: a whole upload that is refused by its
+/// head. How long is bounded by `close_deadline`; this, so that one connection does not keep a core busy for all that time.
+pub(crate) const LINGER_BYTES: usize = 64 * MIB;
 /// Clients that are seen off like that at once; each holds a descriptor, no thread and no place. More are answered and dropped.
 pub(crate) const DISMISSALS: usize = 256;
 

@@ -2,11 +2,12 @@
 //! can hold it up; whom it must refuse gets 503 at once.
 
 use super::front;
+use super::respond::encode_refusal;
 use super::shared::Shared;
 use crate::net::listener::{Accepted, Listener};
 use crate::net::pool::Pool;
 use crate::net::stream::Stream;
-use crate::wire::http::{Refusal, encode_response};
+use crate::wire::http::Refusal;
 use http::{StatusCode, header};
 use parking_lot::Mutex;
 use std::io;
@@ -91,5 +92,5 @@ fn busy() -> Vec<u8> {
     let refusal =
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "all connections are in use; try again later")
             .with(header::RETRY_AFTER, "5");
-    encode_response(&refusal.into_response(), false)
+    encode_refusal(refusal)
 }

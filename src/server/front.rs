@@ -9,16 +9,16 @@ use super::identity::{Denied, Identity, Refuse};
 use super::own::Serving;
 use super::quotas::Place;
 use super::request::{Request, Response};
+use super::respond::{dismiss, refuse, respond};
 use super::router::{Handler, Params, Route, Router, Subtree};
 use super::shared::{Registered, Shared, Sockets};
 use crate::limits::{KIB, LAST_REQUESTS};
 use crate::net::stream::Stream;
 use crate::wire::body::Body;
 use crate::wire::handshake::{self, Agreed};
-use crate::wire::http::{Refusal, encode_response, parse_head};
+use crate::wire::http::{Refusal, parse_head};
 use http::{Method, StatusCode, header};
 use std::io;
-use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -118,7 +118,7 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>, registered: Registered) -> Op
     }
     let plain = check_plain(shared, &arrival);
     match plain.and_then(|()| answer(shared, &stream, route, &mut request, input, deadline)) {
-        Ok(response) => respond(shared, &stream, &response, head_only),
+        Ok(response) => respond(shared, &stream, response, head_only),
         Err(stop) => return refuse(shared, &stream, stop, head_only),
     }
     None
@@ -149,6 +149,7 @@ fn begin(
 #[cfg(feature = "tls")]
 #[inline(never)]
 fn secure(stream: &Arc<Stream>, acceptor: &crate::net::acceptor::Acceptor, deadline: Instant) -> bool {
+    use super::respond::{encode_refusal, see_off};
     use crate::limits::{DISMISSAL, DISMISSAL_BYTES};
     use crate::net::tls::HandshakeError;
     match acceptor.secure(stream, deadline) {
@@ -156,8 +157,7 @@ fn secure(stream: &Arc<Stream>, acceptor: &crate::net::acceptor::Acceptor, deadl
         Err(HandshakeError::NotTls) => {
             let reason = "this port speaks TLS: use https:// or wss:// instead of http:// or ws://";
             let refusal = Refusal::new(StatusCode::BAD_REQUEST, reason);
-            let answer = encode_response(&refusal.into_response(), false);
-            let _ = stream.write_all(&answer, deadline);
+            let _ = stream.write_all(&encode_refusal(refusal), deadline);
             see_off(stream, deadline.min(Instant::now() + DISMISSAL), DISMISSAL_BYTES);
             false
         }
@@ -334,62 +334,6 @@ fn failed(shared: &Shared, request: &Request) -> Response {
     shared.metrics.panics.add(1);
     log::error!("{}: the handler of {} panicked", request.peer(), request.path());
     Response::text("the handler failed\n").with_status(500)
-}
-
-/// Hangs up on whoever is refused before it has said anything.
-#[inline(never)]
-fn dismiss<T>(shared: &Shared, stream: Arc<Stream>, stop: Stop) -> Option<T> {
-    let Stop::Refused(refusal) = stop else { return None };
-    shared.metrics.refused.add(refusal.status.as_u16(), 1);
-    log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);
-    // What TLS costs is not spent on it.
-    if !shared.speaks_tls() {
-        shared.refusals.refuse(stream, encode_response(&refusal.into_response(), false));
-    }
-    None
-}
-
-#[inline(never)]
-fn refuse<T>(shared: &Shared, stream: &Stream, stop: Stop, head_only: bool) -> Option<T> {
-    let response = match stop {
-        Stop::Refused(refusal) => {
-            log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);
-            Response { inner: Box::new(refusal.into_response()) }
-        }
-        Stop::Answered(response) => response,
-        Stop::Gone => return None,
-    };
-    respond(shared, stream, &response, head_only);
-    None
-}
-
-/// Writes the answer and ends the connection in a way that lets the client read it.
-fn respond(shared: &Shared, stream: &Stream, response: &Response, head_only: bool) {
-    let status = response.inner.status();
-    if status.is_client_error() || status.is_server_error() {
-        shared.metrics.refused.add(status.as_u16(), 1);
-    }
-    let deadline = Instant::now() + shared.limits.write_deadline;
-    // What was written is not kept for whoever stays.
-    if stream.write_all(&encode_response(&response.inner, head_only), deadline).is_err() {
-        return;
-    }
-    // A client that goes on sending gets a part of a large body taken, not all of it.
-    see_off(stream, Instant::now() + shared.limits.close_deadline, shared.limits.body);
-}
-
-/// Ends the connection once the client has: unread input would make the kernel reset it, and the answer could be lost.
-fn see_off(stream: &Stream, deadline: Instant, most: usize) {
-    stream.shutdown(Shutdown::Write);
-    let mut buffer = vec![0; 4 * KIB];
-    let mut taken = 0;
-    while taken <= most {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match stream.read(&mut buffer, left) {
-            Ok(read @ 1..) if !left.is_zero() => taken += read,
-            _ => return,
-        }
-    }
 }
 
 /// What an upgrade is answered while the server is going away.

@@ -1,10 +1,11 @@
 //! Plain requests, refusals and handshakes, byte by byte, mostly against the program.
 
 use crate::support::{
-    Answer, Client, TEXT, connect, exchange, frame, get, handshake, read_answer, request, serve, serve_binary,
+    Answer, Client, LONG, TEXT, connect, exchange, frame, get, handshake, read_answer, request, serve,
+    serve_binary,
 };
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 use switchboard::{Limits, Response};
 
@@ -182,9 +183,21 @@ fn a_head_that_drips_in_is_given_up() {
     }
     let mut rest = String::from("H");
     stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
     stream.read_to_string(&mut rest).unwrap();
     assert!(rest.starts_with("HTTP/1.1 408 "), "{rest}");
+}
+
+/// RFC 9112 §9.6: closed with the rest unread, the kernel would reset the connection, and the answer could be lost.
+#[test]
+fn a_large_upload_that_is_refused_is_taken_until_the_client_has_read_why() {
+    let server = serve(Limits { close_deadline: LONG, ..Limits::default() }, |builder| builder);
+    let mut stream = connect(server.local_addr());
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 16777216\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&vec![b'x'; 16 << 20]).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    check(&read_answer(&mut stream), 413, "2097152");
 }
 
 #[test]

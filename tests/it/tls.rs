@@ -257,6 +257,17 @@ fn pages_are_served_over_https_by_both_versions_of_tls() {
 }
 
 #[test]
+fn a_large_upload_that_is_refused_is_taken_until_the_client_has_read_why() {
+    let secure = serve_tls(Limits { close_deadline: PATIENCE, ..Limits::default() });
+    let mut wire = wire(connect(secure.address()), &secure.authority, &TLS13);
+    wire.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8388608\r\n\r\n").unwrap();
+    wire.write_all(&vec![b'x'; 8 << 20]).unwrap();
+    let mut answer = String::new();
+    wire.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[test]
 fn a_client_trusts_its_own_roots_only_unless_told_to_trust_anybody() {
     let secure = serve_tls(Limits::default());
     let (url, stranger) = (secure.url("/echo"), Authority::new());

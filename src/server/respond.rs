@@ -1,0 +1,77 @@
+//! How a plain request ends: its answer, and the end of its connection. RFC 9112 §9.6
+
+use super::front::Stop;
+use super::request::Response;
+use super::shared::Shared;
+use crate::limits::{KIB, LINGER_BYTES};
+use crate::net::stream::Stream;
+use crate::wire::http::{Refusal, encode_response};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::Instant;
+use tungstenite::Bytes;
+
+/// Hangs up on whoever is refused before it has said anything.
+#[inline(never)]
+pub(super) fn dismiss<T>(shared: &Shared, stream: Arc<Stream>, stop: Stop) -> Option<T> {
+    let Stop::Refused(refusal) = stop else { return None };
+    shared.metrics.refused.add(refusal.status.as_u16(), 1);
+    log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);
+    // What TLS costs is not spent on it.
+    if !shared.speaks_tls() {
+        shared.refusals.refuse(stream, encode_refusal(refusal));
+    }
+    None
+}
+
+#[inline(never)]
+pub(super) fn refuse<T>(shared: &Shared, stream: &Stream, stop: Stop, head_only: bool) -> Option<T> {
+    let response = match stop {
+        Stop::Refused(refusal) => {
+            log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);
+            Response { inner: Box::new(refusal.into_response()) }
+        }
+        Stop::Answered(response) => response,
+        Stop::Gone => return None,
+    };
+    respond(shared, stream, response, head_only);
+    None
+}
+
+/// Writes the answer and ends the connection in a way that lets the client read it.
+pub(super) fn respond(shared: &Shared, stream: &Stream, response: Response, head_only: bool) {
+    let status = response.inner.status();
+    if status.is_client_error() || status.is_server_error() {
+        shared.metrics.refused.add(status.as_u16(), 1);
+    }
+    let deadline = Instant::now() + shared.limits.write_deadline;
+    // What was written is not kept for whoever stays.
+    if stream.write_all(&encode(*response.inner, head_only), deadline).is_err() {
+        return;
+    }
+    see_off(stream, Instant::now() + shared.limits.close_deadline, LINGER_BYTES);
+}
+
+/// Ends the connection once the client has: unread input would make the kernel reset it, and the answer could be lost.
+pub(super) fn see_off(stream: &Stream, deadline: Instant, most: usize) {
+    stream.shutdown(Shutdown::Write);
+    let mut buffer = vec![0; 16 * KIB];
+    let mut taken = 0;
+    while taken <= most {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match stream.read(&mut buffer, left) {
+            Ok(read @ 1..) if !left.is_zero() => taken += read,
+            _ => return,
+        }
+    }
+}
+
+/// A refusal as it goes over the wire.
+pub(super) fn encode_refusal(refusal: Refusal) -> Vec<u8> {
+    encode(refusal.into_response(), false)
+}
+
+/// A response as it goes over the wire.
+pub(super) fn encode(response: http::Response<Bytes>, head_only: bool) -> Vec<u8> {
+    encode_response(&response, head_only)
+}
