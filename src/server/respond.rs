@@ -6,9 +6,11 @@ use super::shared::Shared;
 use crate::limits::{KIB, LINGER_BYTES};
 use crate::net::stream::Stream;
 use crate::wire::http::{Refusal, encode_response};
+use http::{HeaderValue, header};
+use httpdate::fmt_http_date;
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use tungstenite::Bytes;
 
 /// Hangs up on whoever is refused before it has said anything.
@@ -71,7 +73,13 @@ pub(super) fn encode_refusal(refusal: Refusal) -> Vec<u8> {
     encode(refusal.into_response(), false)
 }
 
-/// A response as it goes over the wire.
-pub(super) fn encode(response: http::Response<Bytes>, head_only: bool) -> Vec<u8> {
+/// A response as it goes over the wire, with the time at which it was made (RFC 9110 §6.6.1), unless it says one itself.
+pub(super) fn encode(mut response: http::Response<Bytes>, head_only: bool) -> Vec<u8> {
+    if !response.status().is_informational() && !response.headers().contains_key(header::DATE) {
+        // Some 0.1 µs, so it is not kept from one answer to the next.
+        if let Ok(now) = HeaderValue::try_from(fmt_http_date(SystemTime::now())) {
+            response.headers_mut().insert(header::DATE, now);
+        }
+    }
     encode_response(&response, head_only)
 }

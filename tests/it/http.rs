@@ -1,12 +1,12 @@
 //! Plain requests, refusals and handshakes, byte by byte, mostly against the program.
 
 use crate::support::{
-    Answer, Client, LONG, TEXT, connect, exchange, frame, get, handshake, read_answer, request, serve,
+    Answer, Client, LONG, TEXT, connect, echo, exchange, frame, get, handshake, read_answer, request, serve,
     serve_binary,
 };
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use switchboard::{Limits, Response};
 
 const WEBSOCKET_PATHS: [&str; 6] =
@@ -99,6 +99,35 @@ fn unknown_paths_and_methods_are_refused() {
     let answer = request(address, "DELETE /echo");
     check(&answer, 405, "DELETE");
     assert!(answer.header("Allow").unwrap().contains("GET"));
+}
+
+/// RFC 9110 §6.6.1
+#[test]
+fn answers_say_when_they_were_made() {
+    let long_ago = "Thu, 01 Jan 1970 00:00:00 GMT";
+    let server = serve(Limits::default(), |builder| {
+        let builder = builder.get("/", |_| Response::text("")).route("/echo", echo);
+        let builder = builder.get("/old", move |_| Response::text("").with_header("date", long_ago));
+        builder.get("/not-modified", |_| Response::text("").with_status(304))
+    });
+    let address = server.local_addr();
+    for line in ["GET /", "HEAD /", "GET /not-modified", "GET /nothing", "GET /echo", "DELETE /", "nonsense"]
+    {
+        let before = seconds(SystemTime::now());
+        let answer = request(address, line);
+        let made = seconds(httpdate::parse_http_date(answer.header("Date").unwrap()).unwrap());
+        assert!((before..=seconds(SystemTime::now())).contains(&made), "{line}: {answer:?}");
+    }
+    let dates =
+        |answer: Answer| answer.headers.into_iter().filter(|(name, _)| name == "Date").collect::<Vec<_>>();
+    assert_eq!(dates(get(address, "/old")), [("Date".to_string(), long_ago.to_string())]);
+    let mut client = Client::settled(address, "/echo");
+    assert_eq!(client.answer.header("Date"), None, "a 101 is no answer of its own");
+    client.leave();
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 #[test]
