@@ -197,8 +197,13 @@ pub(crate) const DISMISSAL_BYTES: usize = 64 * KIB;
 /// Bytes that are read on from a client whose request is answered, until it has read that: a whole upload that is refused by its
 /// head. How long is bounded by `close_deadline`; this, so that one connection does not keep a core busy for all that time.
 pub(crate) const LINGER_BYTES: usize = 64 * MIB;
-/// Clients that are seen off like that at once; each holds a descriptor, no thread and no place. More are answered and dropped.
-pub(crate) const DISMISSALS: usize = 256;
+/// Clients that are seen off like that at once, and again as many that have just come; each holds a descriptor, no thread and no
+/// place. When there are more, those that came first are answered and dropped.
+pub(crate) const DISMISSALS: usize = 128;
+/// Bytes of a request that are looked at to find a probe in it. The probes of browsers, proxies and Prometheus have below 1 KiB.
+pub(crate) const REFUSED_HEAD: usize = 2 * KIB;
+/// A probe's answer is given again for so many times the time that it took: by that much less is spent on each page.
+pub(crate) const PROBE_SHARE: u32 = 20;
 
 /// How long a request may take to arrive while the server is going away. 1 s, or what is left of `head_deadline`: a client that
 /// has connected just before is answered, one that says nothing holds the end up no longer.

@@ -10,8 +10,8 @@ use switchboard::{Client, Error, Limits, Result};
 const AFTER_HELP: &str = "\
 It takes the options, the environment and the file of `switchboard serve` too, and asks the server that they would start.
 
-Exit status: 0 when it lives, also when it has no free place or the rate of connections is used up; with --ready only when \
-it would serve a client that comes now. 1 otherwise.";
+Exit status: 0 when it lives, also when it has no free place or the rate of connections is used up (but with TLS, where such a \
+rate closes connections without a word); with --ready only when it would serve a client that comes now. 1 otherwise.";
 
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
@@ -48,10 +48,18 @@ pub(crate) fn run(options: Health) -> Result<ExitCode> {
         )));
     };
     // These pages answer whatever is asked: a WebSocket is what the library's client can ask for.
-    let status = match client.connect(&format!("ws{rest}")) {
-        Err(Error::Refused { status, .. }) => status,
-        Err(error) => return Err(error),
-        Ok(_) => return Err(Error::Config(format!("{page} is a WebSocket: this is no Switchboard"))),
+    let ask = |rest: &str| match client.connect(&format!("ws{rest}")) {
+        Err(Error::Refused { status, .. }) => Ok(status),
+        Err(error) => Err(error),
+        Ok(_) => Err(Error::Config(format!("{page} is a WebSocket: this is no Switchboard"))),
+    };
+    let status = match (ask(rest), rest.strip_prefix('s')) {
+        // A server without a free place begins no TLS, and says so in the clear.
+        (Err(Error::Handshake(why)), Some(plain)) => match ask(plain) {
+            Ok(503) => 503,
+            _ => return Err(Error::Handshake(why)),
+        },
+        (asked, _) => asked?,
     };
     let (is_well, meaning) = judge(status, ready);
     println!("{page}: {status}, {meaning}");

@@ -2,13 +2,13 @@
 //! can hold it up; whom it must refuse gets 503 at once.
 
 use super::front;
+use super::refusals::Cause;
 use super::respond::encode_refusal;
 use super::shared::Shared;
+use crate::metrics::Metrics;
 use crate::net::listener::{Accepted, Listener};
 use crate::net::pool::Pool;
 use crate::net::stream::Stream;
-use crate::wire::http::Refusal;
-use http::{StatusCode, header};
 use parking_lot::Mutex;
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -59,11 +59,10 @@ fn accept_all(shared: &Shared, listener: &Listener, pool: &Pool<Arc<Stream>>) {
         match listener.accept() {
             Accepted::Closed => return,
             Accepted::OneTooMany(socket) => {
-                shared.metrics.over_budget.add(1);
                 log::warn!(
                     "no file descriptors left: connections are refused; raise the limit with `ulimit -n`"
                 );
-                refuse_at_once(&socket);
+                refuse_at_once(&socket, &shared.metrics);
                 drop(socket);
                 listener.restore_spare();
             }
@@ -73,24 +72,16 @@ fn accept_all(shared: &Shared, listener: &Listener, pool: &Pool<Arc<Stream>>) {
                 // One that a handler gave away has no thread of the pool any more, but still its place.
                 let is_full = shared.max_connections <= shared.metrics.connections.get() as usize;
                 if let Err(stream) = if is_full { Err(stream) } else { pool.run(stream) } {
-                    shared.metrics.over_budget.add(1);
-                    log::debug!("{peer}: refused, all {} connections are in use", shared.max_connections);
-                    shared.refusals.refuse(stream, busy());
+                    let proxied = shared.proxies.announce(peer.ip());
+                    shared.refusals.refuse(stream, Cause::Full, proxied);
                 }
             }
         }
     }
 }
 
-fn refuse_at_once(socket: &TcpStream) {
+fn refuse_at_once(socket: &TcpStream, metrics: &Metrics) {
     let _ = socket.set_nonblocking(true);
-    let _ = io::Write::write(&mut &*socket, &busy());
+    let _ = io::Write::write(&mut &*socket, &encode_refusal(Cause::Full.refusal(metrics)));
     let _ = socket.shutdown(Shutdown::Write);
-}
-
-fn busy() -> Vec<u8> {
-    let refusal =
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "all connections are in use; try again later")
-            .with(header::RETRY_AFTER, "5");
-    encode_refusal(refusal)
 }

@@ -29,6 +29,11 @@ impl Proxies {
     fn trust(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(address))
     }
+
+    /// Whether a connection from there begins with a header of the PROXY protocol.
+    pub(crate) fn announce(&self, address: IpAddr) -> bool {
+        self.protocol && self.trust(address)
+    }
 }
 
 /// A client whose address is known, and its place among those from there.
@@ -45,7 +50,7 @@ impl Arrival {
         let (peer, proxies) = (stream.peer(), &shared.proxies);
         let is_proxy = proxies.trust(peer.ip());
         let mut arrival = Self { peer, place: None, is_proxy: is_proxy && !proxies.protocol };
-        if is_proxy && proxies.protocol {
+        if proxies.announce(peer.ip()) {
             arrival.peer = read_proxy_header(stream, deadline)?.unwrap_or(peer);
         }
         if !arrival.is_proxy {

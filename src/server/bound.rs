@@ -5,6 +5,7 @@ use super::builder::Builder;
 use super::drain::{Parts, Running};
 use super::handle::Server;
 use super::hub_thread::HubQueue;
+use super::probes::Probes;
 use super::refusals::Refusals;
 use super::shared::{Shared, Sockets};
 #[cfg(doc)]
@@ -84,7 +85,14 @@ impl Bound {
         let cores = available_parallelism().map_or(2, usize::from);
         let (writers, writer_threads) = Writers::start(cores, &slow_lane, limits.stack)?;
         let codecs = Arc::new(Codecs::new(limits.compress_from, cores).counting_in(metrics.clone()));
-        let (refusals, refusals_thread) = Refusals::start(limits.stack)?;
+        let router = Arc::new(router);
+        #[cfg(feature = "tls")]
+        let is_plain = builder.tls.is_none();
+        #[cfg(not(feature = "tls"))]
+        let is_plain = true;
+        // A client that is refused before the TLS handshake can ask for nothing.
+        let probes = is_plain.then(|| Probes::new(router.clone(), limits.clone(), metrics.clone()));
+        let (refusals, refusals_thread) = Refusals::start(limits.stack, metrics.clone(), probes)?;
         let engine = builder.engine;
         let hub = (&*node, rules);
         let (hub, hub_thread) =
@@ -99,7 +107,7 @@ impl Bound {
             #[cfg(feature = "tls")]
             tls: builder.tls.map(|config| Acceptor::new(config, &limits)),
             limits,
-            router: Mutex::new(Some(Arc::new(router))),
+            router: Mutex::new(Some(router)),
             policy: RwLock::new(Arc::new(policy)),
             #[cfg(feature = "protocol")]
             node,

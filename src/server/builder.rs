@@ -162,6 +162,10 @@ impl Builder {
     /// `/healthz` (200 while the process serves), `/readyz` (503 while it drains or all connections are in
     /// use) and `/metrics` (Prometheus: [`Handle::metrics`](crate::Handle::metrics)). Anybody may read them who can reach the server.
     ///
+    /// They are answered also when all connections are in use and when [`Quotas`] refuse the client, as long as the head of the
+    /// request has at most 2 KiB; no other page is, nor one that takes the place of these ([`Builder::get`]). Not so with TLS:
+    /// who is refused before the handshake gets no answer there.
+    ///
     /// ```
     /// let server = switchboard::Server::builder().health().bind("127.0.0.1:0")?.start()?;
     /// # use std::io::Write;
@@ -178,8 +182,8 @@ impl Builder {
         let ready = self.state.clone();
         let metrics = self.state.clone();
         let uncached = |text: String| Response::text(text).with_header("cache-control", "no-store");
-        self.get("/healthz", move |_| uncached("ok\n".into()))
-            .get("/readyz", move |_| {
+        self.probe("/healthz", move |_| uncached("ok\n".into()))
+            .probe("/readyz", move |_| {
                 let why =
                     ready.read().upgrade().map_or(Some("it is stopping".into()), |shared| shared.unready());
                 match why {
@@ -187,11 +191,15 @@ impl Builder {
                     Some(why) => uncached(format!("not ready: {why}\n")).with_status(503),
                 }
             })
-            .get("/metrics", move |_| {
+            .probe("/metrics", move |_| {
                 let text = metrics.read().upgrade().map(|shared| shared.metrics_text()).unwrap_or_default();
                 Response::new("text/plain; version=0.0.4; charset=utf-8", text)
                     .with_header("cache-control", "no-store")
             })
+    }
+
+    fn probe(self, path: &str, responder: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
+        self.change(path, |route| route.set_probe(Arc::new(responder)))
     }
 
     /// Bounds and timers, in place of the defaults. [`Builder::bind`] checks them.

@@ -116,7 +116,8 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>, registered: Registered) -> Op
             }
         };
     }
-    let plain = check_plain(shared, &arrival);
+    let is_probe = router.probe(&request.head).is_some();
+    let plain = if is_probe { Ok(()) } else { check_plain(shared, &arrival) };
     match plain.and_then(|()| answer(shared, &stream, route, &mut request, input, deadline)) {
         Ok(response) => respond(shared, &stream, response, head_only),
         Err(stop) => return refuse(shared, &stream, stop, head_only),
@@ -141,7 +142,10 @@ fn begin(
         return Err(Stop::Gone);
     }
     let head = read_head(shared, stream, input, deadline)?;
-    arrival.learn(shared, &head)?;
+    let router = shared.router.lock().clone().ok_or(Stop::Gone)?;
+    if router.probe(&head).is_none() {
+        arrival.learn(shared, &head)?;
+    }
     Ok((head, arrival))
 }
 

@@ -1,12 +1,13 @@
 //! How a plain request ends: its answer, and the end of its connection. RFC 9112 §9.6
 
 use super::front::Stop;
+use super::refusals::Cause;
 use super::request::Response;
 use super::shared::Shared;
 use crate::limits::{KIB, LINGER_BYTES};
 use crate::net::stream::Stream;
 use crate::wire::http::{Refusal, encode_response};
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 use httpdate::fmt_http_date;
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -17,11 +18,15 @@ use tungstenite::Bytes;
 #[inline(never)]
 pub(super) fn dismiss<T>(shared: &Shared, stream: Arc<Stream>, stop: Stop) -> Option<T> {
     let Stop::Refused(refusal) = stop else { return None };
-    shared.metrics.refused.add(refusal.status.as_u16(), 1);
-    log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);
-    // What TLS costs is not spent on it.
-    if !shared.speaks_tls() {
-        shared.refusals.refuse(stream, encode_refusal(refusal));
+    let is_probe_answered = refusal.status == StatusCode::TOO_MANY_REQUESTS;
+    let cause = if is_probe_answered { Cause::TooMany(refusal) } else { Cause::Malformed(refusal) };
+    if shared.speaks_tls() {
+        // What TLS costs is not spent on it.
+        let refusal = cause.refusal(&shared.metrics);
+        log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);
+    } else {
+        // Its PROXY header, if there is one, has been read.
+        shared.refusals.refuse(stream, cause, false);
     }
     None
 }

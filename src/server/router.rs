@@ -5,6 +5,7 @@ use super::websocket::WebSocket;
 use crate::error::{Error, Result};
 use crate::metrics::RouteMetrics;
 use crate::wire::body::Body;
+use crate::wire::handshake::wants_upgrade;
 use crate::wire::http::{Refusal, decode_segment};
 use http::{HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub(crate) struct Route {
     /// What its WebSocket speaks, whatever else the server agrees to: `switchboard.v1`, or nothing of its own.
     pub(crate) subprotocol: Option<&'static str>,
     http: Vec<(Method, Responder)>,
+    /// What it answers to GET is answered also to who would be refused: for those who watch the server.
+    is_probe: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -109,6 +112,18 @@ impl Router {
         self.subtree.as_ref().filter(|tree| path.strip_prefix(&tree.path[..]).is_some_and(is_below))
     }
 
+    /// Who answers this request, if it is for a probe, and whole: with no body, it holds no connection up.
+    pub(crate) fn probe(&self, head: &http::Request<()>) -> Option<&Responder> {
+        let (headers, path) = (head.headers(), head.uri().path());
+        let route = self.routes.iter().find(|route| route.is_probe && route.pattern == path)?;
+        let is_get = [Method::GET, Method::HEAD].contains(head.method());
+        let has_body =
+            [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].iter().any(|h| headers.contains_key(h));
+        let is_websocket = route.websocket.is_some() && wants_upgrade(head);
+        let is_probe = is_get && !has_body && !is_websocket && self.subtree(path).is_none();
+        if is_probe { route.responder(&Method::GET) } else { None }
+    }
+
     /// The route of a path and its decoded parameters; 404 when there is none, 400 for a parameter that is no name.
     pub(crate) fn find(&self, path: &str, name_max: usize) -> Result<(&Route, Params), Refusal> {
         let parts: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
@@ -138,8 +153,15 @@ impl Route {
     }
 
     pub(crate) fn set_http(&mut self, method: Method, responder: Responder) {
+        self.is_probe &= method != Method::GET;
         self.http.retain(|(other, _)| *other != method);
         self.http.push((method, responder));
+    }
+
+    /// Until another one takes its place. It must not block.
+    pub(crate) fn set_probe(&mut self, responder: Responder) {
+        self.set_http(Method::GET, responder);
+        self.is_probe = true;
     }
 
     /// Who answers a plain request with this method. A GET route answers HEAD too.

@@ -427,7 +427,7 @@ fn what_is_pending_is_bounded_whatever_is_sent() {
 }
 
 /// A header of the PROXY protocol, version 2, for a connection over IPv4.
-fn proxy_header(source: [u8; 4]) -> Vec<u8> {
+pub(crate) fn proxy_header(source: [u8; 4]) -> Vec<u8> {
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
     header.extend(source);
     header.extend([127, 0, 0, 1, 0x30, 0x39, 0, 80]);
@@ -435,7 +435,7 @@ fn proxy_header(source: [u8; 4]) -> Vec<u8> {
 }
 
 /// 127.0.0.2 is the proxy; all addresses here are ours to come from.
-const PROXY: [u8; 4] = [127, 0, 0, 2];
+pub(crate) const PROXY: [u8; 4] = [127, 0, 0, 2];
 
 fn behind_proxy(builder: Builder) -> Builder {
     plain(builder).trust_proxies(["127.0.0.2".parse().unwrap()])

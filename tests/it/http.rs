@@ -121,7 +121,7 @@ fn answers_say_when_they_were_made() {
     let dates =
         |answer: Answer| answer.headers.into_iter().filter(|(name, _)| name == "Date").collect::<Vec<_>>();
     assert_eq!(dates(get(address, "/old")), [("Date".to_string(), long_ago.to_string())]);
-    let mut client = Client::settled(address, "/echo");
+    let client = Client::settled(address, "/echo");
     assert_eq!(client.answer.header("Date"), None, "a 101 is no answer of its own");
     client.leave();
 }

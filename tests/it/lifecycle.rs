@@ -67,7 +67,7 @@ fn one_connection_too_many_is_refused_and_a_freed_place_is_usable() {
     assert_eq!(server.max_connections(), 3);
     for _ in 0..3 {
         let mut clients: Vec<Client> = (0..3).map(|_| Client::settled(address, "/echo")).collect();
-        let refusal = get(address, "/healthz");
+        let refusal = get(address, "/");
         assert_eq!(refusal.status, 503);
         assert!(refusal.header("Retry-After").unwrap().parse::<u32>().is_ok());
         assert!(refusal.text().contains("in use"), "{}", refusal.text());

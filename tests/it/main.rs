@@ -48,6 +48,8 @@ mod load;
 mod metrics;
 /// The text of `/metrics`, and what Prometheus and Grafana make of it.
 mod monitoring;
+/// Pages for those who watch a server, while everybody else is refused.
+mod probes;
 /// Clients that others wrote.
 mod programs;
 /// `switchboard.v1` on `/ws`.

@@ -540,9 +540,9 @@ fn health_asks_the_server_of_this_configuration() {
     assert_eq!(code, Some(0));
     // It is full: that is no reason to start it anew, but to send clients elsewhere.
     let clients = [0; 2].map(|_| Client::settled(server.address, "/echo"));
-    let (code, said) = health(&[&url]);
-    assert!(code == Some(0) && said.contains("all connections are in use"), "{said}");
-    assert_eq!(health(&["--ready", &url]).0, Some(1));
+    assert_eq!(health(&[&url]), (Some(0), format!("{url}/healthz: 200, it lives\n")));
+    let (code, said) = health(&["--ready", &url]);
+    assert!(code == Some(1) && said.contains("all connections are in use"), "{said}");
     drop(clients);
     drop(server);
     let (code, said) = health(&[&url]);
@@ -560,6 +560,15 @@ fn health_speaks_tls() {
     let bind = server.address.to_string();
     let (code, said) = health(&[&["--bind", &bind], &tls[..]].concat());
     assert_eq!((code, said), (Some(0), format!("https://{bind}/healthz: 200, it lives\n")));
+    let full = serve_binary(&[&tls[..], &["--max-connections", "1"]].concat());
+    let crowd = connect(full.address);
+    assert_eq!(get(full.address, "/healthz").status, 503, "nothing is served in the clear");
+    let full = full.address.to_string();
+    let (code, said) = health(&[&["--bind", &full], &tls[..]].concat());
+    assert!(code == Some(0) && said.contains("all connections are in use"), "{said}");
+    let (code, said) = health(&[&["--ready", "--bind", &full], &tls[..]].concat());
+    assert!(code == Some(1) && said.contains("all connections are in use"), "{said}");
+    drop(crowd);
     // Whoever is named must prove it.
     let (code, said) = health(&[&format!("https://{bind}")]);
     assert!(code == Some(1) && said.contains("certificate"), "{said}");
