@@ -1,23 +1,24 @@
 //! `/conn_ws/{nick}`: direct chat. JSON in, the same JSON out to the one it is meant for, and nobody speaks in another's
 //! name.
 
-use super::routes::{json, turn_away};
+use super::routes::{forbidden, json};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use switchboard::{Message, Result, WebSocket};
+use switchboard::{Denied, Identity, Message, Request, Result, WebSocket};
 
 /// With authentication, the nick is the user's name.
-pub(crate) fn chat(mut ws: WebSocket, authenticated: bool) -> Result<()> {
-    let nick = ws.param("nick").to_string();
-    if authenticated && ws.identity().name() != Some(&nick) {
-        let reason = match ws.identity().name() {
-            Some(name) => format!("you are {name} here, and nobody else"),
-            None => "direct chat needs a token with a user's name".into(),
-        };
-        return turn_away(ws, &reason);
+pub(crate) fn authorize(request: &Request, identity: &Identity) -> Result<(), Denied> {
+    match identity.name() {
+        Some(name) if name == request.param("nick") => Ok(()),
+        Some(name) => Err(forbidden(&format!("you are {name} here, and nobody else"))),
+        None => Err(forbidden("direct chat needs a token with a user's name")),
     }
+}
+
+pub(crate) fn chat(mut ws: WebSocket) -> Result<()> {
+    let nick = ws.param("nick").to_string();
     ws.identify(&user_name(&nick))?;
     while let Some(message) = ws.recv()? {
         match address(&nick, message) {

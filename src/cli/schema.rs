@@ -72,7 +72,7 @@ impl FromStr for Pattern {
             // `/room/x/` is `/room/x`.
             pattern.start.pop();
         }
-        let routes = routes::RELAYS.map(|(route, _)| route);
+        let routes = routes::RELAYS.map(|(route, ..)| route);
         match routes.iter().any(|route| pattern.may_match(route)) {
             true => Ok(pattern),
             false => Err(format!(
@@ -171,7 +171,7 @@ impl Checks {
         // The longest first; of two of the same length the one that says all of the path.
         paths.sort_by_key(|(Pattern { start, open }, _)| (usize::MAX - start.len(), *open));
         let paths = std::sync::Arc::new(paths);
-        routes::RELAYS.into_iter().fold(builder, |builder, (route, _)| {
+        routes::RELAYS.into_iter().fold(builder, |builder, (route, ..)| {
             if !paths.iter().any(|(pattern, _)| pattern.may_match(route)) {
                 return builder;
             }

@@ -86,6 +86,35 @@ impl Builder {
         self
     }
 
+    /// Asks `authorize` whether somebody may have the WebSocket at this path, once it is known who that is
+    /// ([`Builder::authenticate`]; without that, an [`Identity`] without a name). [`Builder::refuse`] says how the client is
+    /// told. Runs on the connection's thread and may block; a panic lets nobody in.
+    ///
+    /// ```
+    /// use switchboard::{Denied, Error, Identity, Refuse, Server};
+    ///
+    /// let server = Server::builder()
+    ///     .authenticate(|_| Ok(Identity::user("ann").may_read(["tea"])))
+    ///     .route("/room/{room}", |mut ws| ws.send("welcome"))
+    ///     .authorize("/room/{room}", |request, identity| match identity.reads(request.param("room")) {
+    ///         true => Ok(()),
+    ///         false => Err(Denied::forbidden("this room is not yours")),
+    ///     })
+    ///     .refuse(Refuse::Http);
+    /// # let server = server.bind("127.0.0.1:0")?.start()?;
+    /// assert_eq!(server.connect("/room/tea")?.recv()?, Some("welcome".into()));
+    /// assert!(matches!(server.connect("/room/coffee"), Err(Error::Refused { status: 403, .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn authorize(
+        self,
+        path: &str,
+        authorize: impl Fn(&Request, &Identity) -> Result<(), Denied> + Send + Sync + 'static,
+    ) -> Self {
+        self.change(path, |route| route.authorize = Some(Arc::new(authorize)))
+    }
+
     /// How clients are told that they may not in. Default: [`Refuse::Close`].
     #[must_use]
     pub fn refuse(self, refuse: Refuse) -> Self {

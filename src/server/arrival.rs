@@ -4,6 +4,7 @@ use super::front::Stop;
 use super::identity::{Denied, Identity, Refuse};
 use super::quotas::{Place, Quotas};
 use super::request::{Request, check_name};
+use super::router::Route;
 use super::shared::Shared;
 use crate::net::proxy::{Network, PROXY_START, forwarded_for, proxy_rest, proxy_source};
 use crate::net::stream::Stream;
@@ -84,19 +85,23 @@ impl Arrival {
 /// Who opens a WebSocket, and its place among the user's. Lets somebody else in for nobody.
 pub(crate) fn welcome(
     shared: &Shared,
+    route: &Route,
     request: &Request,
     arrival: &Arrival,
 ) -> Result<(Identity, Option<Place>), Denied> {
     let quotas = shared.quotas();
     arrival.check(&quotas)?;
-    let Some(authenticate) = &shared.authenticate else { return Ok((Identity::default(), None)) };
-    let identity = catch_unwind(AssertUnwindSafe(|| authenticate(request))).unwrap_or_else(|_| {
-        shared.metrics.panics.add(1);
-        log::error!("{}: the authenticator panicked", request.peer());
-        Err(Denied::forbidden("the authenticator failed"))
-    })?;
+    let identity = match &shared.authenticate {
+        Some(authenticate) => asked(shared, request, "authenticator", || authenticate(request))?,
+        None => Identity::default(),
+    };
+    if let Some(name) = identity.name() {
+        check_name(name, shared.limits.name).map_err(|error| Denied::forbidden(error.to_string()))?;
+    }
+    if let Some(authorize) = &route.authorize {
+        asked(shared, request, "authorizer", || authorize(request, &identity))?;
+    }
     let Some(name) = identity.name() else { return Ok((identity, None)) };
-    check_name(name, shared.limits.name).map_err(|error| Denied::forbidden(error.to_string()))?;
     let place = shared.visitors.of_user(name);
     match (&place, quotas.per_user) {
         (Some(place), Some(most)) if most < place.open => {
@@ -104,6 +109,20 @@ pub(crate) fn welcome(
         }
         _ => Ok((identity, place)),
     }
+}
+
+/// What the program says; when it panics, nobody is let in.
+fn asked<T>(
+    shared: &Shared,
+    request: &Request,
+    who: &str,
+    ask: impl FnOnce() -> Result<T, Denied>,
+) -> Result<T, Denied> {
+    catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| {
+        shared.metrics.panics.add(1);
+        log::error!("{}: the {who} panicked", request.peer());
+        Err(Denied::forbidden(format!("the {who} failed")))
+    })
 }
 
 impl Denied {

@@ -246,7 +246,7 @@ fn upgrade(
         let admitted = catch_unwind(AssertUnwindSafe(|| admit(request)));
         admitted.unwrap_or_else(|_| Err(failed(shared, request))).map_err(Stop::Answered)?;
     }
-    let welcome = arrival::welcome(shared, request, arrival);
+    let welcome = arrival::welcome(shared, route, request, arrival);
     if let Err(denied) = &welcome {
         log::info!("{}: not let in at {}: {}", request.peer(), request.path(), denied.reason);
         shared.metrics.denied.add(denied.kind(), 1);

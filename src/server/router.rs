@@ -1,5 +1,6 @@
 //! Which path leads where: literal segments and `{parameters}`; on one path plain HTTP, a WebSocket, or both.
 
+use super::identity::{Denied, Identity};
 use super::request::{Request, Response, check_name};
 use super::websocket::WebSocket;
 use crate::error::{Error, Result};
@@ -18,6 +19,9 @@ pub(crate) type Responder = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
 
 /// Lets a handshake pass, or answers it.
 pub(crate) type Admit = Arc<dyn Fn(&Request) -> Result<(), Response> + Send + Sync>;
+
+/// Lets somebody who is known pass, or says why not.
+pub(crate) type Authorize = Arc<dyn Fn(&Request, &Identity) -> Result<(), Denied> + Send + Sync>;
 
 /// Lets a message pass, or answers it.
 pub(crate) type Check = Arc<dyn Fn(&Request, &Message) -> Result<(), Message> + Send + Sync>;
@@ -49,8 +53,10 @@ pub(crate) struct Route {
     pattern: String,
     segments: Vec<Segment>,
     pub(crate) websocket: Option<Handler>,
-    /// Who may have the WebSocket.
+    /// Who may have the WebSocket, by the request alone.
     pub(crate) admit: Option<Admit>,
+    /// The same by who it is.
+    pub(crate) authorize: Option<Authorize>,
     /// What may be said on it.
     pub(crate) check: Option<Check>,
     /// What is counted of its WebSocket.

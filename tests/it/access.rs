@@ -262,6 +262,32 @@ fn rooms_are_joined_and_written_in_by_right() {
 }
 
 #[test]
+fn who_is_known_but_may_not_is_told_by_http_where_refusals_are_http() {
+    let program = serve_binary(&["--jwt-secret", SECRET, "--refuse", "http"]);
+    let jwt = secret_jwt(r#","rooms":{"read":["tea"],"write":["coffee"]}"#);
+    let ask = |path: &str| {
+        let request = handshake(program.address, path, &format!("Authorization: Bearer {jwt}\r\n"));
+        Client::over(connect(program.address), request).map_or_else(|answer| answer, |client| client.answer)
+    };
+    for (path, status, reason) in [
+        ("/room/tea", 101, ""),
+        ("/chat/tea", 101, ""),
+        ("/conn_ws/ann", 101, ""),
+        ("/echo", 101, ""),
+        ("/room/coffee", 403, "forbidden: you may not join coffee\n"),
+        ("/room/coffee/", 403, "forbidden: you may not join coffee\n"),
+        ("/chat/%E5%A4%A7", 403, "forbidden: you may not join 大\n"),
+        ("/conn_ws", 403, "forbidden: you may not join lobby\n"),
+        ("/conn_ws/bob", 403, "forbidden: you are ann here, and nobody else\n"),
+    ] {
+        let answer = ask(path);
+        assert_eq!((answer.status, answer.text()), (status, reason), "{path}");
+    }
+    let shown = get(program.address, "/metrics");
+    assert_eq!(metric(shown.text(), "denied_total{reason=\"forbidden\"}"), 5);
+}
+
+#[test]
 fn audience_and_issuer_must_be_ours_if_we_say_so() {
     let args = ["--jwt-secret", SECRET, "--jwt-audience", "chat,files", "--jwt-issuer", "https://id.example"];
     let program = serve_binary(&args);
