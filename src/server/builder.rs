@@ -96,7 +96,7 @@ impl Server {
 impl Builder {
     /// A WebSocket at this path. Whole segments in braces are parameters: `/chat/{room}`
     /// ([`WebSocket::param`]); their values are names ([`Limits::name`]), percent-decoded, and what is no
-    /// name is answered 400. When several routes fit, the one with the fewest parameters is taken. A second
+    /// name is answered 400. The other segments fit however they are encoded: `/%65cho` is `/echo`. When several routes fit, the one with the fewest parameters is taken. A second
     /// handler for the same path takes the first one's place.
     ///
     /// The handler runs on a thread of the connection's own and may block. A plain GET is answered 426,

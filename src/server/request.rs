@@ -38,7 +38,8 @@ impl Request {
         self.head.method()
     }
 
-    /// The path as it was sent, still percent-encoded, without the query.
+    /// The path, still percent-encoded, without the query; of all the ways to write it the shortest: what can stand in a path as
+    /// it is, is not encoded (RFC 3986 §6.2.2).
     pub fn path(&self) -> &str {
         self.head.uri().path()
     }

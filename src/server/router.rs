@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::metrics::RouteMetrics;
 use crate::wire::body::Body;
 use crate::wire::handshake::wants_upgrade;
-use crate::wire::http::{Refusal, decode_segment};
+use crate::wire::http::{Refusal, decode_segment, normalize};
 use http::{HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
 use tungstenite::Message;
@@ -204,7 +204,7 @@ fn parse(pattern: &str) -> Result<Vec<Segment>> {
             Some(Some(name)) if !name.is_empty() && !name.contains(['{', '}']) => {
                 Ok(Segment::Param(name.into()))
             }
-            None if !segment.contains(['{', '}', '?', '#', ' ']) => Ok(Segment::Literal(segment.into())),
+            None if !segment.contains(['{', '}', '?', '#', ' ']) => Ok(Segment::Literal(normalize(segment))),
             _ => Err(wrong("must have whole segments as parameters")),
         })
         .collect()
@@ -224,8 +224,16 @@ mod tests {
 
     #[test]
     fn paths_find_their_routes() {
-        let router =
-            router(&["/", "/c/{nick}", "/c", "/c/all", "/room/{room}", "/room/{room}/", "/{a}/x/{b}"]);
+        let router = router(&[
+            "/",
+            "/聊天",
+            "/c/{nick}",
+            "/c",
+            "/c/all",
+            "/room/{room}",
+            "/room/{room}/",
+            "/{a}/x/{b}",
+        ]);
         for (path, pattern, params) in [
             ("/", "/", &[][..]),
             ("/c", "/c", &[]),
@@ -234,6 +242,7 @@ mod tests {
             ("/room/%E5%A4%A7%E5%8E%85", "/room/{room}", &["大厅"]),
             ("/room/a%2Fb/", "/room/{room}/", &["a/b"]),
             ("/1/x/2", "/{a}/x/{b}", &["1", "2"]),
+            ("/%E8%81%8A%E5%A4%A9", "/聊天", &[]),
         ] {
             let Ok((route, found)) = router.find(path, 128) else { panic!("{path} is not found") };
             assert_eq!(route.pattern, pattern);

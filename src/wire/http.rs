@@ -102,18 +102,20 @@ fn build_request(parsed: &httparse::Request<'_, '_>) -> Result<Request<()>, Refu
 /// Origin-form and absolute-form are for servers like this one (RFC 9112 §3.2.1, §3.2.2). Authority-form is
 /// for CONNECT and asterisk-form for a whole server: neither names a path.
 fn parse_target(target: &str) -> Result<Uri, Refusal> {
-    if !target.is_ascii() {
-        return Err(unencoded_target());
-    }
     if target.contains('#') {
         // RFC 9112 §3.2: a target has no fragment. `Uri` would cut it off silently.
         return Err(bad_request("the request target holds a '#': leave the fragment out, or write %23"));
     }
+    let is_origin_form = target.starts_with('/');
+    if !is_origin_form && !target.is_ascii() {
+        return Err(unencoded_target());
+    }
+    let target = if is_origin_form { normalize(target) } else { target.to_string() };
     if LONGEST_TARGET < target.len() {
         let reason = format!("the request target is longer than {LONGEST_TARGET} bytes: use a shorter one");
         return Err(Refusal::new(StatusCode::URI_TOO_LONG, reason));
     }
-    if target.starts_with('/') {
+    if is_origin_form {
         return target.parse().map_err(|_| unencoded_target());
     }
     let uri = target.parse::<Uri>().ok().filter(|uri| {
@@ -121,7 +123,56 @@ fn parse_target(target: &str) -> Result<Uri, Refusal> {
         let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
         is_http && uri.authority().is_some_and(|a| split_authority(a.as_str()).is_some())
     });
-    uri.ok_or_else(|| bad_request("the request target names no path here: write /path, or http://host/path"))
+    let normal = uri.and_then(|uri| {
+        let mut parts = uri.into_parts();
+        parts.path_and_query = Some(normalize(parts.path_and_query?.as_str()).parse().ok()?);
+        Uri::from_parts(parts).ok()
+    });
+    normal
+        .ok_or_else(|| bad_request("the request target names no path here: write /path, or http://host/path"))
+}
+
+/// The one spelling of all that mean the same path: what needs no encoding has none, and what does has capital digits
+/// (RFC 3986 §6.2.2). Clients that send characters as they are mean their UTF-8 (RFC 3987 §3.1). The query is left as it is but
+/// for that, as forms have rules of their own; so is a path with a `%` that encodes nothing: decoding it would make another one.
+pub(crate) fn normalize(target: &str) -> String {
+    let encoded = percent_encoded(target);
+    let (path, query) = encoded.split_at(encoded.find('?').unwrap_or(encoded.len()));
+    normal_path(path).map_or_else(|| encoded.clone(), |path| path + query)
+}
+
+fn normal_path(path: &str) -> Option<String> {
+    let mut parts = path.split('%');
+    let mut normal = parts.next()?.to_string();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        match hex_pair(digits.as_bytes())? {
+            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => normal.push(byte.into()),
+            byte => normal.push_str(&format!("%{byte:02X}")),
+        }
+        normal.push_str(rest);
+    }
+    Some(normal)
+}
+
+/// What is not ASCII must be encoded in a request; `Uri` leaves it as it is. RFC 3986 §2.5.
+pub(super) fn percent_encoded(resource: &str) -> String {
+    let mut encoded = String::with_capacity(resource.len());
+    for byte in resource.bytes() {
+        if byte.is_ascii() {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// The byte of the two hexadecimal digits in front.
+fn hex_pair(text: &[u8]) -> Option<u8> {
+    let digit =
+        |at: usize| char::from(*text.get(at)?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(0)? << 4 | digit(1)?)
 }
 
 /// RFC 9112 §3.2: without Host (HTTP/1.1), with several, or with an invalid one, a request is answered 400.
@@ -311,7 +362,6 @@ pub(crate) fn list_elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> im
 
 /// One path segment percent-decoded as UTF-8 (RFC 3986 §2.1). A `+` stays what it is: this is no form.
 pub(crate) fn decode_segment(segment: &str) -> Result<String, Refusal> {
-    let hex_digit = |b: u8| char::from(b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut decoded = Vec::with_capacity(segment.len());
     let mut rest = segment.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -320,14 +370,12 @@ pub(crate) fn decode_segment(segment: &str) -> Result<String, Refusal> {
             rest = tail;
             continue;
         }
-        let (Some(high), Some(low)) =
-            (tail.first().copied().and_then(hex_digit), tail.get(1).copied().and_then(hex_digit))
-        else {
+        let Some(byte) = hex_pair(tail) else {
             return Err(bad_request(
                 "the path holds a '%' without two hexadecimal digits after it: write %25 for the sign itself",
             ));
         };
-        decoded.push(high << 4 | low);
+        decoded.push(byte);
         rest = &tail[2..];
     }
     String::from_utf8(decoded).map_err(|_| {
@@ -388,6 +436,8 @@ mod tests {
             (b"get / HTTP/1.1\r\nhOST: a_b.example:1\r\n\r\n", "/", "a_b.example:1"),
             (b"GET //a/../b HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", "//a/../b", "[::1]:80"),
             (b"GET /%C3%A9%zz HTTP/1.1\r\nHost: a:\r\n\r\n", "/%C3%A9%zz", "a:"),
+            (b"GET /caf\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", "/caf%C3%A9", "a"),
+            (b"GET http://a/%65cho HTTP/1.1\r\nHost: a\r\n\r\n", "/echo", "a"),
             // RFC 9112 §3.2.2: the target's authority replaces Host.
             (b"GET http://other:81/x?y HTTP/1.1\r\nHost: a\r\n\r\n", "/x", "other:81"),
             (b"GET HTTPS://[::1] HTTP/1.1\r\nHost: a\r\n\r\n", "/", "[::1]"),
@@ -397,6 +447,24 @@ mod tests {
             assert_eq!((request.uri().path(), length), (*path, head.len()), "{}", head.escape_ascii());
             let actual = request.headers().get(HOST).map_or("", |host| host.to_str().expect("ASCII"));
             assert_eq!(actual, *host, "{}", head.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn equivalent_targets_become_the_same() {
+        for (target, normal) in [
+            ("/a-b_c~d.e/%2F%25?x=y", None),
+            ("/%65%63ho%2D%2e%5F%7e%30", Some("/echo-._~0")),
+            ("/caf%c3%A9", Some("/caf%C3%A9")),
+            ("/大?x=é", Some("/%E5%A4%A7?x=%C3%A9")),
+            // Not twice: a sign that is data stays one.
+            ("/%2565%25%36%35", Some("/%2565%2565")),
+            ("/%%36%35", None),
+            ("/%65%4", None),
+            ("/%zzé", Some("/%zz%C3%A9")),
+            ("/%65?%65=%%36é", Some("/e?%65=%%36%C3%A9")),
+        ] {
+            assert_eq!(normalize(target), normal.unwrap_or(target), "{target}");
         }
     }
 
@@ -412,7 +480,8 @@ mod tests {
             (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", "write /path"),
             (b"GET index.html HTTP/1.1\r\nHost: a\r\n\r\n", "write /path"),
             (b"GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", "fragment"),
-            (b"GET /caf\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", "percent-encode"),
+            (b"GET http://caf\xc3\xa9/ HTTP/1.1\r\nHost: a\r\n\r\n", "percent-encode"),
+            (b"GET /\xc3\xa9\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", "percent-encode"),
             (b"GET /caf\xe9 HTTP/1.1\r\nHost: a\r\n\r\n", "percent-encode"),
             (b"GET /<a> HTTP/1.1\r\nHost: a\r\n\r\n", "percent-encode"),
             (b"GET / HTTP/1.1\r\n\r\n", "no Host"),

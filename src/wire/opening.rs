@@ -2,7 +2,7 @@
 
 use super::deflate;
 use super::handshake::Agreed;
-use super::http::split_authority;
+use super::http::{percent_encoded, split_authority};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use std::ops::Range;
 use tungstenite::handshake::derive_accept_key;
@@ -66,19 +66,6 @@ impl Target {
     pub(crate) fn resource(&self) -> &str {
         &self.resource
     }
-}
-
-/// What is not ASCII must be encoded in a request; `Uri` leaves it as it is. RFC 3986 §2.5.
-fn percent_encoded(resource: &str) -> String {
-    let mut encoded = String::with_capacity(resource.len());
-    for byte in resource.bytes() {
-        if byte.is_ascii() {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }
 
 /// Characters of a refusal's text that are told, and bytes of it that are looked at for them.
@@ -187,7 +174,7 @@ pub(crate) fn read_answer(
 #[cfg(test)]
 mod tests {
     use super::super::handshake::{Policy, accept};
-    use super::super::http::parse_head;
+    use super::super::http::{normalize, parse_head};
     use super::super::soup_tests::{Soup, soup, spoiled};
     use super::*;
     use crate::limits::Limits;
@@ -372,7 +359,7 @@ mod tests {
                     let (parsed, size) = parse_head(&head, &Limits::default()).unwrap().unwrap();
                     prop_assert_eq!((size, parsed.headers().len()), (head.len(), 7));
                     let path = parsed.uri().path_and_query().unwrap().as_str();
-                    prop_assert_eq!(path, target.resource);
+                    prop_assert_eq!(path, normalize(&target.resource));
                     let policy = Policy { subprotocols: vec!["v1".into()], ..Policy::default() };
                     let agreed = accept(&parsed, &policy).unwrap().agreed;
                     prop_assert_eq!(agreed.subprotocol.as_deref(), Some("v1"));

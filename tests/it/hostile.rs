@@ -238,7 +238,11 @@ fn paths_that_lead_elsewhere() {
         ("/healthz/", 404),
         ("/healthz;a=b", 404),
         ("/healthz%00", 404),
-        ("/%68ealthz", 404),
+        ("/%68ealthz", 200),
+        ("/%2568ealthz", 404),
+        ("/%2Fhealthz", 404),
+        ("/%%368ealthz", 404),
+        ("/%72oom/a", 426),
         ("/room/..", 426),
         ("/room/%2e%2e%2f%2e%2e", 426),
         ("/room/%c0%ae%c0%ae", 400),
@@ -251,12 +255,17 @@ fn paths_that_lead_elsewhere() {
         ("/room/%", 400),
         ("/room/%4", 400),
         ("/room/<script>", 400),
-        ("/room/\u{202e}", 400),
+        ("/room/\u{202e}", 426),
+        ("/room/\u{85}", 400),
     ]
     .into_iter()
     .map(|(path, status)| (path, line(&format!("GET {path} HTTP/1.1")), status))
     .collect();
-    check_heads(&rows);
+    let no_utf8 = [&b"\xc3"[..], b"\xff", b"\xc0\xae", b"\xed\xa0\x80", b"\xe9t\xe9"].map(|bytes| {
+        let request = [b"GET /room/", bytes, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+        ("no UTF-8", request, 400)
+    });
+    check_heads(&[rows, no_utf8.to_vec()].concat());
 }
 
 #[test]

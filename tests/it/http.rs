@@ -269,6 +269,28 @@ fn names_that_cannot_be_are_refused() {
     check(&answer, 400, "control character");
 }
 
+#[test]
+fn a_path_may_be_spelt_in_many_ways() {
+    let program = serve_binary(&["--api-key", "a-key-of-16-bytes"]);
+    let join = |path: &str| {
+        let mut client = Client::settled(program.address, path);
+        client.send("who hears me?");
+        client.expect("who hears me?");
+        client
+    };
+    // Clients that send what is typed, as websocket-client and tornado do.
+    let mut members: Vec<Client> = Vec::new();
+    for path in ["/room/大厅", "/room/%E5%A4%A7%E5%8E%85", "/r%6fom/%e5%a4%a7厅", "/room/大厅/"] {
+        let newest = join(path);
+        members.iter_mut().for_each(|member| member.expect("who hears me?"));
+        members.push(newest);
+    }
+    join("/room/a%2Fb").leave();
+    assert_eq!(get(program.address, "/room%2Fa").status, 404, "an encoded slash separates nothing");
+    // Whoever guards the API is asked however it is written.
+    assert_eq!(get(program.address, "/%61pi/%73tats").status, 401);
+}
+
 /// Sends a handshake with one line changed; an empty new line takes it out.
 fn upgrade(address: SocketAddr, old: &str, new: &str) -> Answer {
     let good = handshake(address, "/echo", "");
