@@ -81,7 +81,6 @@ impl Builder {
         mut self,
         authenticate: impl Fn(&Request) -> Result<Identity, Denied> + Send + Sync + 'static,
     ) -> Self {
-        self.policy.bearer = true;
         self.authenticate = Some(Box::new(authenticate));
         self
     }

@@ -218,8 +218,8 @@ impl Builder {
     }
 
     /// Subprotocols to agree to, when a client offers them: the first of the client's that is here. A client
-    /// that offers none of them is let in without one ([`WebSocket::subprotocol`]). Default: none. RFC 6455
-    /// §1.9
+    /// that offers none of them is let in without one ([`WebSocket::subprotocol`]); an offer `bearer.TOKEN`
+    /// ([`Request::token`]) is answered then, as browsers want. Default: none. RFC 6455 §1.9
     ///
     /// ```
     /// # use switchboard::{Client, Server};

@@ -65,8 +65,6 @@ pub(crate) struct Policy {
     pub(crate) require_origin: bool,
     /// Whether to agree to permessage-deflate.
     pub(crate) compression: bool,
-    /// Clients may carry a token in an offer `bearer.TOKEN`, as a browser's script can set no header.
-    pub(crate) bearer: bool,
 }
 
 impl Default for Policy {
@@ -76,7 +74,6 @@ impl Default for Policy {
             subprotocols: Vec::new(),
             require_origin: false,
             compression: cfg!(feature = "deflate"),
-            bearer: false,
         }
     }
 }
@@ -149,18 +146,12 @@ pub(crate) fn accept<T>(request: &Request<T>, policy: &Policy) -> Result<Accepte
         return Err(Refusal::new(StatusCode::FORBIDDEN, reason));
     }
     check_origin(headers, &policy.origins)?;
-    let subprotocol = choose_subprotocol(headers, policy)?;
+    let (subprotocol, token) = choose_subprotocol(headers, policy)?;
     let deflate = if policy.compression { accept_offer(headers) } else { None };
     let (deflate, extensions) = deflate.unzip();
     Ok(Accepted {
-        response: switching_protocols(key, subprotocol, extensions.as_deref()),
-        // A token is no subprotocol to speak.
-        agreed: Agreed {
-            subprotocol: subprotocol
-                .filter(|name| !policy.bearer || !name.starts_with(BEARER))
-                .map(str::to_owned),
-            deflate,
-        },
+        response: switching_protocols(key, subprotocol.or(token), extensions.as_deref()),
+        agreed: Agreed { subprotocol: subprotocol.map(str::to_owned), deflate },
     })
 }
 
@@ -277,9 +268,13 @@ fn is_same_host(headers: &HeaderMap, origin: &[u8]) -> bool {
 }
 
 /// The first of the client's offers, "ordered by preference" (RFC 6455 §4.1), that is also ours. `None` is no
-/// error: the client decides whether it goes on without (§4.2.2).
-fn choose_subprotocol<'a>(headers: &'a HeaderMap, policy: &Policy) -> Result<Option<&'a str>, Refusal> {
-    let (mut chosen, mut bearer) = (None, None);
+/// error: the client decides whether it goes on without (§4.2.2). Beside it an offer that carries a token: none to speak, but
+/// browsers fail a connection that agrees to none of their offers, whether a token is asked for or not.
+fn choose_subprotocol<'a>(
+    headers: &'a HeaderMap,
+    policy: &Policy,
+) -> Result<(Option<&'a str>, Option<&'a str>), Refusal> {
+    let (mut chosen, mut token) = (None, None);
     for offer in list_elements(headers, &SEC_WEBSOCKET_PROTOCOL) {
         // It is not repeated, for it may be a token.
         let Some(offer) = str::from_utf8(offer).ok().filter(|offer| is_token(offer)) else {
@@ -291,12 +286,11 @@ fn choose_subprotocol<'a>(headers: &'a HeaderMap, policy: &Policy) -> Result<Opt
         // Names are compared exactly: browsers fail a connection whose answer differs in case.
         if chosen.is_none() && policy.subprotocols.iter().any(|name| name == offer) {
             chosen = Some(offer);
-        } else if policy.bearer && offer.starts_with(BEARER) {
-            bearer = Some(offer);
+        } else if offer.starts_with(BEARER) {
+            token = Some(offer);
         }
     }
-    // Browsers fail a connection that agrees to none of their offers.
-    Ok(chosen.or(bearer))
+    Ok((chosen, token))
 }
 
 /// RFC 9110 §5.6.2.
@@ -361,7 +355,6 @@ mod tests {
             subprotocols: vec!["switchboard.v1".into(), "chat".into()],
             require_origin: false,
             compression: false,
-            bearer: false,
         }
     }
 
@@ -580,7 +573,7 @@ mod tests {
     fn a_token_that_is_no_subprotocol_is_not_repeated() {
         // Base64 has `/` and `=`, which no subprotocol may have; and a refusal goes into the log.
         let request = request_with(&[("sec-websocket-protocol", &["chat, bearer.c2Vj/cmV0=="])]);
-        let refusal = accept(&request, &Policy { bearer: true, ..Policy::default() }).expect_err("malformed");
+        let refusal = accept(&request, &Policy::default()).expect_err("malformed");
         assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
         assert!(!refusal.reason.contains("c2Vj"), "{}", refusal.reason);
     }

@@ -11,6 +11,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use switchboard::Limits;
 use switchboard::auth::Signer;
 
 const SECRET: &str = "a secret of more than thirty-two bytes";
@@ -202,6 +203,33 @@ fn every_websocket_asks_for_a_token_and_no_page_does() {
     // Whoever has not to say who they are may say it all the same.
     let open_to_all = serve_binary(&[]);
     expect_echo(&mut enter(&open_to_all, ECHO, "whatever"));
+}
+
+/// A browser fails a connection that agrees to none of its offers, and a page does not know whether tokens are asked for.
+#[test]
+fn a_token_in_an_offer_is_answered_whether_it_is_needed_or_not() {
+    let (closed, open) = (serve_binary(&["--token", "good-one"]), serve_binary(&[]));
+    for (path, offer, answer) in [
+        ("/echo", "bearer.good-one", Some("bearer.good-one")),
+        ("/echo", "chat, bearer.good-one", Some("bearer.good-one")),
+        ("/ws", "bearer.good-one", Some("bearer.good-one")),
+        ("/ws", "bearer.good-one, switchboard.v1", Some("switchboard.v1")),
+        ("/echo", "chat", None),
+        ("/echo", "bearer", None),
+    ] {
+        for program in [&closed, &open] {
+            let offer = format!("Sec-WebSocket-Protocol: {offer}\r\n");
+            let path = format!("{path}?token=good-one");
+            let client = Client::connect_with(program.address, &path, &offer);
+            assert_eq!(client.answer.header("Sec-WebSocket-Protocol"), answer, "{path} {offer}");
+        }
+    }
+    // To the handler it is none.
+    let server = serve(Limits::default(), |builder| {
+        builder.route("/", |mut ws| ws.send(format!("{:?}", ws.subprotocol())))
+    });
+    let offer = "Sec-WebSocket-Protocol: bearer.whatever\r\n";
+    Client::connect_with(server.local_addr(), "/", offer).expect("None");
 }
 
 #[test]
