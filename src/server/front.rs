@@ -84,7 +84,9 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>, registered: Registered) -> Op
         Err(refusal) => return refuse(shared, &stream, Stop::Refused(refusal), head_only),
     };
     let mut request = Request { head, body: Bytes::new(), params, peer: arrival.peer };
-    if let (Some(handler), true) = (&route.websocket, handshake::wants_upgrade(&request.head)) {
+    // With another method it is asked for the rest of the path: RFC 9110 §7.8 lets a server pass over an upgrade.
+    let is_handshake = *request.method() == Method::GET && handshake::wants_upgrade(&request.head);
+    if let (Some(handler), true) = (&route.websocket, is_handshake) {
         let (agreed, welcome) = match upgrade(shared, &stream, route, &request, &arrival) {
             Ok(upgraded) => upgraded,
             Err(stop) => return refuse(shared, &stream, stop, false),

@@ -7,7 +7,7 @@ use crate::support::{
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use switchboard::{Limits, Response};
+use switchboard::{Limits, Request, Response};
 
 const WEBSOCKET_PATHS: [&str; 6] =
     ["/echo", "/conn_ws", "/conn_ws/ann", "/chat/lobby", "/room/lobby", "/room/lobby/"];
@@ -99,6 +99,36 @@ fn unknown_paths_and_methods_are_refused() {
     let answer = request(address, "DELETE /echo");
     check(&answer, 405, "DELETE");
     assert!(answer.header("Allow").unwrap().contains("GET"));
+}
+
+/// RFC 9110 §10.2.1
+#[test]
+fn the_methods_that_a_path_allows_are_the_same_whoever_asks() {
+    let server = serve(Limits::default(), |builder| {
+        let builder = builder.route("/ws", echo).route("/both", echo).route("/all", echo);
+        let text = |_: &Request| Response::text("here");
+        builder.get("/both", text).get("/all", text).post("/all", text).post("/post", text)
+    });
+    let address = server.local_addr();
+    for (path, allowed) in
+        [("/ws", "GET, HEAD"), ("/both", "GET, HEAD"), ("/all", "GET, POST, HEAD"), ("/post", "POST")]
+    {
+        for method in
+            ["DELETE", "OPTIONS", "POST", "GET"].into_iter().filter(|method| !allowed.contains(method))
+        {
+            let plain = request(address, &format!("{method} {path}"));
+            let upgrade = handshake(address, path, "").replace("GET ", &format!("{method} "));
+            for answer in [plain, exchange(address, upgrade)] {
+                assert_eq!((answer.status, answer.header("Allow")), (405, Some(allowed)), "{method} {path}");
+            }
+        }
+    }
+    // RFC 9110 §7.8: who does not want to upgrade answers as if it had not been asked.
+    let upgrade = |method: &str, path: &str| {
+        exchange(address, handshake(address, path, "").replace("GET ", &format!("{method} ")))
+    };
+    assert_eq!((upgrade("POST", "/all").status, upgrade("HEAD", "/both").status), (200, 200));
+    assert_eq!(upgrade("HEAD", "/ws").status, 426);
 }
 
 /// RFC 9110 §6.6.1
