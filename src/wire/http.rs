@@ -75,8 +75,23 @@ pub(crate) fn parse_head(buf: &[u8], limits: &Limits) -> Result<Option<(Request<
         Ok(httparse::Status::Complete(length)) => Ok(Some((build_request(&parsed)?, length))),
         Ok(httparse::Status::Partial) if head.len() < limits.head => Ok(None),
         Ok(httparse::Status::Partial) => Err(too_large(head, limits)),
-        Err(error) => Err(malformed(error, head, limits)),
+        Err(error) => match as_http_11(head) {
+            Some(head) if error == httparse::Error::Version => parse_head(&head, limits),
+            _ => Err(malformed(error, head, limits)),
+        },
     }
+}
+
+/// The same head with the highest minor version that we know, in place of one that we do not. RFC 9110 §6.2
+fn as_http_11(head: &[u8]) -> Option<Vec<u8>> {
+    let line = skip_blank_lines(head).split(|b| *b == b'\n').next()?;
+    let version = line.splitn(3, |b| *b == b' ').nth(2)?;
+    let [b'2'..=b'9', rest @ ..] = version.strip_prefix(b"HTTP/1.")? else { return None };
+    let behind = skip_blank_lines(head).len() - line.len() + rest.len();
+    let mut head = head.to_vec();
+    let digit = head.len() - behind - 1;
+    head[digit] = b'1';
+    Some(head)
 }
 
 fn build_request(parsed: &httparse::Request<'_, '_>) -> Result<Request<()>, Refusal> {
@@ -548,9 +563,25 @@ mod tests {
     #[test]
     fn other_versions_of_http_are_505() {
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        for head in [preface.as_slice(), b"GET / HTTP/3", b"GET / HTTP/1.2\r\n", b"GET / HTTP/0.9\r\n"] {
+        for head in [preface.as_slice(), b"GET / HTTP/3", b"GET / HTTP/1.x\r\n", b"GET / HTTP/0.9\r\n"] {
             assert_eq!(status_of(head), 505, "{}", head.escape_ascii());
         }
+    }
+
+    #[test]
+    fn a_higher_minor_version_is_read_as_1_1() {
+        for minor in 1..=9 {
+            let head = format!("\r\nGET /HTTP/1.0 HTTP/1.{minor}\r\nHost: a\r\nx: HTTP/1.{minor}\r\n\r\n");
+            for end in 0..head.len() {
+                assert!(parse(&head.as_bytes()[..end]).expect("valid so far").is_none(), "{end} of {head}");
+            }
+            let (request, size) = parse(head.as_bytes()).expect("valid").expect("complete");
+            assert_eq!((request.version(), size), (Version::HTTP_11, head.len()));
+            assert_eq!(request.uri().path(), "/HTTP/1.0");
+            assert_eq!(request.headers()["x"], format!("HTTP/1.{minor}"));
+        }
+        assert_eq!(status_of(b"GET / HTTP/1.2\r\n\r\n"), 400, "1.1 needs a Host");
+        assert_eq!(status_of(b"GET / HTTP/1.20\r\nHost: a\r\n\r\n"), 400);
     }
 
     #[test]
