@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::wire::handshake::{BEARER, Origins, check_origin};
-use crate::wire::http::{Refusal, decode_segment, list_elements};
+use crate::wire::http::{Refusal, list_elements};
+use crate::wire::percent::decode_segment;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::fmt;
 use std::net::SocketAddr;

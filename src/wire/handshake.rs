@@ -320,7 +320,8 @@ fn bad_request(reason: impl Into<String>) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::super::body::Body;
-    use super::super::http::{decode_segment, encode_response, parse_head};
+    use super::super::http::{encode_response, parse_head};
+    use super::super::percent::decode_segment;
     use super::*;
     use crate::limits::Limits;
 

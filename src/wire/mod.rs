@@ -12,6 +12,7 @@ pub(crate) mod http;
 pub(crate) mod message;
 pub(crate) mod opening;
 mod origins;
+pub(crate) mod percent;
 pub(crate) mod session;
 
 #[cfg(test)]

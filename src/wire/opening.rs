@@ -2,7 +2,8 @@
 
 use super::deflate;
 use super::handshake::Agreed;
-use super::http::{percent_encoded, split_authority};
+use super::http::split_authority;
+use super::percent::percent_encoded;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use std::ops::Range;
 use tungstenite::handshake::derive_accept_key;
@@ -174,7 +175,8 @@ pub(crate) fn read_answer(
 #[cfg(test)]
 mod tests {
     use super::super::handshake::{Policy, accept};
-    use super::super::http::{normalize, parse_head};
+    use super::super::http::parse_head;
+    use super::super::percent::normalize;
     use super::super::soup_tests::{Soup, soup, spoiled};
     use super::*;
     use crate::limits::Limits;
