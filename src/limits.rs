@@ -209,6 +209,9 @@ pub(crate) const UNWIND: Duration = Duration::from_secs(1);
 /// which gives up within 10 s.
 #[cfg(feature = "protocol")]
 pub(crate) const ANSWER: Duration = Duration::from_secs(12);
+/// Rooms in one list. 10 000: some 2 MB of JSON. [`Handle::rooms_after`](crate::Handle::rooms_after) goes on behind them.
+#[cfg(feature = "protocol")]
+pub(crate) const LISTED: usize = 10_000;
 /// Longest reason that a user is told who is disconnected, in bytes. 1 KiB: it fits into any outbox, beside a Close frame that
 /// holds the first 123 of them.
 #[cfg(feature = "protocol")]

@@ -1,6 +1,6 @@
 //! Histories of any number of rooms, bounded all together: what an engine has in memory. Pure.
 
-use super::{Name, Publish, Receipt, RoomRules, Stored};
+use super::{Listed, Name, Publish, Receipt, RoomRules, Stored};
 use crate::hub::Now;
 use crate::hub::history::{History, Place, Published};
 use std::collections::{HashMap, VecDeque};
@@ -30,6 +30,13 @@ pub(super) enum Put {
     /// The key was seen before.
     Before(Receipt),
     Refused(String),
+}
+
+/// The first so many, by name.
+pub(super) fn first(mut rooms: Vec<Listed>, most: usize) -> Vec<Listed> {
+    rooms.sort_by(|one, other| one.room.cmp(&other.room));
+    rooms.truncate(most);
+    rooms
 }
 
 impl Shelf {
@@ -94,6 +101,19 @@ impl Shelf {
 
     pub(super) fn get(&self, room: &str) -> Option<(&History, &RoomRules)> {
         self.rooms.get(room).map(|kept| (&kept.history, &kept.rules))
+    }
+
+    /// Rooms in which something was said, of those behind `after`.
+    pub(super) fn list(&self, after: &str) -> Vec<Listed> {
+        let known = self.rooms.iter().filter(|(room, kept)| after < &***room && 0 < kept.history.offset());
+        let listed = |(room, kept): (&Name, &Kept)| Listed {
+            room: room.clone(),
+            epoch: kept.history.epoch_name(),
+            offset: kept.history.offset(),
+            users: 0,
+            connections: 0,
+        };
+        known.map(listed).collect()
     }
 
     /// Forgets what is too old; in which rooms there was some.

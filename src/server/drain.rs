@@ -1,10 +1,12 @@
 //! The end of a server: nobody new, everybody told, a deadline, and a report of who was cut.
 
 use super::accept::Door;
+use super::own;
 use super::shared::{Shared, Stage};
 use crate::engine::Engine;
 use crate::hub::Command;
 use crate::limits::{BATCH_PAUSE, LAST_REQUESTS, UNWIND, from_now};
+use crate::net::outbox::Outbox;
 use crate::sender::close_code;
 use crate::wire::frame;
 use parking_lot::Mutex;
@@ -87,7 +89,8 @@ impl Drain {
 pub struct Report {
     /// Connections that were open when it began, plain HTTP included.
     pub open: usize,
-    /// Connections that took all that waited for them, and ended in time.
+    /// Connections that took all that waited for them, and ended in time. Those whose own handlers wait for the report do
+    /// not count.
     pub flushed: usize,
     /// Connections that were cut at the deadline: they had not taken all, or did not answer the Close frame, or their handler
     /// was busy with something else.
@@ -139,6 +142,7 @@ impl Running {
 
 pub(crate) fn shutdown(shared: &Arc<Shared>, running: &Running, drain: &Drain) -> Report {
     shared.draining.store(true, Relaxed);
+    own::step_aside(shared);
     // Whoever comes second waits here for the first.
     let mut parts = running.parts.lock();
     let report = match std::mem::replace(&mut *parts, Err(Report::default())) {
@@ -166,6 +170,8 @@ fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
         busy = wait_all(shared, &parts.door, Instant::now() + UNWIND);
     }
     parts.door.close();
+    // Only those are left that are not waited for.
+    let _ = shared.hub.send(close_some(drain, usize::MAX));
     shared.refusals.stop();
     let _ = parts.refusals.join();
     parts.engine.iter().for_each(|engine| engine.stop());
@@ -175,22 +181,27 @@ fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
     shared.slow_lane.stop();
     let _ = parts.slow_lane.join();
     *shared.router.lock() = None;
-    let report = Report { open, flushed: open.saturating_sub(cut), cut, busy, took: began.elapsed() };
+    let flushed = open.saturating_sub(cut + shared.sockets.excused());
+    let report = Report { open, flushed, cut, busy, took: began.elapsed() };
     log::info!("stopped after {:?}: {report}", report.took);
     report
 }
 
 /// Sends Close frames in batches until nobody is left or the time is up; how many are.
 fn tell_all(shared: &Shared, door: &Door, drain: &Drain, deadline: Instant) -> usize {
-    let frame = frame::encode_close(close_code(drain.code), &drain.reason);
     loop {
-        let _ = shared.hub.send(Command::CloseSome { at_most: drain.batch, frame: frame.clone() });
+        let _ = shared.hub.send(close_some(drain, drain.batch));
         let now = Instant::now();
         let busy = wait_all(shared, door, deadline.min(now + BATCH_PAUSE));
         if busy == 0 || deadline <= now {
             return busy;
         }
     }
+}
+
+fn close_some(drain: &Drain, at_most: usize) -> Command<Arc<Outbox>> {
+    let frame = frame::encode_close(close_code(drain.code), &drain.reason);
+    Command::CloseSome { at_most, frame }
 }
 
 /// Waits until all sockets are closed and all handlers have returned, or `deadline`; how many are not.

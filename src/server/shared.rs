@@ -132,6 +132,14 @@ struct Open {
     sockets: HashMap<u64, Socket>,
     /// Those at [`Stage::Asking`].
     asking: usize,
+    /// Those at [`Stage::Excused`].
+    excused: usize,
+}
+
+impl Open {
+    fn awaited(&self) -> usize {
+        self.sockets.len() - self.excused
+    }
 }
 
 struct Socket {
@@ -148,6 +156,8 @@ pub(crate) enum Stage {
     Asking,
     /// It is answered, as plain HTTP or by a handler.
     Served,
+    /// Its handler waits for the end of the server, and is not waited for.
+    Excused,
 }
 
 /// A socket's entry; taken out when dropped.
@@ -168,11 +178,20 @@ impl Sockets {
         Registered { shared: shared.clone(), id }
     }
 
-    /// Waits until none is open, or `deadline`; how many are. Also those that handlers gave away to other threads.
+    /// Waits until none is open but the excused, or `deadline`; how many are. Also those that handlers gave away to other threads.
     pub(crate) fn wait_empty(&self, deadline: Instant) -> usize {
         let mut open = self.open.lock();
-        while !open.sockets.is_empty() && !self.settled.wait_until(&mut open, deadline).timed_out() {}
-        open.sockets.len()
+        while 0 < open.awaited() && !self.settled.wait_until(&mut open, deadline).timed_out() {}
+        open.awaited()
+    }
+
+    /// It is neither waited for nor cut any more.
+    pub(crate) fn excuse(&self, id: u64) {
+        self.enter(id, Stage::Excused);
+    }
+
+    pub(crate) fn excused(&self) -> usize {
+        self.open.lock().excused
     }
 
     /// Waits until every request is complete, or `deadline`.
@@ -181,20 +200,31 @@ impl Sockets {
         while 0 < open.asking && !self.settled.wait_until(&mut open, deadline).timed_out() {}
     }
 
+    fn enter(&self, id: u64, stage: Stage) {
+        let mut open = self.open.lock();
+        let Some(socket) = open.sockets.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut socket.stage, stage);
+        open.excused += usize::from(stage == Stage::Excused);
+        self.settle(&mut open, before);
+    }
+
     /// One has left the stage `before`.
-    fn settle(&self, open: &mut Open, before: Option<Stage>) {
-        if before == Some(Stage::Asking) {
-            open.asking -= 1;
+    fn settle(&self, open: &mut Open, before: Stage) {
+        match before {
+            Stage::Asking => open.asking -= 1,
+            Stage::Excused => open.excused -= 1,
+            Stage::Served => {}
         }
-        if open.asking == 0 || open.sockets.is_empty() {
+        if open.asking == 0 || open.awaited() == 0 {
             self.settled.notify_all();
         }
     }
 
-    /// Ends the connections of that stage, or all, at once; how many they were.
+    /// Ends the connections of that stage, or all but the excused, at once; how many they were.
     pub(crate) fn cut(&self, stage: Option<Stage>) -> usize {
         let open = self.open.lock();
-        let chosen = open.sockets.values().filter(|socket| stage.is_none_or(|stage| stage == socket.stage));
+        let is_chosen = |at: Stage| stage.map_or(at != Stage::Excused, |stage| stage == at);
+        let chosen = open.sockets.values().filter(|socket| is_chosen(socket.stage));
         chosen.map(|socket| socket.stream.shutdown(Shutdown::Both)).count()
     }
 
@@ -214,10 +244,7 @@ impl Sockets {
 
 impl Registered {
     pub(crate) fn served(&self) {
-        let mut open = self.shared.sockets.open.lock();
-        let socket = open.sockets.get_mut(&self.id);
-        let before = socket.map(|socket| std::mem::replace(&mut socket.stage, Stage::Served));
-        self.shared.sockets.settle(&mut open, before);
+        self.shared.sockets.enter(self.id, Stage::Served);
     }
 
     /// It is a WebSocket now.
@@ -232,7 +259,8 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.shared.metrics.connections.sub(1);
         let mut open = self.shared.sockets.open.lock();
-        let before = open.sockets.remove(&self.id).map(|socket| socket.stage);
-        self.shared.sockets.settle(&mut open, before);
+        if let Some(socket) = open.sockets.remove(&self.id) {
+            self.shared.sockets.settle(&mut open, socket.stage);
+        }
     }
 }

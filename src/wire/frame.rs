@@ -195,6 +195,12 @@ pub(crate) fn close_payload(code: CloseCode, reason: &str) -> Vec<u8> {
     payload
 }
 
+/// `None`: no Close frame may hold it. RFC 6455 §7.4, and IANA's registry: `CloseCode` carries 1014 (bad gateway) as any other,
+/// but takes it for none that is allowed.
+pub(crate) fn valid_close_code(code: u16) -> Option<CloseCode> {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999).then(|| CloseCode::from(code))
+}
+
 /// What a Close payload says; `None` when it is empty. RFC 6455 §5.5.1, §7.4.
 pub(crate) fn parse_close(payload: &[u8]) -> Result<Option<CloseFrame>, Violation> {
     let Some((code, reason)) = payload.split_first_chunk::<2>() else {
@@ -203,10 +209,9 @@ pub(crate) fn parse_close(payload: &[u8]) -> Result<Option<CloseFrame>, Violatio
             _ => Err(Violation::protocol("a Close payload of one byte has half a code")),
         };
     };
-    let code = CloseCode::from(u16::from_be_bytes(*code));
-    if !code.is_allowed() {
+    let Some(code) = valid_close_code(u16::from_be_bytes(*code)) else {
         return Err(Violation::protocol("this close code must not be sent"));
-    }
+    };
     let reason = str::from_utf8(reason).map_err(|_| Violation::not_utf8("the close reason is not UTF-8"))?;
     Ok(Some(CloseFrame { code, reason: Utf8Bytes::from(reason) }))
 }
@@ -356,6 +361,8 @@ mod tests {
         assert_eq!(parse_close(b""), Ok(None));
         let normal = parse_close(b"\x03\xe8bye").unwrap().unwrap();
         assert_eq!((normal.code, normal.reason.as_str()), (CloseCode::Normal, "bye"));
+        // 1014 is registered, though `CloseCode` has no name for it.
+        assert_eq!(parse_close(b"\x03\xf6").unwrap().map(|said| said.code.into()), Some(1014_u16));
         for (payload, code) in [
             (&b"\x03"[..], CloseCode::Protocol),
             (b"\x03\xed", CloseCode::Protocol), // 1005 must not be sent
@@ -369,6 +376,16 @@ mod tests {
         }
         assert_eq!(&encode_close(CloseCode::Normal, "")[..], b"\x88\x02\x03\xe8");
         assert_eq!(&encode_close(CloseCode::Status, "unsaid")[..], b"\x88\x00");
+    }
+
+    #[test]
+    fn codes_are_taken_that_are_defined_or_registered_or_private() {
+        let taken = |code: &u16| parse_close(&code.to_be_bytes()).is_ok();
+        let by_name = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014];
+        assert!((0..=u16::MAX).filter(taken).eq(by_name.into_iter().chain(3000..=4999)));
+        for code in (0..=u16::MAX).filter(taken) {
+            assert_eq!(valid_close_code(code).map(u16::from), Some(code));
+        }
     }
 
     #[test]

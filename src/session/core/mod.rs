@@ -1,6 +1,7 @@
 //! The session as a pure state machine: requests, texts and the time in; texts, answers and events out. It names no socket,
 //! thread or clock.
 
+mod denials;
 mod events;
 mod pace;
 mod requests;
@@ -14,6 +15,7 @@ pub(super) use text::{Ask, Reply, Said};
 use super::Event;
 use crate::error::{Error, Result};
 use crate::reconnect::{Backoff, is_final};
+use denials::Denials;
 use events::Events;
 use pace::Pace;
 use requests::Requests;
@@ -30,6 +32,8 @@ pub(super) enum Loss {
     /// With this code and reason.
     Closed(u16, String),
     Failed(Error),
+    /// The program had no token to give.
+    NoToken(Error),
 }
 
 /// Why a session is over.
@@ -50,6 +54,7 @@ pub(super) struct Core {
     /// The largest message that the server takes.
     largest: usize,
     reconnects: Backoff,
+    denials: Denials,
     /// When the server said to come back.
     hint: Option<Duration>,
     /// Nothing is sent until then: the server has refused something for now, or would.
@@ -65,7 +70,8 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(nonce: String, random: fn() -> u32) -> Self {
+    /// `renews`: each connection is made with a new token.
+    pub(super) fn new(nonce: String, random: fn() -> u32, renews: bool) -> Self {
         Self {
             nonce,
             random,
@@ -73,6 +79,7 @@ impl Core {
             user: None,
             largest: usize::MAX,
             reconnects: Backoff::default(),
+            denials: Denials::new(renews),
             hint: None,
             held_until: None,
             refusals: Backoff::default(),
@@ -189,6 +196,7 @@ impl Core {
         match said {
             Said::Welcome { user, message, rates } => {
                 self.pace = Some(Pace::new(&rates, now));
+                self.denials.welcome(now);
                 self.welcome(user, message);
             }
             Said::GoingAway { after } => self.hint = Some(after),
@@ -240,7 +248,8 @@ impl Core {
             _ => None,
         };
         let hint = hint.max(self.hint.take());
-        let (why, may_return) = told(loss);
+        let may_renew = self.denials.may_renew(&loss, now);
+        let (why, may_return) = told(loss, may_renew);
         if self.end.is_some() {
             return None;
         }
@@ -347,24 +356,25 @@ impl Core {
     }
 }
 
-/// A loss for people to read, and whether another try may mend it.
-fn told(loss: Loss) -> (String, bool) {
+/// A loss for people to read, and whether another try may mend it; `may_renew`: it may, with another token.
+fn told(loss: Loss, may_renew: bool) -> (String, bool) {
     match loss {
         // "Policy", and a normal end: what we want is not to be had, or done.
-        Loss::Closed(code @ (1000 | 1008), reason) => {
+        Loss::Closed(code @ (1000 | 1008), reason) if !may_renew => {
             (format!("the server has ended the session ({code} {reason})"), false)
         }
         Loss::Closed(code, reason) => (format!("the connection has ended ({code} {reason})"), true),
         Loss::Failed(Error::Violation(1009, reason)) => {
             (format!("a message from the server was too large ({reason}): raise `Limits::message`"), false)
         }
+        Loss::NoToken(error) => (format!("there is no token: {error}"), true),
         Loss::Failed(error) => {
             let is_final = match &error {
                 Error::Config(_) => true,
                 Error::Refused { status, .. } => is_final(*status),
                 _ => false,
             };
-            (error.to_string(), !is_final)
+            (error.to_string(), may_renew || !is_final)
         }
     }
 }

@@ -28,8 +28,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// Whether each connection has a token of its own.
+    fn with(renews: bool) -> Self {
         // The longest of each range of random waits.
-        let core = Core::new("k".into(), || u32::MAX);
+        let core = Core::new("k".into(), || u32::MAX, renews);
         Self { core, now: Instant::now(), outbox: usize::MAX }
     }
 
@@ -753,6 +758,48 @@ fn some_ends_are_for_good() {
     ] {
         assert_eq!(Bench::here().step(Lost(loss)), CUT);
     }
+}
+
+#[test]
+fn who_is_not_let_in_tries_again_with_other_tokens_and_then_believes_it() {
+    let denied = || Lost(Loss::Closed(1008, "no token".into()));
+    let refused =
+        || Lost(Loss::Failed(Error::Refused { status: 401, retry_after: None, reason: String::new() }));
+    let over = "the server has ended the session (1008 no token)";
+    let mut bench = Bench::with(true);
+    bench.run(vec![
+        (denied(), CUT),
+        (Receive, "*disconnected: the connection has ended (1008 no token), Some(1000)"),
+        (refused(), "retry in 2000"),
+        (denied(), "retry in 4000"),
+        // Let in, and not for long: nothing is known of the token.
+        (welcome(), ""),
+        (Pass(4999), ""),
+        (denied(), CUT),
+        (cut(), "retry in 2000"),
+        (denied(), "retry in 4000"),
+        (denied(), "over"),
+    ]);
+    assert_eq!(bench.core.over().unwrap().to_string(), over);
+    let mut bench = Bench::with(true);
+    let first: Vec<(In, &str)> = (0..5)
+        .map(|_| denied())
+        .zip([CUT, "retry in 2000", "retry in 4000", "retry in 8000", "retry in 16000"])
+        .collect();
+    bench.run(first);
+    bench.run(vec![
+        (welcome(), ""),
+        (Pass(5000), ""),
+        (denied(), CUT),
+        (Lost(Loss::NoToken(Error::other("nobody asks"))), "retry in 2000"),
+        (Lost(Loss::Closed(1000, String::new())), "over"),
+    ]);
+    // A token that is always the same is not better the next time.
+    for loss in [denied(), refused()] {
+        assert_eq!(Bench::new().step(loss), "over");
+    }
+    let forbidden = Loss::Failed(Error::Refused { status: 403, retry_after: None, reason: String::new() });
+    assert_eq!(Bench::with(true).step(Lost(forbidden)), "over");
 }
 
 #[test]
