@@ -262,7 +262,7 @@ mod tests {
         let (server, peer) = listener.accept().unwrap();
         let stream = Arc::new(Stream::new(server, peer));
         let (lane, metrics) = (slow_lane.clone(), Arc::default());
-        let outbox = Outbox::new(stream, KIB, lane, metrics, Arc::default(), None, Role::Server);
+        let outbox = Outbox::new(stream, &times, lane, metrics, Arc::default(), None, Role::Server);
         let outbox = Arc::new(outbox);
         slow_lane.watch_close(&outbox);
         // Cut at once, as it has not ended by itself.
