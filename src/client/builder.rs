@@ -122,7 +122,8 @@ impl ClientBuilder {
 
     /// Bounds and timers. `message`, `fragments`, `outbox`, `head`, `headers`, `head_deadline` (for
     /// connecting altogether), `ping_interval`, `ping_timeout`, `close_deadline` and `compress_from` count
-    /// for a client; the others must be valid all the same.
+    /// for a client; the others must be valid all the same. After [`Sender::close`](crate::Sender::close) the
+    /// server has 5 s to answer, whatever `close_deadline` is.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -297,15 +298,8 @@ impl ClientBuilder {
         let codecs = Arc::new(Codecs::new(limits.compress_from, 1));
         let slow_lane = slow_lane()?;
         let inflate = agreed.deflate.map(|_| Box::new(SharedInflate(codecs.clone())) as Box<dyn Inflate>);
-        let outbox = Outbox::new(
-            stream,
-            limits.outbox,
-            slow_lane,
-            metrics.clone(),
-            codecs,
-            agreed.deflate,
-            Role::Client,
-        );
+        let outbox =
+            Outbox::new(stream, limits, slow_lane, metrics.clone(), codecs, agreed.deflate, Role::Client);
         let session = Session::new(Role::Client, limits, inflate, Instant::now());
         let link = Link::new(Arc::new(outbox), session, None, metrics, limits.close_deadline, leftover);
         Ok(Client { link, subprotocol: agreed.subprotocol, compressed: agreed.deflate.is_some() })
@@ -355,7 +349,7 @@ pub(crate) fn key() -> String {
     format!("{}w==", &digest[..21])
 }
 
-/// One slow lane for all clients of the process: they are few, and it sleeps.
+/// One slow lane for all clients of the process, with the usual times: they are few, and it sleeps.
 fn slow_lane() -> Result<Arc<SlowLane>> {
     static SLOW_LANE: OnceLock<Arc<SlowLane>> = OnceLock::new();
     if let Some(slow_lane) = SLOW_LANE.get() {

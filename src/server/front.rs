@@ -87,7 +87,7 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>, registered: Registered) -> Op
     // With another method it is asked for the rest of the path: RFC 9110 §7.8 lets a server pass over an upgrade.
     let is_handshake = *request.method() == Method::GET && handshake::wants_upgrade(&request.head);
     if let (Some(handler), true) = (&route.websocket, is_handshake) {
-        let (agreed, welcome) = match upgrade(shared, &stream, route, &request, &arrival) {
+        let (agreed, switch, welcome) = match upgrade(shared, route, &request, &arrival) {
             Ok(upgraded) => upgraded,
             Err(stop) => return refuse(shared, &stream, stop, false),
         };
@@ -107,6 +107,7 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>, registered: Registered) -> Op
             places,
             check,
             protocol,
+            switch,
             leftover,
             counted,
         };
@@ -230,11 +231,10 @@ fn find_route<'a>(
 #[inline(never)]
 fn upgrade(
     shared: &Shared,
-    stream: &Stream,
     route: &Route,
     request: &Request,
     arrival: &Arrival,
-) -> Result<(Agreed, Welcome), Stop> {
+) -> Result<(Agreed, Vec<u8>, Welcome), Stop> {
     // Where the socket lives on, nobody is refused: whoever comes now is let in, and sent away with all others.
     if shared.is_draining() && !shared.hands_over {
         return Err(draining().into());
@@ -254,10 +254,7 @@ fn upgrade(
         shared.metrics.denied.add(denied.kind(), 1);
         denied.http(shared.refuse)?;
     }
-    let deadline = Instant::now() + shared.limits.write_deadline;
-    let switch = handshake::encode_switch(&accepted.response);
-    stream.write_all(&switch, deadline).map_err(|_| Stop::Gone)?;
-    Ok((accepted.agreed, welcome))
+    Ok((accepted.agreed, handshake::encode_switch(&accepted.response), welcome))
 }
 
 /// What a plain request is answered.

@@ -14,6 +14,8 @@ mod browser;
 mod browser_lab;
 /// The same: when something is wrong.
 mod browser_line;
+/// Clients that do as they should, all at once.
+mod bursts;
 /// What `switchboard serve` does with messages, path by path.
 mod chat;
 /// The client of browsers, in Node.

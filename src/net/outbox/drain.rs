@@ -2,13 +2,14 @@
 
 use super::batch::Batch;
 use super::state::{PIECE_OVERHEAD, Phase, State, cost, rest_of_begun_frame};
-use super::{Drained, Outbox};
+use super::{Drained, GREETING, Outbox};
 use crate::limits::KIB;
 use parking_lot::MutexGuard;
 use std::io;
 use std::mem::{replace, take};
 use std::net::Shutdown;
 use std::sync::Arc;
+use std::time::Instant;
 use tungstenite::Bytes;
 
 /// Opcodes from here on are those of pings and pongs. RFC 6455 §5.2.
@@ -46,7 +47,15 @@ impl Outbox {
     /// Settles the written batch and takes out the next one; what to tell the caller when there is none.
     fn next_batch(self: &Arc<Self>, batch: &mut Batch) -> Option<Drained> {
         let mut state = self.state.lock();
-        state.charged = state.charged.saturating_sub(take(&mut batch.charged));
+        state.settle(take(&mut batch.charged));
+        if let Some((answer, _)) = state.greeting.take() {
+            drop(state);
+            // Does not block: nothing has been written to the socket before, and this fits into the kernel's buffer.
+            if self.stream.write_all(&answer, Instant::now() + GREETING).is_err() {
+                self.cut();
+            }
+            state = self.state.lock();
+        }
         if state.phase == Phase::Closed {
             let State { abandoned, close_code, .. } = *state;
             *state = State { phase: Phase::Closed, abandoned, close_code, ..State::default() };
@@ -80,7 +89,7 @@ impl Outbox {
     /// Takes back what did not leave.
     fn put_back(&self, batch: &mut Batch) {
         let mut state = self.state.lock();
-        state.charged = state.charged.saturating_sub(take(&mut batch.charged));
+        state.settle(take(&mut batch.charged));
         let written = take(&mut batch.written);
         let Some(front) = batch.pieces.pop_front() else { return };
         let mut begun = Some((front, written));
@@ -90,13 +99,13 @@ impl Outbox {
             begun = begun.and_then(rest_of_begun_frame);
         }
         while let Some(piece) = batch.pieces.pop_back() {
-            state.charged += cost(&piece);
+            state.unsettle(cost(&piece));
             // Pings and pongs go back before later ones, not behind them. A Close stays behind the data.
             let overtakes = piece.first().is_some_and(|first| PING_OPCODE <= first & 0x0f);
             if overtakes { state.control.push_front(piece) } else { state.data.push_front(piece) }
         }
         if let Some((piece, written)) = begun {
-            state.charged += cost(&piece);
+            state.unsettle(cost(&piece));
             state.begun = Some((piece, written));
         }
     }
@@ -151,7 +160,7 @@ impl Outbox {
             state.begun = Some((Bytes::from(reply), written));
             return false;
         }
-        state.charged = state.charged.saturating_sub(reply.len());
+        state.settle(reply.len());
         if state.corked.capacity() == 0 && reply.capacity() <= 4 * KIB {
             reply.clear();
             state.corked = reply;

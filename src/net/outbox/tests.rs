@@ -10,10 +10,11 @@ fn pair(limit: usize) -> (Arc<Outbox>, TcpStream) {
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (server, peer) = listener.accept().unwrap();
     let metrics = Arc::new(Metrics::default());
+    let limits = Limits { outbox: limit, burst: 0, ..Limits::default() };
     // Never stopped: its thread waits for nothing and ends with the test's process.
     let (slow_lane, _) = SlowLane::start(&Limits::default(), metrics.clone(), 64 * KIB).unwrap();
     let stream = Arc::new(Stream::new(server, peer));
-    (Arc::new(Outbox::new(stream, limit, slow_lane, metrics, Arc::default(), None, Role::Server)), client)
+    (Arc::new(Outbox::new(stream, &limits, slow_lane, metrics, Arc::default(), None, Role::Server)), client)
 }
 
 fn text(text: &str) -> Bytes {
