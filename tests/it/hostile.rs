@@ -379,7 +379,7 @@ fn handshakes_that_smuggle() {
         ("a key of 4 KB", change("Key: ", &format!("Key: {}", "A".repeat(4000))), 400),
         ("two versions", add("Sec-WebSocket-Version: 8"), 426),
         ("HTTP/2 as well", change("Upgrade: websocket", "Upgrade: h2c, websocket"), 101),
-        ("a HEAD", change("GET", "HEAD"), 405),
+        ("a HEAD", change("GET", "HEAD"), 426),
         ("a lower-case get", change("GET", "get"), 405),
         ("1000 extensions", add(&format!("Sec-WebSocket-Extensions: {}", "x; y=1, ".repeat(900))), 101),
         (
