@@ -191,11 +191,39 @@ impl Sockets {
         }
     }
 
-    /// Ends the connections of that stage, or all, at once; how many they were.
-    pub(crate) fn cut(&self, stage: Option<Stage>) -> usize {
+    /// Ends the connections whose requests are not complete, at once.
+    pub(crate) fn cut_asking(&self) {
         let open = self.open.lock();
-        let chosen = open.sockets.values().filter(|socket| stage.is_none_or(|stage| stage == socket.stage));
-        chosen.map(|socket| socket.stream.shutdown(Shutdown::Both)).count()
+        let asking = open.sockets.values().filter(|socket| socket.stage == Stage::Asking);
+        asking.for_each(|socket| socket.stream.shutdown(Shutdown::Both));
+    }
+
+    /// Ends all connections at once. How many were no WebSockets, of those that came before that one.
+    pub(crate) fn cut_all(&self, before: u64) -> usize {
+        let (mut outboxes, mut plain) = (Vec::new(), 0);
+        for (id, socket) in &self.open.lock().sockets {
+            if let Some(outbox) = &socket.outbox {
+                outboxes.push(outbox.clone());
+            } else {
+                socket.stream.shutdown(Shutdown::Both);
+                plain += usize::from(*id < before);
+            }
+        }
+        // One after another, and not under the register's lock.
+        outboxes.iter().filter_map(Weak::upgrade).for_each(|outbox| outbox.cut_off());
+        plain
+    }
+
+    /// The number of whoever comes next.
+    pub(crate) fn next(&self) -> u64 {
+        self.next.load(Relaxed)
+    }
+
+    /// Those of WebSockets that came before that one.
+    pub(crate) fn outboxes(&self, before: u64) -> Vec<Weak<Outbox>> {
+        let open = self.open.lock();
+        let older = open.sockets.iter().filter(|(id, _)| **id < before);
+        older.filter_map(|(_, socket)| socket.outbox.clone()).collect()
     }
 
     /// Those whose requests are not complete, those that are answered as plain HTTP, and the outboxes of WebSockets.

@@ -3,7 +3,7 @@
 use super::Pushed;
 use crate::wire::frame;
 use std::collections::VecDeque;
-use std::mem::take;
+use std::mem::{replace, take};
 use tungstenite::Bytes;
 use tungstenite::protocol::frame::coding::OpCode;
 
@@ -32,6 +32,10 @@ pub(super) struct State {
     /// The queue overflowed: what was taken out and did not leave is not to be put back.
     pub(super) abandoned: bool,
     pub(super) charged: usize,
+    /// Our patience has ended the connection, not the peer.
+    pub(super) cut_off: bool,
+    /// It ended before all had left.
+    pub(super) unsent: bool,
     /// The code of our Close frame, once there is one.
     pub(super) close_code: Option<u16>,
     /// Texts and binary messages that were put in one by one and are not counted yet: whoever drains does it.
@@ -76,7 +80,14 @@ impl State {
     }
 
     pub(super) fn claim(&mut self) -> Pushed {
-        if std::mem::replace(&mut self.taken, true) { Pushed::Nothing } else { Pushed::NeedsWriter }
+        if replace(&mut self.taken, true) { Pushed::Nothing } else { Pushed::NeedsWriter }
+    }
+
+    /// Nothing leaves any more. `false`: nothing did before.
+    pub(super) fn close(&mut self) -> bool {
+        let is_first = replace(&mut self.phase, Phase::Closed) != Phase::Closed;
+        self.unsent |= is_first && 0 < self.charged;
+        is_first
     }
 
     pub(super) fn has_waiting(&self) -> bool {
