@@ -160,7 +160,8 @@ impl Builder {
     }
 
     /// `/healthz` (200 while the process serves), `/readyz` (503 while it drains or all connections are in
-    /// use) and `/metrics` (Prometheus: [`Handle::metrics`](crate::Handle::metrics)). Anybody may read them who can reach the server.
+    /// use) and `/metrics` (Prometheus: [`Handle::metrics`](crate::Handle::metrics)). Anybody may read them who can reach the server,
+    /// a few at once also while all connections are in use.
     ///
     /// ```
     /// let server = switchboard::Server::builder().health().bind("127.0.0.1:0")?.start()?;
@@ -192,6 +193,13 @@ impl Builder {
                 Response::new("text/plain; version=0.0.4; charset=utf-8", text)
                     .with_header("cache-control", "no-store")
             })
+            .probe("/healthz")
+            .probe("/readyz")
+            .probe("/metrics")
+    }
+
+    fn probe(self, path: &str) -> Self {
+        self.change(path, |route| route.is_probe = true)
     }
 
     /// Bounds and timers, in place of the defaults. [`Builder::bind`] checks them.

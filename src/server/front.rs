@@ -123,7 +123,7 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>) -> Option<(Opening, Handler)>
 
 /// TLS, and the request's head, by which a proxy's client is known.
 #[inline(never)]
-fn begin(
+pub(super) fn begin(
     shared: &Shared,
     stream: &Arc<Stream>,
     mut arrival: Arrival,
@@ -318,7 +318,7 @@ fn read_body(
 }
 
 /// What a responder answers, also when it panics.
-fn run(shared: &Shared, request: &Request, responder: impl Fn(&Request) -> Response) -> Response {
+pub(super) fn run(shared: &Shared, request: &Request, responder: impl Fn(&Request) -> Response) -> Response {
     let response = catch_unwind(AssertUnwindSafe(|| responder(request)));
     response.unwrap_or_else(|_| failed(shared, request))
 }
@@ -332,7 +332,7 @@ fn failed(shared: &Shared, request: &Request) -> Response {
 
 /// Hangs up on whoever is refused before it has said anything.
 #[inline(never)]
-fn dismiss<T>(shared: &Shared, stream: Arc<Stream>, stop: Stop) -> Option<T> {
+pub(super) fn dismiss<T>(shared: &Shared, stream: Arc<Stream>, stop: Stop) -> Option<T> {
     let Stop::Refused(refusal) = stop else { return None };
     shared.metrics.refused.add(refusal.status.as_u16(), 1);
     log::debug!("{}: {} {}", stream.peer(), refusal.status, refusal.reason);
@@ -373,7 +373,7 @@ fn respond(shared: &Shared, stream: &Stream, response: &Response, head_only: boo
 }
 
 /// Ends the connection once the client has: unread input would make the kernel reset it, and the answer could be lost.
-fn see_off(stream: &Stream, deadline: Instant, most: usize) {
+pub(super) fn see_off(stream: &Stream, deadline: Instant, most: usize) {
     stream.shutdown(Shutdown::Write);
     let mut buffer = vec![0; 4 * KIB];
     let mut taken = 0;

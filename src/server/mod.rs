@@ -27,6 +27,7 @@ mod hub_thread;
 mod identity;
 mod messages;
 mod metrics;
+mod probe;
 #[cfg(feature = "protocol")]
 mod protocol;
 mod quotas;

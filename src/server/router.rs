@@ -54,6 +54,8 @@ pub(crate) struct Route {
     /// What its WebSocket speaks, whatever else the server agrees to: `switchboard.v1`, or nothing of its own.
     pub(crate) subprotocol: Option<&'static str>,
     http: Vec<(Method, Responder)>,
+    /// Whether it is answered also while all connections are in use.
+    pub(crate) is_probe: bool,
 }
 
 #[derive(Debug, PartialEq)]

@@ -106,6 +106,12 @@ impl Shared {
         self.codecs.deflate_for_all(payload)
     }
 
+    /// One has come who cannot be served.
+    pub(crate) fn note_over_budget(&self, stream: &Stream) {
+        self.metrics.over_budget.add(1);
+        log::debug!("{}: refused, all {} connections are in use", stream.peer(), self.max_connections);
+    }
+
     /// Why a client that comes now would not be served, or not well.
     pub(crate) fn unready(&self) -> Option<String> {
         if self.is_draining() {
@@ -154,18 +160,29 @@ pub(crate) enum Stage {
 pub(crate) struct Registered {
     shared: Arc<Shared>,
     pub(crate) id: u64,
+    /// It counts among those that there may be so many of.
+    counts: bool,
 }
 
 impl Sockets {
     pub(crate) fn register(shared: &Arc<Shared>, stream: Arc<Stream>) -> Registered {
+        shared.metrics.connections.add(1);
+        Self::enter(shared, stream, true)
+    }
+
+    /// One beyond those that there may be so many of.
+    pub(crate) fn register_beyond(shared: &Arc<Shared>, stream: Arc<Stream>) -> Registered {
+        Self::enter(shared, stream, false)
+    }
+
+    fn enter(shared: &Arc<Shared>, stream: Arc<Stream>, counts: bool) -> Registered {
         let id = shared.sockets.next.fetch_add(1, Relaxed);
         let socket = Socket { stream, stage: Stage::Asking, outbox: None };
         let mut open = shared.sockets.open.lock();
         open.sockets.insert(id, socket);
         open.asking += 1;
         drop(open);
-        shared.metrics.connections.add(1);
-        Registered { shared: shared.clone(), id }
+        Registered { shared: shared.clone(), id, counts }
     }
 
     /// Waits until none is open, or `deadline`; how many are. Also those that handlers gave away to other threads.
@@ -258,7 +275,9 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.shared.metrics.connections.sub(1);
+        if self.counts {
+            self.shared.metrics.connections.sub(1);
+        }
         let mut open = self.shared.sockets.open.lock();
         let before = open.sockets.remove(&self.id).map(|socket| socket.stage);
         self.shared.sockets.settle(&mut open, before);

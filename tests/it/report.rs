@@ -11,8 +11,8 @@ use switchboard::{Drain, Limits, Report, Server};
 
 const KIB: usize = 1024;
 
-fn start(limits: Limits) -> Server {
-    let limits = Limits { send_buffer: 16 * KIB, ..limits };
+fn start(limits: &Limits) -> Server {
+    let limits = Limits { send_buffer: 16 * KIB, ..limits.clone() };
     serve(limits, |builder| builder.health().route("/echo", echo).route("/room/{room}", relay))
 }
 
@@ -39,7 +39,7 @@ fn said(server: &Server, reason: &str) -> u64 {
 
 #[test]
 fn who_took_all_and_answered_is_flushed() {
-    let server = start(Limits { close_deadline: LONG, ..Limits::default() });
+    let server = start(&Limits { close_deadline: LONG, ..Limits::default() });
     let mut client = Client::settled(server.local_addr(), "/echo");
     let handle = server.handle();
     let ending = thread::spawn(move || handle.shutdown(Drain::within(PATIENCE)));
@@ -55,7 +55,7 @@ fn who_took_all_and_answered_is_flushed() {
 #[test]
 fn who_takes_nothing_is_cut_though_there_were_time() {
     let limits = Limits { write_deadline: SHORT, close_deadline: SHORT, ..Limits::default() };
-    let server = start(limits);
+    let server = start(&limits);
     let _stalled = stalled(&server);
     let report = server.shutdown(Drain::within(PATIENCE));
     assert_eq!(counts(&report), ([1, 0, 1], [1, 0, 0]));
@@ -65,7 +65,7 @@ fn who_takes_nothing_is_cut_though_there_were_time() {
 
 #[test]
 fn who_takes_nothing_is_cut_at_the_deadline() {
-    let server = start(Limits { write_deadline: LONG, close_deadline: LONG, ..Limits::default() });
+    let server = start(&Limits { write_deadline: LONG, close_deadline: LONG, ..Limits::default() });
     let _stalled = stalled(&server);
     let report = server.shutdown(Drain::within(SHORT));
     assert_eq!(counts(&report), ([1, 0, 1], [1, 0, 0]));
@@ -76,7 +76,7 @@ fn who_does_not_answer_the_close_frame_is_cut() {
     let early = (Limits { close_deadline: SHORT, ..Limits::default() }, PATIENCE);
     let late = (Limits { close_deadline: LONG, ..Limits::default() }, SHORT);
     for (limits, within) in [early, late] {
-        let server = start(limits);
+        let server = start(&limits);
         let _silent = Client::settled(server.local_addr(), "/echo");
         let report = server.shutdown(Drain::within(within));
         assert_eq!(counts(&report), ([1, 0, 1], [0, 1, 0]), "{within:?}");
@@ -87,7 +87,7 @@ fn who_does_not_answer_the_close_frame_is_cut() {
 
 #[test]
 fn who_goes_away_before_it_has_taken_all_was_not_flushed() {
-    let server = start(Limits { write_deadline: LONG, close_deadline: LONG, ..Limits::default() });
+    let server = start(&Limits { write_deadline: LONG, close_deadline: LONG, ..Limits::default() });
     let stalled = stalled(&server);
     let handle = server.handle();
     let ending = thread::spawn(move || handle.shutdown(Drain::within(PATIENCE)));
@@ -100,7 +100,7 @@ fn who_goes_away_before_it_has_taken_all_was_not_flushed() {
 
 #[test]
 fn who_comes_meanwhile_is_not_counted() {
-    let server = start(Limits { close_deadline: LONG, ..Limits::default() });
+    let server = start(&Limits { close_deadline: LONG, ..Limits::default() });
     let mut last = Client::settled(server.local_addr(), "/echo");
     let handle = server.handle();
     let within = Duration::from_secs(3);
