@@ -12,6 +12,8 @@ mod text;
 pub(crate) use histogram::{Numbers, Seconds};
 pub(crate) use labels::{ByCode, ByKind, ByReason, ByStatus, ByUnclean, DenialReason, Unclean};
 pub(crate) use number::{Counter, Gauge};
+#[cfg(feature = "redis")]
+pub(crate) use text::Metric;
 pub(crate) use text::Text;
 
 use std::sync::Arc;

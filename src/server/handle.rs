@@ -225,7 +225,7 @@ impl Handle {
     /// | `switchboard_outbox_…`, `_slow_lane_…`, `_slow_consumers_total` | clients that do not keep up |
     /// | `switchboard_ping_seconds` | round trips of pings |
     /// | `switchboard_protocol_…` | the rooms of `switchboard.v1` |
-    /// | `switchboard_engine_ready`, `_store_…` | where these are kept; an [engine](crate::engine::Engine::metrics) adds its own |
+    /// | `switchboard_engine_ready`, `_store_…` | where these are kept; an [engine](crate::engine::Engine::metrics) adds its own, as `_redis_…` |
     /// | `process_…` | memory, processor time, descriptors |
     ///
     /// Labels have few values, none of which a client can bring in: a route is its pattern, `/room/{room}`. Each line of the
