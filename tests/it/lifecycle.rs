@@ -403,6 +403,20 @@ fn the_program_ends_although_a_client_ignores_it() {
 }
 
 #[test]
+fn a_second_signal_ends_the_program_at_once() {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let program = serve_binary(&["--drain", "60s"]);
+        let mut client = Client::settled(program.address, "/echo");
+        program.signal(Signal::TERM);
+        client.expect_close(1001);
+        program.signal(Signal::HUP);
+        program.signal(signal);
+        assert_eq!(program.exit_code(), Some(code));
+        client.expect_end();
+    }
+}
+
+#[test]
 fn a_sender_sends_while_the_handler_receives_and_outlives_the_connection() {
     let (give, take) = channel();
     let server = serve(Limits::default(), |builder| {
