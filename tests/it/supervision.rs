@@ -514,6 +514,15 @@ fn every_line_is_json_if_asked_for() {
     let said = json(&stderr.lines().map(String::from).collect::<Vec<_>>());
     assert_eq!((code, said.len()), (Some(1), 1), "{stderr}");
     assert!(said[0].1.contains("2:1: `speed` is no key"), "{said:?}");
+
+    // What the file says of the log holds, though it cannot be used otherwise; and so with RUST_LOG.
+    let broken = File::new("log-format = \"json\"\nspeed = 8\n");
+    let (_, _, stderr) = ended(switchboard(&["serve", "--config", broken.path()]).output().unwrap());
+    assert!(json(&stderr.lines().map(String::from).collect::<Vec<_>>())[0].1.contains("`speed` is no key"));
+    let mut command = switchboard(&["--bind", "192.0.2.1:1", "--log-format=json"]);
+    let (_, _, stderr) = ended(command.env("RUST_LOG", "info,=loud=").output().unwrap());
+    let said = json(&stderr.lines().map(String::from).collect::<Vec<_>>());
+    assert!(said.iter().any(|(_, message)| message.contains("`=loud=` is no filter")), "{said:?}");
 }
 
 /// Exit code, and what was said.
