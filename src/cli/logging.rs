@@ -55,9 +55,9 @@ pub(crate) fn start(format: Format) {
         return;
     }
     let (filter, mistakes) = filter(&env::var("RUST_LOG").unwrap_or_else(|_| "warn".into()));
-    let mut logger =
-        env_logger::Builder::from_env(env_logger::Env::new().filter("").write_style("RUST_LOG_STYLE"));
+    let mut logger = env_logger::Builder::new();
     logger.parse_filters(&filter);
+    logger.parse_write_style(&env::var("RUST_LOG_STYLE").unwrap_or_default());
     if style != Style::Plain {
         logger.format(move |out, record| {
             let message = record.args().to_string();

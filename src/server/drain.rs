@@ -108,7 +108,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { open, flushed, cut, stalled, unanswered, gone, busy, took } = self;
         let connections = if *open == 1 { "connection" } else { "connections" };
-        write!(f, "of {open} {connections} {flushed} took all that waited for them, in {took:.1?}")?;
+        write!(
+            f,
+            "of {open} {connections} {flushed} took all that waited for them and ended, in {took:.1?}"
+        )?;
         let plain = cut.saturating_sub(stalled + unanswered);
         for (count, what) in [
             (*stalled, "cut before they had taken it"),

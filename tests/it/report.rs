@@ -48,7 +48,7 @@ fn who_took_all_and_answered_is_flushed() {
     client.expect_end();
     let report = ending.join().unwrap();
     assert_eq!(counts(&report), ([1, 1, 0], [0, 0, 0]));
-    assert!(report.to_string().starts_with("of 1 connection 1 took all that waited for them, in "));
+    assert!(report.to_string().starts_with("of 1 connection 1 took all that waited for them and ended, in "));
     assert_eq!(metric(&server.metrics(), "unclean_ends_total"), 0);
 }
 
