@@ -194,6 +194,12 @@ pub(crate) fn close_payload(code: CloseCode, reason: &str) -> Vec<u8> {
     payload
 }
 
+/// Whether a Close frame may have that code. tungstenite does not know 1014 (bad gateway), which is in IANA's register.
+/// RFC 6455 §7.4
+pub(crate) fn may_be_sent(code: CloseCode) -> bool {
+    code.is_allowed() || u16::from(code) == 1014
+}
+
 /// What a Close payload says; `None` when it is empty. RFC 6455 §5.5.1, §7.4.
 pub(crate) fn parse_close(payload: &[u8]) -> Result<Option<CloseFrame>, Violation> {
     let Some((code, reason)) = payload.split_first_chunk::<2>() else {
@@ -203,7 +209,7 @@ pub(crate) fn parse_close(payload: &[u8]) -> Result<Option<CloseFrame>, Violatio
         };
     };
     let code = CloseCode::from(u16::from_be_bytes(*code));
-    if !code.is_allowed() {
+    if !may_be_sent(code) {
         return Err(Violation::protocol("this close code must not be sent"));
     }
     let reason = str::from_utf8(reason).map_err(|_| Violation::not_utf8("the close reason is not UTF-8"))?;
@@ -340,6 +346,7 @@ mod tests {
         assert_eq!(parse_close(b""), Ok(None));
         let normal = parse_close(b"\x03\xe8bye").unwrap().unwrap();
         assert_eq!((normal.code, normal.reason.as_str()), (CloseCode::Normal, "bye"));
+        assert_eq!(u16::from(parse_close(b"\x03\xf6").unwrap().unwrap().code), 1014);
         for (payload, code) in [
             (&b"\x03"[..], CloseCode::Protocol),
             (b"\x03\xed", CloseCode::Protocol), // 1005 must not be sent
