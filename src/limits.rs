@@ -47,10 +47,16 @@ pub struct Limits {
     pub name: usize,
     /// Bytes that may wait in one connection's outbox. Each piece is charged its length plus a fixed
     /// overhead, so that empty messages count too. Default 1 MiB. At least `message`, or a single message
-    /// could not be answered. When a room, a user or everybody is sent more than fits, the client is a slow
-    /// consumer: close code 1013. Who sends to this client alone waits instead
-    /// ([`WebSocket::send`](crate::WebSocket::send)).
+    /// could not be answered. Who sends to this client alone waits beyond it
+    /// ([`WebSocket::send`](crate::WebSocket::send)); what a room, a user or everybody is sent may be more for a
+    /// moment, see `burst` and `lag`.
     pub outbox: usize,
+    /// Bytes that may wait there while the client is taking what was sent at once: the hub is quicker than any socket.
+    /// Default 16 MiB; less than `outbox` counts as `outbox`. More: the client is a slow consumer, close code 1013. From
+    /// half of it on nothing is read from the client, so that one who floods its own room is slowed down, not closed.
+    pub burst: usize,
+    /// How far behind a client may be with more than `outbox` waiting. Default 5 s. Longer: close code 1013.
+    pub lag: Duration,
     /// The kernel's send buffer for one connection, in bytes (`SO_SNDBUF`; Linux doubles it for its own
     /// bookkeeping). Default 128 KiB: left alone it grows to 4 MiB for each client that does not read, unseen
     /// by any of our limits.
@@ -111,6 +117,8 @@ impl Default for Limits {
             body: 2 * MIB,
             name: 128,
             outbox: MIB,
+            burst: 16 * MIB,
+            lag: Duration::from_secs(5),
             send_buffer: 128 * KIB,
             hub_queue: 64 * MIB,
             history: 64 * MIB,
@@ -156,6 +164,7 @@ impl Limits {
             (4 <= self.headers, "headers", "at least 4, the handshake's own"),
             ((1..=65_536).contains(&self.name), "name", "1 to 65536 bytes"),
             (self.message <= self.outbox, "outbox", "at least `message`, or a message could not be answered"),
+            (self.lag <= LONGEST, "lag", "at most 100 years"),
             (4 * KIB <= self.send_buffer, "send_buffer", "at least 4 KiB"),
             (self.message <= self.hub_queue, "hub_queue", "at least `message`"),
             (
@@ -212,6 +221,9 @@ pub(crate) const UNWIND: Duration = Duration::from_secs(1);
 /// which gives up within 10 s.
 #[cfg(feature = "protocol")]
 pub(crate) const ANSWER: Duration = Duration::from_secs(12);
+/// Rooms in one list. 10 000: some 2 MB of JSON. [`Handle::rooms_after`](crate::Handle::rooms_after) goes on behind them.
+#[cfg(feature = "protocol")]
+pub(crate) const LISTED: usize = 10_000;
 /// Longest reason that a user is told who is disconnected, in bytes. 1 KiB: it fits into any outbox, beside a Close frame that
 /// holds the first 123 of them.
 #[cfg(feature = "protocol")]

@@ -121,6 +121,14 @@ impl Bucket {
         Ok(())
     }
 
+    /// When there are so many, or as many as ever fit.
+    #[cfg_attr(not(feature = "protocol"), allow(dead_code, reason = "nobody asks"))]
+    pub(crate) fn ready_at(&self, count: usize) -> Instant {
+        let missing = (count as f64).min(self.most) - self.left;
+        let wait = (missing.max(0.0) / self.per_second).min(1e9);
+        self.at + Duration::from_secs_f64(wait)
+    }
+
     /// Whether nothing would be lost if a new one took its place.
     pub(crate) fn is_full(&self, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();

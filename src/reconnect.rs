@@ -52,7 +52,7 @@ pub struct Reconnecting {
     client: Option<Client>,
     backoff: Backoff,
     retry_at: Option<Instant>,
-    /// When the server said to come back, as it went away.
+    /// When the server said to come back, as it began to go away; whatever it says after that.
     hint: Option<Duration>,
     stop: Stop,
 }
@@ -144,7 +144,9 @@ impl Reconnecting {
         match client.recv() {
             Ok(Some(message)) => {
                 self.backoff = Backoff::default();
-                self.hint = going_away(&message).filter(|_| client.subprotocol() == Some(PROTOCOL));
+                if client.subprotocol() == Some(PROTOCOL) {
+                    self.hint = going_away(&message).or(self.hint);
+                }
                 Ok(Some(Incoming::Message(message)))
             }
             Ok(None) => match client.closed() {
@@ -208,7 +210,7 @@ impl Reconnecting {
     }
 }
 
-/// How long the server asks to wait, when that is its last message before it ends: `{"type":"going_away",…}`.
+/// How long the server asks to wait before one comes back: `{"type":"going_away",…}`.
 fn going_away(message: &Message) -> Option<Duration> {
     let Message::Text(text) = message else { return None };
     let rest = text.strip_prefix(r#"{"type":"going_away","#)?.split_once(r#""reconnect_after":"#)?.1;

@@ -107,8 +107,7 @@ pub(crate) fn send_message(outbox: &Arc<Outbox>, message: &Message, more: bool) 
 
 /// A code that may be sent; 1011 in place of one that may not. RFC 6455 §7.4
 pub(crate) fn close_code(code: u16) -> CloseCode {
-    let code = CloseCode::from(code);
-    if frame::may_be_sent(code) { code } else { CloseCode::Error }
+    frame::valid_close_code(code).unwrap_or(CloseCode::Error)
 }
 
 /// Opcode and payload of a text or binary message; the others are not a handler's to send.

@@ -7,7 +7,7 @@ impl Builder {
     /// The server API at and below `path`: publishing, telling users or everybody, ending a user's connections and looking at
     /// rooms, as JSON over HTTP, for programs that have one of these keys (`Authorization: Bearer KEY`). Needs the features
     /// `auth` and `protocol`; it is about the rooms of [`Builder::protocol`]. Routes below this path are not reached. Bodies
-    /// may have twice the bytes of [`Limits::message`](crate::Limits::message).
+    /// may have twice the bytes of [`Limits::message`](crate::Limits::message), and may be chunked.
     ///
     /// While there are no keys ([`Tokens::replace`] can bring some), all of it is answered 404. Who has a key may do everything:
     /// what the key's [`Identity`](crate::Identity) says is not looked at.
@@ -18,14 +18,14 @@ impl Builder {
     /// | `POST /broadcast` `{data}` | `{connections}` |
     /// | `POST /direct` `{to,data}` | `{connections}`; 404 `no_such_user` |
     /// | `POST /disconnect` `{user,reason?}` | `{connections}` |
-    /// | `GET /rooms` | `{"rooms":[{room,users,connections,epoch,offset}]}` |
+    /// | `GET /rooms?after=ROOM&limit=N` | `{"rooms":[{room,users,connections,epoch,offset}]}`, and `"more":true` if there are more |
     /// | `GET /rooms/{room}` | `{room,members:[{user,connections}],epoch,offset}`; 404 `no_such_room` |
     /// | `GET /stats` | `{node,connections,users,rooms}` |
     ///
-    /// Rooms that an engine keeps are listed while they have members at this server, and found by name in any case; the
-    /// numbers are this server's. What they do is documented where a program itself does it: [`Handle::publish`](crate::Handle::publish),
+    /// Rooms are listed by name, behind `after` if there is one, at most 10 000 (or `limit`) at once; the numbers of `/stats` are
+    /// this server's. What they do is documented where a program itself does it: [`Handle::publish`](crate::Handle::publish),
     /// [`announce`](crate::Handle::announce), [`direct`](crate::Handle::direct), [`kick`](crate::Handle::kick). Errors are
-    /// `{code,message}` with 400, 401, 404, 405, 411, 413, 415 or, when the server could not answer, 503.
+    /// `{code,message}` with 400, 401, 404, 405, 408, 413, 415, 431, 501 or, when the server could not answer, 503.
     ///
     /// ```
     /// use switchboard::auth::Tokens;

@@ -10,7 +10,14 @@ use switchboard::{Error, Result};
 const DAYS: u32 = 397;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+const AFTER_HELP: &str = "\
+Examples:
+  switchboard certificate tls
+  switchboard --tls-cert tls/cert.pem --tls-key tls/key.pem
+  switchboard certificate tls --host localhost,192.168.1.7";
+
 #[derive(Args)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Certificate {
     /// Where cert.pem and key.pem are written; made if it does not exist
     dir: PathBuf,

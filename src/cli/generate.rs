@@ -8,13 +8,26 @@ use std::path::PathBuf;
 
 const NAME: &str = "switchboard";
 
+const COMPLETIONS: &str = "\
+Examples:
+  source <(switchboard completions bash)                                        # for this shell
+  switchboard completions bash > ~/.local/share/bash-completion/completions/switchboard   # for good
+  switchboard completions zsh > \"${fpath[1]}/_switchboard\"
+  switchboard completions fish > ~/.config/fish/completions/switchboard.fish";
+const MAN: &str = "\
+Examples:
+  switchboard man ~/.local/share/man/man1
+  man switchboard-load";
+
 #[derive(Args)]
+#[command(after_help = COMPLETIONS)]
 pub(crate) struct Completions {
     /// The shell
     shell: Shell,
 }
 
 #[derive(Args)]
+#[command(after_help = MAN)]
 pub(crate) struct Man {
     /// Where the pages are written, one for each command; made if it does not exist
     dir: PathBuf,

@@ -8,6 +8,8 @@ use std::time::Duration;
 use switchboard::{Client, Error, Limits, Result};
 
 const AFTER_HELP: &str = "\
+It takes the options, the environment and the file of `switchboard serve` too, and asks the server that they would start.
+
 Exit status: 0 when it lives, also when it has no free place or the rate of connections is used up; with --ready only when \
 it would serve a client that comes now. 1 otherwise.";
 

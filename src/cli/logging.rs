@@ -1,5 +1,6 @@
 //! What the program says on stderr, and how: for people, for the journal, or as JSON lines.
 
+use super::colour;
 use clap::ValueEnum;
 use log::Level;
 use serde_json::json;
@@ -92,9 +93,14 @@ pub(crate) fn is_for_people() -> bool {
 
 /// A line for whoever has started the program: said whatever `RUST_LOG` is. Use the macro.
 pub(crate) fn tell(level: Level, text: &str) {
-    let line = STYLE.get().unwrap_or(&Style::Plain).said(level, text);
+    let mut stderr = io::stderr();
+    let style = STYLE.get().unwrap_or(&Style::Plain);
+    let mut line = style.said(level, text);
+    if *style == Style::Plain && colour::are_shown(&stderr) {
+        line = colour::painted(&line);
+    }
     // Nobody may be listening, which is no reason to end.
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(stderr, "{line}");
 }
 
 /// `say!(Warn, "the {thing}")`

@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod certificate;
+mod colour;
 mod config;
 mod connect;
 mod direct;
@@ -129,9 +130,9 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Health(options)) => health::run(options),
         Some(Command::Token(options)) => token::run(options).map(done),
         Some(Command::Completions(options)) => {
-            generate::completions(&options, Cli::command()).map(done).map_err(Error::from)
+            generate::completions(&options, program()).map(done).map_err(Error::from)
         }
-        Some(Command::Man(options)) => generate::man(&options, Cli::command()).map(done).map_err(Error::from),
+        Some(Command::Man(options)) => generate::man(&options, program()).map(done).map_err(Error::from),
     };
     result.unwrap_or_else(|error| {
         say!(Error, "switchboard: {error}");
@@ -166,8 +167,20 @@ fn without_file(args: &[OsString], failure: Failure) -> Result<(Said, Faulty), F
     }
 }
 
+/// All that can be said. The doctor and the probe take the server's options too, to be started as the service is; two
+/// hundred lines about those would hide their own.
+fn program() -> clap::Command {
+    let keys = serve::Serve::augment_args(clap::Command::new("keys"));
+    let ids: Vec<clap::Id> = keys.get_arguments().map(|arg| arg.get_id().clone()).collect();
+    let is_hidden = |arg: &clap::Arg| ids.contains(arg.get_id()) && arg.get_id() != "bind";
+    let hide = |arg: clap::Arg| if is_hidden(&arg) { arg.hide(true) } else { arg };
+    ["doctor", "health"]
+        .into_iter()
+        .fold(Cli::command(), |program, name| program.mut_subcommand(name, |command| command.mut_args(hide)))
+}
+
 fn grammar(args: &[OsString]) -> Grammar {
-    let mut command = Cli::command();
+    let mut command = program();
     let first = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default();
     if command.find_subcommand(first).is_some() {
         // The options are the command's then. Beside it, what the environment says of them would be checked once more, and

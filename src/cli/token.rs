@@ -8,7 +8,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use switchboard::auth::Signer;
 use switchboard::{Error, Result};
 
+const AFTER_HELP: &str = "\
+Examples:
+  switchboard token --jwt-key private.pem --sub ann
+  SWITCHBOARD_JWT_SECRET=… switchboard token --sub ann --exp 10m --rooms 'tea,team-*'";
+
 #[derive(Args)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Token {
     /// The server's secret (HS256)
     #[arg(

@@ -297,15 +297,8 @@ impl ClientBuilder {
         let codecs = Arc::new(Codecs::new(limits.compress_from, 1));
         let slow_lane = slow_lane()?;
         let inflate = agreed.deflate.map(|_| Box::new(SharedInflate(codecs.clone())) as Box<dyn Inflate>);
-        let outbox = Outbox::new(
-            stream,
-            limits.outbox,
-            slow_lane,
-            metrics.clone(),
-            codecs,
-            agreed.deflate,
-            Role::Client,
-        );
+        let outbox =
+            Outbox::new(stream, limits, slow_lane, metrics.clone(), codecs, agreed.deflate, Role::Client);
         let session = Session::new(Role::Client, limits, inflate, Instant::now());
         let link = Link::new(Arc::new(outbox), session, None, metrics, limits.close_deadline, leftover);
         Ok(Client { link, subprotocol: agreed.subprotocol, compressed: agreed.deflate.is_some() })

@@ -1,7 +1,7 @@
 //! The reference engine: rooms in the memory of one process, which any number of its servers have in common.
 
 use super::shelf::{Put, Shelf};
-use super::{Address, Engine, Inbox, Member, Name, Notice, Order};
+use super::{Address, Engine, Inbox, Listed, Member, Name, Notice, Order};
 use crate::error::Result;
 use crate::limits::Limits;
 use crossbeam_channel::{Sender, unbounded};
@@ -124,6 +124,20 @@ impl Engine for Memory {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn rooms(&self, after: &str, most: usize) -> Result<Vec<Listed>> {
+        let world = self.world.lock();
+        let mut rooms: BTreeMap<Name, Listed> =
+            world.shelf.list(after).into_iter().map(|listed| (listed.room.clone(), listed)).collect();
+        let present = world.present.iter().filter(|(room, present)| after < &***room && !present.is_empty());
+        for (room, present) in present {
+            let new = || Listed { room: room.clone(), epoch: "".into(), offset: 0, users: 0, connections: 0 };
+            let listed = rooms.entry(room.clone()).or_insert_with(new);
+            listed.users = present.keys().map(|(_, user)| user).collect::<HashSet<_>>().len();
+            listed.connections = present.values().sum();
+        }
+        Ok(rooms.into_values().take(most).collect())
     }
 
     fn stop(&self) {

@@ -72,6 +72,18 @@ pub trait Engine: Send + Sync {
     /// Whether several servers have the same rooms. If so it is also told who is where, and carries notes between servers.
     fn is_shared(&self) -> bool;
 
+    /// The rooms that it knows, whether they are in use or not, sorted by name: of those behind `after` the first `most`. For
+    /// people to look at ([`Handle::rooms`](crate::Handle::rooms)); how a room stands may have changed meanwhile. Called from
+    /// any thread but the hub's: may block, for 10 s at most. An engine that names none, as by default, has those listed that
+    /// are in use at the server.
+    ///
+    /// # Errors
+    /// Why it cannot tell for now, and what would help.
+    fn rooms(&self, after: &str, most: usize) -> Result<Vec<Listed>> {
+        let _ = (after, most);
+        Ok(Vec::new())
+    }
+
     /// What `/metrics` has of it, in the Prometheus text format; it is put behind what the server shows, whether the engine is
     /// reached included. Whole families, each with its HELP and TYPE, under names that begin with the engine's. Called for each
     /// scrape, from any thread, while the engine runs: must not block.
@@ -81,6 +93,34 @@ pub trait Engine: Send + Sync {
 
     /// Ends; what was taken is done first. Blocks, for 10 s at most.
     fn stop(&self);
+}
+
+/// How a room stands that an engine keeps: what [`Engine::rooms`] gives.
+///
+/// ```
+/// use switchboard::engine::{Engine, Inbox, Listed, Memory, Order, RoomRules};
+///
+/// let engine = Memory::new();
+/// engine.start("here", Inbox::new(|_| true))?;
+/// let (room, user) = ("tea".into(), "ann".into());
+/// engine.take(vec![Order::Presence { room, user, connections: 2, left: false }]);
+/// let rooms: Vec<Listed> = engine.rooms("", 10)?;
+/// assert_eq!((&*rooms[0].room, rooms[0].users, rooms[0].connections), ("tea", 1, 2));
+/// assert!(engine.rooms("tea", 10)?.is_empty()); // there is none behind it
+/// # Ok::<(), switchboard::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub room: Name,
+    /// Which life of its history it is; empty when nothing has begun yet.
+    pub epoch: Name,
+    /// The newest message's; 0 when there was none yet.
+    pub offset: u64,
+    /// Users that are in it, at all servers; 0 if the engine is not told.
+    pub users: usize,
+    /// Their connections.
+    pub connections: usize,
 }
 
 /// The way from an engine to its server's hub. Costs nothing to clone.

@@ -1,8 +1,8 @@
 //! Histories of any number of rooms, bounded all together: what an engine has in memory. Pure.
 
-use super::{Name, Publish, Receipt, RoomRules, Stored};
+use super::{Listed, Name, Publish, Receipt, RoomRules, Stored};
 use crate::hub::Now;
-use crate::hub::history::{History, Published};
+use crate::hub::history::{History, Place, Published};
 use std::collections::{HashMap, VecDeque};
 
 pub(super) struct Shelf {
@@ -13,7 +13,7 @@ pub(super) struct Shelf {
     bytes: usize,
     rooms: HashMap<Name, Kept>,
     /// Everything that was published, oldest first; entries whose message is gone are passed over.
-    order: VecDeque<(Name, u64)>,
+    order: VecDeque<Place>,
     /// Messages and bytes that are kept.
     kept: (usize, usize),
 }
@@ -30,6 +30,13 @@ pub(super) enum Put {
     /// The key was seen before.
     Before(Receipt),
     Refused(String),
+}
+
+/// The first so many, by name.
+pub(super) fn first(mut rooms: Vec<Listed>, most: usize) -> Vec<Listed> {
+    rooms.sort_by(|one, other| one.room.cmp(&other.room));
+    rooms.truncate(most);
+    rooms
 }
 
 impl Shelf {
@@ -49,13 +56,13 @@ impl Shelf {
         let before = kept.history.kept();
         let published = kept.history.publish(now, publish);
         let (after, epoch) = (kept.history.kept(), kept.history.epoch_name());
+        let place = kept.history.place(&publish.room);
         self.count(before, after);
         match published {
             Published::New(message) => {
-                let offset = message.offset;
-                self.order.push_back((publish.room.clone(), offset));
+                self.order.push_back(place);
                 self.make_room();
-                Put::New(Receipt { epoch, offset }, message)
+                Put::New(Receipt { epoch, offset: message.offset }, message)
             }
             Published::Before { offset } => Put::Before(Receipt { epoch, offset }),
             Published::TooLarge => {
@@ -84,17 +91,29 @@ impl Shelf {
 
     /// All that was restored, oldest first.
     pub(super) fn restored(&mut self) {
-        let mut all: Vec<(u64, Name, u64)> = Vec::new();
-        for (room, kept) in &self.rooms {
-            all.extend(kept.history.messages().map(|message| (message.time, room.clone(), message.offset)));
-        }
-        all.sort();
-        self.order = all.into_iter().map(|(_, room, offset)| (room, offset)).collect();
+        let of = |(room, kept): (&Name, &Kept)| -> Vec<(u64, Place)> { kept.history.places(room).collect() };
+        let mut all: Vec<(u64, Place)> = self.rooms.iter().flat_map(of).collect();
+        // Stable: a room's messages stay in the order of their offsets.
+        all.sort_by_key(|(time, _)| *time);
+        self.order = all.into_iter().map(|(_, place)| place).collect();
         self.make_room();
     }
 
     pub(super) fn get(&self, room: &str) -> Option<(&History, &RoomRules)> {
         self.rooms.get(room).map(|kept| (&kept.history, &kept.rules))
+    }
+
+    /// Rooms in which something was said, of those behind `after`.
+    pub(super) fn list(&self, after: &str) -> Vec<Listed> {
+        let known = self.rooms.iter().filter(|(room, kept)| after < &***room && 0 < kept.history.offset());
+        let listed = |(room, kept): (&Name, &Kept)| Listed {
+            room: room.clone(),
+            epoch: kept.history.epoch_name(),
+            offset: kept.history.offset(),
+            users: 0,
+            connections: 0,
+        };
+        known.map(listed).collect()
     }
 
     /// Forgets what is too old; in which rooms there was some.
@@ -135,17 +154,47 @@ impl Shelf {
     /// Forgets the oldest messages of all while there are too many bytes.
     fn make_room(&mut self) {
         while self.bytes < self.kept.1 {
-            let Some((room, offset)) = self.order.pop_front() else { break };
-            let Some(kept) = self.rooms.get_mut(&room) else { continue };
+            let Some(oldest) = self.order.pop_front() else { break };
+            let Some(kept) = self.rooms.get_mut(&oldest.room) else { continue };
             let before = kept.history.kept();
-            kept.history.drop_if_oldest(offset);
+            kept.history.drop_if_oldest(&oldest);
             let after = kept.history.kept();
             self.count(before, after);
         }
         if 2 * self.kept.0 + 1024 < self.order.len() {
             let rooms = &self.rooms;
-            self.order
-                .retain(|(room, offset)| rooms.get(room).is_some_and(|kept| kept.history.keeps(*offset)));
+            self.order.retain(|place| rooms.get(&place.room).is_some_and(|kept| kept.history.keeps(place)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn publish(room: &str, time: u64) -> Publish {
+        let (room, rules) = (room.into(), RoomRules::default());
+        Publish { room, from: None, data: "1".into(), key: None, time, rules }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_change_what_is_forgotten_first() {
+        let now = Now { instant: Instant::now(), unix_ms: 1000 };
+        let mut shelf = Shelf::new("n", 1400);
+        for (room, times) in [("a", [900, 100, 110]), ("b", [905, 910, 920])] {
+            let mut history = History::new("e");
+            (1..).zip(times).for_each(|(n, time)| history.adopt(now, publish(room, time).stored(n), None));
+            shelf.restore(now, room.into(), history, RoomRules::default());
+        }
+        let kept = |shelf: &Shelf| ["a", "b"].map(|room| shelf.get(room).unwrap().0.kept().0);
+        shelf.restored();
+        // Room for some four messages.
+        assert_eq!(kept(&shelf), [1, 3]);
+        for n in 1..10 {
+            shelf.publish(now, &publish("b", 1000 + n));
+            assert!(shelf.kept.1 <= 1400);
+        }
+        assert_eq!(kept(&shelf), [0, 4]);
     }
 }

@@ -4,6 +4,7 @@ use super::Deliver;
 use super::engine::{Member, Name, Order};
 use super::history::Now;
 use super::topics::Topics;
+use std::collections::HashSet;
 
 impl<L: Clone> Topics<L> {
     /// Who is in the room at other servers: these, and nobody else.
@@ -12,10 +13,10 @@ impl<L: Clone> Topics<L> {
         for member in members {
             self.elsewhere(now, room, member, false, out);
         }
-        let is_here = |known: &Member| {
-            members.iter().any(|member| member.node == known.node && member.user == known.user)
-        };
-        for member in known.into_iter().filter(|known| !is_here(known)) {
+        // A set, as there may be thousands of both.
+        let listed: HashSet<(&Name, &Name)> =
+            members.iter().map(|member| (&member.node, &member.user)).collect();
+        for member in known.into_iter().filter(|known| !listed.contains(&(&known.node, &known.user))) {
             self.elsewhere(now, room, &Member { connections: 0, ..member }, false, out);
         }
     }

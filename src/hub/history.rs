@@ -2,7 +2,7 @@
 //!
 //! An *epoch* is one life of a room's history; within it each message has the offset after the one before.
 
-use super::engine::{Publish, Stored};
+use super::engine::{Name, Publish, Stored};
 use super::protocol::Since;
 use super::rules::RoomRules;
 use std::collections::{HashMap, VecDeque};
@@ -34,6 +34,13 @@ struct Kept {
     message: Stored,
     at: Instant,
     key: Option<Arc<str>>,
+}
+
+/// A message in the history of a room.
+pub(crate) struct Place {
+    pub(crate) room: Name,
+    epoch: Arc<str>,
+    offset: u64,
 }
 
 /// How a publishing went.
@@ -139,8 +146,8 @@ impl History {
     }
 
     /// Forgets the oldest message if it is that one.
-    pub(crate) fn drop_if_oldest(&mut self, offset: u64) {
-        if self.oldest() == Some(offset) {
+    pub(crate) fn drop_if_oldest(&mut self, place: &Place) {
+        if self.is_of(place) && self.oldest() == Some(place.offset) {
             self.drop_oldest();
         }
     }
@@ -150,9 +157,33 @@ impl History {
         self.kept.front().map(|oldest| oldest.message.offset)
     }
 
-    /// Whether the message with this offset is still kept.
-    pub(crate) fn keeps(&self, offset: u64) -> bool {
-        self.oldest().is_some_and(|oldest| oldest <= offset) && offset <= self.offset
+    /// Whether the message is still kept.
+    pub(crate) fn keeps(&self, place: &Place) -> bool {
+        self.is_of(place) && self.oldest().is_some_and(|oldest| oldest <= place.offset)
+    }
+
+    /// Not by the epoch's name: a room that is opened again goes on in its epoch, and what was forgotten with it has the same
+    /// offsets.
+    fn is_of(&self, place: &Place) -> bool {
+        Arc::ptr_eq(&self.epoch, &place.epoch)
+    }
+
+    /// Of the newest message.
+    pub(crate) fn place(&self, room: &Name) -> Place {
+        self.place_of(room, self.offset)
+    }
+
+    /// Of all messages, with the time by which they came in: a clock that was set back does not change their order.
+    #[cfg_attr(not(feature = "store"), allow(dead_code, reason = "only what is on disk is restored"))]
+    pub(crate) fn places(&self, room: &Name) -> impl Iterator<Item = (u64, Place)> {
+        self.messages().scan(0, |latest, message| {
+            *latest = message.time.max(*latest);
+            Some((*latest, self.place_of(room, message.offset)))
+        })
+    }
+
+    fn place_of(&self, room: &Name, offset: u64) -> Place {
+        Place { room: room.clone(), epoch: self.epoch_name(), offset }
     }
 
     /// Whether this very message is kept.

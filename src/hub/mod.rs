@@ -292,9 +292,7 @@ impl<L: Clone> Hub<L> {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let room = self.rooms.entry(name.clone()).or_default();
         let is_first = room.is_empty();
-        // What was sent before is not for the newcomer.
-        room.deliver(out);
-        if room.join(id, connection.line.clone(), connection.compressed, view) {
+        if room.join(id, connection.line.clone(), connection.compressed, view, out) {
             connection.rooms.push(name.clone());
         }
         if is_first {
@@ -311,9 +309,7 @@ impl<L: Clone> Hub<L> {
 
     fn remove_member(&mut self, id: ConnectionId, name: &Name, out: &mut impl Deliver<L>) {
         let Some(room) = self.rooms.get_mut(name) else { return };
-        // What was sent before is still for the leaver.
-        room.deliver(out);
-        room.leave(id);
+        room.leave(id, out);
         if room.is_empty() {
             self.rooms.remove(name);
             self.listen(Address::Room(name.clone()), 0, out);

@@ -294,7 +294,7 @@ impl<L: Clone> Topics<L> {
 
     fn take_in(&mut self, now: Now, room: &Name, message: Stored, tell: bool, out: &mut impl Deliver<L>) {
         let Some(topic) = self.topics.get_mut(room) else { return };
-        let (text, offset) = (topic.message(room, &message), message.offset);
+        let text = topic.message(room, &message);
         let before = topic.history.kept();
         topic.history.adopt(now, message, None);
         topic.history.trim(now.instant, self.rules.of(room));
@@ -303,7 +303,7 @@ impl<L: Clone> Topics<L> {
         if tell {
             self.send(room, &text, None, out);
         }
-        self.came_in(room, offset, out);
+        self.came_in(room, out);
     }
 
     /// Who waited for the room's state is let in.

@@ -694,3 +694,39 @@ proptest::proptest! {
         proptest::prop_assert_eq!(published, asked, "each publish is answered once");
     }
 }
+
+#[test]
+fn a_room_that_opens_again_and_again_leaves_nothing_behind() {
+    let mut world = World::new(false);
+    world.enter(1, "ann");
+    for _ in 0..3000 {
+        world.ask(1, "1", join("r"));
+        world.notice(state("r", "e", 3, 3));
+        world.ask(1, "2", Ask::Leave { room: "r".into() });
+        let remembered = world.hub.topics.order.len();
+        assert!(remembered <= 1024 + 2 * 3, "{remembered} for 3 messages");
+    }
+}
+
+#[test]
+fn a_room_with_many_elsewhere_is_looked_at_again_in_one_go() {
+    let mut world = World::new(true);
+    world.joined(1, "ann", "r");
+    let members = |count: usize| -> Vec<Member> {
+        let member = |n| Member { node: "there".into(), user: format!("user-{n}").into(), connections: 1 };
+        (0..count).map(member).collect()
+    };
+    let state = |members| Notice::State {
+        room: "r".into(),
+        epoch: "e".into(),
+        offset: 0,
+        messages: Vec::new(),
+        members,
+    };
+    world.notice(state(members(20_000)));
+    world.notice(state(members(20_000)));
+    assert_eq!(world.got(1).len(), 20_000, "nobody is told twice");
+    world.notice(state(members(19_999)));
+    world.pass(10_000);
+    assert_eq!(world.brief(1), ["presence user-19999 leave"]);
+}

@@ -130,14 +130,15 @@ impl<L: Clone> Topics<L> {
             client.rooms.push(room.clone());
         }
         let topic = self.topics.get_mut(room)?;
-        // What was said before is in the reply, if it was asked for.
-        topic.room.deliver(out);
-        if !is_member {
+        if is_member {
+            // What the reply counts as said has been delivered.
+            topic.room.deliver(out);
+        } else {
             let change = topic.enter(&user);
-            topic.room.join(joiner.id, line, compressed, None);
+            // What was said before is in the reply, if it was asked for.
+            topic.room.join(joiner.id, line, compressed, None, out);
             self.changed(room, &user, change, (None, Some(joiner.id)), out);
             self.tell_presence(room, &user, false, out);
-            self.topics.get_mut(room).into_iter().for_each(|topic| topic.room.deliver(out));
         }
         let topic = self.topics.get(room)?;
         Some(topic.joined(joiner, room, self.rules.reply))
@@ -211,7 +212,7 @@ impl<L: Clone> Topics<L> {
                 if let Some(text) = self.topics.get(&room).map(|topic| topic.message(&room, &message)) {
                     self.send(&room, &text, None, out);
                 }
-                self.came_in(&room, message.offset, out);
+                self.came_in(&room, out);
                 self.acknowledged += 1;
                 Ok(Receipt { epoch, offset: message.offset })
             }

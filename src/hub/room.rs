@@ -10,6 +10,9 @@ use tungstenite::Bytes;
 /// much larger pieces would only make the outboxes' bound coarse.
 const GATHER: usize = 256 * 1024;
 
+/// Bytes of what is gathered that a leaver gets a copy of; of more, all members get their piece, which they share.
+const COPY: usize = 16 * 1024;
+
 pub(super) struct Room<L> {
     members: Vec<Member<L>>,
     /// Where each member stands in `members`.
@@ -34,7 +37,7 @@ struct Gathered {
     withheld: Vec<Withheld>,
 }
 
-/// Whom a piece is not for, and where it lies in both tracks.
+/// Whom a part is not for, and where it lies in both tracks.
 struct Withheld {
     from: ConnectionId,
     plain: Range<usize>,
@@ -57,28 +60,47 @@ impl<L> Default for Room<L> {
 }
 
 impl<L> Room<L> {
-    /// `false` when it was a member before; it has this view now.
+    /// `false` when it was a member before; it has this view now. What was sent before is not for a newcomer.
     pub(super) fn join(
         &mut self,
         id: ConnectionId,
         line: L,
         compressed: bool,
         view: Option<Box<View>>,
+        out: &mut impl Deliver<L>,
     ) -> bool {
-        if let Some(position) = self.positions.get(&id) {
-            self.members[*position].view = view;
+        if let Some(&position) = self.positions.get(&id) {
+            // What was sent before is seen as it was then.
+            self.deliver(out);
+            self.members[position].view = view;
             return false;
+        }
+        // Not delivered now: when thousands come in one turn, each would be told of each by a piece of its own.
+        if self.has_unsent() {
+            let gathered = &mut self.gathered;
+            let (plain, compressed) = (0..gathered.plain.len(), 0..gathered.track(true).len());
+            gathered.withheld.push(Withheld { from: id, plain, compressed });
         }
         self.positions.insert(id, self.members.len());
         self.members.push(Member { id, line, compressed, view });
         true
     }
 
-    pub(super) fn leave(&mut self, id: ConnectionId) {
+    /// What was sent before is still for the leaver; to it alone, unless it is much.
+    pub(super) fn leave(&mut self, id: ConnectionId, out: &mut impl Deliver<L>) {
+        if COPY < self.gathered.plain.len() {
+            self.deliver(out);
+        }
         let Some(position) = self.positions.remove(&id) else { return };
-        self.members.swap_remove(position);
+        let mut leaver = self.members.swap_remove(position);
         if let Some(moved) = self.members.get(position) {
             self.positions.insert(moved.id, position);
+        }
+        let withheld: Vec<Withheld> = self.gathered.withheld.extract_if(.., |part| part.from == id).collect();
+        if self.has_unsent() {
+            let compressed = leaver.takes_compressed();
+            let ranges = withheld.iter().map(|part| part.range(compressed));
+            leaver.deliver_around(ranges, &self.gathered.track(compressed).so_far(), out);
         }
     }
 
@@ -142,14 +164,24 @@ impl<L> Room<L> {
             all(&mut self.members[next..position], out);
             let to = &mut self.members[position];
             let compressed = to.takes_compressed();
-            let ranges = withheld.iter().map(|(_, withheld)| match compressed {
-                true => withheld.compressed.clone(),
-                false => withheld.plain.clone(),
-            });
+            let ranges = withheld.iter().map(|(_, part)| part.range(compressed));
             to.deliver_around(ranges, frames.fit(compressed), out);
             next = position + 1;
         }
         all(&mut self.members[next..], out);
+    }
+}
+
+impl Gathered {
+    /// Until something is compressed both are the same.
+    fn track(&self, compressed: bool) -> &Track {
+        self.compressed.as_ref().filter(|_| compressed).unwrap_or(&self.plain)
+    }
+}
+
+impl Withheld {
+    fn range(&self, compressed: bool) -> Range<usize> {
+        if compressed { self.compressed.clone() } else { self.plain.clone() }
     }
 }
 
@@ -204,6 +236,10 @@ impl Track {
         }
         self.pieces += 1;
         start..end
+    }
+
+    fn so_far(&self) -> Bytes {
+        if self.pieces == 1 { self.first.clone() } else { Bytes::copy_from_slice(&self.joined) }
     }
 
     fn len(&self) -> usize {

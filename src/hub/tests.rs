@@ -1,6 +1,7 @@
 //! Tables for the hub: commands in, what each line got out.
 
 use super::*;
+use proptest::prelude::*;
 
 /// A line is its connection's number; a delivery is noted as text, `|` where a piece ends, `×` for a Close.
 #[derive(Default)]
@@ -137,7 +138,19 @@ fn membership_counts_from_its_place_in_the_order() {
         leave(1, "a"),
         say("nowhere", "lost"),
     ];
-    check(vec![turn], ["before |between |", "between |after|", "", ""]);
+    check(vec![turn], ["before between |", "between after|", "", ""]);
+    let twice = vec![
+        join(1, "a"),
+        join(2, "a"),
+        say("a", "one "),
+        say_others(2, "a", "two "),
+        leave(2, "a"),
+        say("a", "three "),
+        join(2, "a"),
+        say_others(2, "a", "four "),
+        say("a", "five"),
+    ];
+    check(vec![twice], ["one two three four five|", "one |five|", "", ""]);
 }
 
 #[test]
@@ -344,4 +357,72 @@ fn lines_that_take_compressed_frames_get_the_same_messages_in_the_same_order() {
             "onetwoTHREEFOURFIVEsix|ALL|plain again|",
         ]
     );
+}
+
+/// What members of one room do, in turns: joins, leaves, and what is said by whom, to all or to the others, compressed or not.
+#[derive(Clone, Debug)]
+enum Step {
+    Join(u64),
+    Leave(u64),
+    Say { from: u64, to_others: bool, compressed: bool },
+    EndTurn,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..4_u64).prop_map(Step::Join),
+        (0..4_u64).prop_map(Step::Leave),
+        (0..4_u64, any::<bool>(), any::<bool>()).prop_map(|(from, to_others, compressed)| Step::Say {
+            from,
+            to_others,
+            compressed
+        }),
+        Just(Step::EndTurn),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// However it is gathered, each gets what it would get if all was delivered at once. Odd lines take compressed frames.
+    #[test]
+    fn gathering_changes_nothing_but_the_pieces(steps in proptest::collection::vec(step(), 0..40)) {
+        let mut hub = Hub::new("n", Rules::default(), None);
+        let (mut lines, mut members, mut expected) = (Lines::default(), Vec::new(), [const { String::new() }; 4]);
+        for number in 0..4 {
+            let compressed = number % 2 == 1;
+            let connect = Command::Connect { id: id(number), line: number, compressed, owner: None, protocol: false };
+            hub.apply(now(), connect, &mut lines);
+        }
+        for (at, step) in steps.into_iter().enumerate() {
+            let command = match step {
+                Step::Join(number) => {
+                    if !members.contains(&number) {
+                        members.push(number);
+                    }
+                    join(number, "a")
+                }
+                Step::Leave(number) => {
+                    members.retain(|member| *member != number);
+                    leave(number, "a")
+                }
+                Step::Say { from, to_others, compressed } => {
+                    let text = if compressed { format!("A{at}") } else { format!("a{at}") };
+                    for member in members.iter().filter(|member| !to_others || **member != from) {
+                        let takes = member % 2 == 1;
+                        expected[*member as usize] += &if takes { text.clone() } else { text.to_lowercase() };
+                    }
+                    if to_others { say_others(from, "a", &text) } else { say("a", &text) }
+                }
+                Step::EndTurn => {
+                    hub.end_turn(&mut lines);
+                    continue;
+                }
+            };
+            hub.apply(now(), command, &mut lines);
+        }
+        hub.end_turn(&mut lines);
+        let got = [0, 1, 2, 3].map(|number| lines.0.remove(&number).unwrap_or_default().replace('|', ""));
+        prop_assert_eq!(got, expected);
+    }
 }

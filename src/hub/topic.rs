@@ -59,6 +59,8 @@ pub(super) enum Change {
     Left,
     /// Nothing yet: the grace period has begun.
     Waits,
+    /// Within the grace period, which would have ended then: nobody is told.
+    CameBack(Instant),
     Nothing,
 }
 
@@ -108,7 +110,8 @@ impl<L> Topic<L> {
 
     fn change(&mut self, user: &Name, until: Option<Instant>, make: impl FnOnce(&mut Here)) -> Change {
         let here = self.users.entry(user.clone()).or_default();
-        let (was, waited) = (here.all(), here.until.is_some());
+        let was = here.all();
+        let waited = here.until.is_some();
         make(here);
         match (was, here.all()) {
             (0, 0) if waited && until.is_none() => self.forget(user),
@@ -119,9 +122,8 @@ impl<L> Topic<L> {
                 Change::Nothing
             }
             (0, _) => {
-                here.until = None;
-                if waited {
-                    return Change::Nothing;
+                if let Some(until) = here.until.take() {
+                    return Change::CameBack(until);
                 }
                 self.version += 1;
                 Change::Came

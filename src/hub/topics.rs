@@ -2,7 +2,7 @@
 //! engine tells, in `outside`.
 
 use super::engine::{Address, Name, Order};
-use super::history::{History, Now};
+use super::history::{History, Now, Place};
 use super::outside::Outside;
 use super::pattern::ByPattern;
 use super::protocol::{Ask, Json, Text};
@@ -51,9 +51,9 @@ pub(super) struct Topics<L> {
     /// Topics with frames that this turn has not delivered yet.
     pub(super) unsent: Vec<Name>,
     /// Whose grace period ends when, and where.
-    leaving: BTreeSet<(Instant, Name, Name)>,
+    pub(super) leaving: BTreeSet<(Instant, Name, Name)>,
     /// Everything that was published, oldest first; entries whose message is gone are passed over.
-    pub(super) order: VecDeque<(Name, u64)>,
+    pub(super) order: VecDeque<Place>,
     /// Messages and bytes in all histories.
     kept: (usize, usize),
     /// Requests to publish so far, and those of them that were acknowledged.
@@ -226,9 +226,7 @@ impl<L: Clone> Topics<L> {
         out: &mut impl Deliver<L>,
     ) {
         let Some(topic) = self.topics.get_mut(room) else { return };
-        // What was said before is still for the leaver.
-        topic.room.deliver(out);
-        topic.room.leave(id);
+        topic.room.leave(id, out);
         let change = topic.exit(user, until);
         let connections = topic.connections(user);
         if self.is_shared() {
@@ -252,6 +250,7 @@ impl<L: Clone> Topics<L> {
             (Change::Came, _) => self.announce(room, user, "join", except, out),
             (Change::Left, _) => self.announce(room, user, "leave", except, out),
             (Change::Waits, Some(until)) => drop(self.leaving.insert((until, room.clone(), user.clone()))),
+            (Change::CameBack(until), _) => drop(self.leaving.remove(&(until, room.clone(), user.clone()))),
             (Change::Waits | Change::Nothing, _) => {}
         }
     }
@@ -318,21 +317,22 @@ impl<L: Clone> Topics<L> {
     }
 
     /// A message has come into a room's history: forgets the oldest messages of all while there are too many bytes.
-    pub(super) fn came_in(&mut self, name: &Name, offset: u64, out: &mut impl Deliver<L>) {
-        self.order.push_back((name.clone(), offset));
+    pub(super) fn came_in(&mut self, name: &Name, out: &mut impl Deliver<L>) {
+        self.order.extend(self.topics.get(name).map(|topic| topic.history.place(name)));
         while self.rules.bytes < self.kept.1 {
-            let Some((name, offset)) = self.order.pop_front() else { break };
-            let Some(topic) = self.topics.get_mut(&name) else { continue };
+            let Some(oldest) = self.order.pop_front() else { break };
+            let Some(topic) = self.topics.get_mut(&oldest.room) else { continue };
             let before = topic.history.kept();
-            topic.history.drop_if_oldest(offset);
+            topic.history.drop_if_oldest(&oldest);
             let after = topic.history.kept();
             self.count(before, after);
-            self.drop_if_void(&name, out);
+            self.drop_if_void(&oldest.room, out);
         }
         if 2 * self.kept.0 + 1024 < self.order.len() {
             let topics = &self.topics;
-            self.order
-                .retain(|(name, offset)| topics.get(name).is_some_and(|topic| topic.history.keeps(*offset)));
+            let is_kept =
+                |place: &Place| topics.get(&place.room).is_some_and(|topic| topic.history.keeps(place));
+            self.order.retain(is_kept);
         }
     }
 

@@ -528,3 +528,59 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_comes_and_goes_waits_in_one_place_only() {
+    let mut world = World::new();
+    world.enter(1, "bob");
+    world.join(1, "r");
+    for round in 2..1000 {
+        world.enter(round, "ann");
+        world.join(round, "r");
+        world.gone(round);
+        assert!(world.hub.topics.leaving.len() <= 1);
+        world.pass(1);
+    }
+    // Nor does it wait who has left.
+    world.enter(1000, "ann");
+    world.join(1000, "r");
+    world.ask(1000, Ask::Leave { room: "r".into() });
+    assert_eq!(world.hub.topics.leaving.len(), 0);
+    world.got(1);
+    world.pass(2 * GRACE);
+    assert!(world.got(1).is_empty(), "no second leave");
+}
+
+#[test]
+fn many_who_come_or_go_in_one_turn_are_told_to_each_in_few_pieces() {
+    const MANY: u64 = 500;
+    /// How many pieces each line got.
+    #[derive(Default)]
+    struct Pieces(HashMap<u64, usize>);
+    impl Deliver<u64> for Pieces {
+        fn deliver(&mut self, to: &u64, _: &Bytes) {
+            *self.0.entry(*to).or_default() += 1;
+        }
+        fn close(&mut self, _: &u64, _: &Bytes) {}
+        fn order(&mut self, _: Order) {}
+        fn encode(&mut self, text: &str) -> Frames {
+            Bytes::copy_from_slice(text.as_bytes()).into()
+        }
+    }
+    let mut world = World::new();
+    let (now, mut pieces) = (world.now(), Pieces::default());
+    (0..MANY).for_each(|number| world.enter(number, &format!("user-{number}")));
+    for ask in [join("r"), Ask::Leave { room: "r".into() }] {
+        for number in 0..MANY {
+            world.hub.apply(
+                now,
+                Command::Ask { id: ConnectionId(number), tag: None, ask: ask.clone() },
+                &mut pieces,
+            );
+        }
+        world.hub.end_turn(&mut pieces);
+        let most = pieces.0.drain().map(|(_, pieces)| pieces).max();
+        // All who came are one piece; of those who left, a copy of each piece was made, and the pieces are smaller for that.
+        assert!(most.is_some_and(|most| most <= 4), "{most:?} {ask:?}");
+    }
+}

@@ -108,7 +108,10 @@ impl Link {
             self.outbox.flush();
             flush()?;
             match until {
-                None => self.wait(),
+                None => {
+                    self.outbox.wait_for_calm();
+                    self.wait();
+                }
                 Some(until) if !self.wait_until(until) => return Ok(None),
                 Some(_) => {}
             }
@@ -208,7 +211,12 @@ impl Link {
         self.empty_inbox();
         self.say_last_word();
         match self.end {
-            Some(End::Eof | End::Io(_)) | None => {}
+            Some(End::Io(_)) | None => {}
+            // Who has only stopped speaking may still read what it is owed.
+            Some(End::Eof) => {
+                self.outbox.flush();
+                self.outbox.wait_written(deadline);
+            }
             // Both Close frames are there: nothing may follow, and "the server MUST close the underlying TCP connection
             // immediately". RFC 6455 §7.1.1
             Some(End::Session(Ending::Closed(_))) if self.session.role() == Role::Server => {

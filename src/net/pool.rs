@@ -33,6 +33,14 @@ struct Shared<J> {
 struct Census {
     threads: usize,
     busy: usize,
+    /// Jobs that wait for the others.
+    excused: usize,
+}
+
+impl Census {
+    fn awaited(&self) -> usize {
+        self.busy.saturating_sub(self.excused)
+    }
 }
 
 impl<J: Send + 'static> Pool<J> {
@@ -91,15 +99,21 @@ impl<J: Send + 'static> Pool<J> {
         self.shared.census.lock().busy
     }
 
-    /// Waits until no job is under way, or `deadline`; how many still are.
+    /// Waits until no job is under way that is not excused, or `deadline`; how many still are.
     pub(crate) fn wait_idle(&self, deadline: Instant) -> usize {
         let mut census = self.shared.census.lock();
-        while 0 < census.busy {
+        while 0 < census.awaited() {
             if self.shared.changed.wait_until(&mut census, deadline).timed_out() {
                 break;
             }
         }
-        census.busy
+        census.awaited()
+    }
+
+    /// One job is not waited for any more: it waits itself, until nobody else does.
+    pub(crate) fn excuse(&self) {
+        self.shared.census.lock().excused += 1;
+        self.shared.changed.notify_all();
     }
 
     fn spawn(&self, job: J) -> Result<(), J> {

@@ -5,7 +5,7 @@
 //! in one `poll`, not a thread, and never a moment of anybody else's.
 
 use super::outbox::{Batch, Drained, Outbox};
-use crate::limits::Limits;
+use crate::limits::{Limits, SHORTEST};
 use crate::metrics::Metrics;
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -191,7 +191,7 @@ impl Watch {
     fn release_held(&mut self, now: Instant) {
         while let Some((_, held, epoch)) = self.held.pop_front_if(|(deadline, ..)| *deadline <= now) {
             if let Some(newer) = held.upgrade().and_then(|held| held.release(epoch)) {
-                self.held.push_back((now + self.cork, held, newer));
+                self.held.push_back((now + self.cork.max(SHORTEST), held, newer));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The server API: plain HTTP below one path, JSON in and JSON out, for who has a key. RFC 9110, RFC 6750
 //!
-//! The key comes first: without a good one nobody is told what is there. Then path, method, media type and length, all by the
-//! head; the body is read when these are right.
+//! The key comes first: without a good one nobody is told what is there. Then path, method, media type and length or coding,
+//! all by the head; the body is read when these are right.
 
 use super::builder::Builder;
 use super::calls::RoomState;
@@ -11,7 +11,9 @@ use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::hub::Name;
 use crate::hub::protocol::Fault;
-use crate::wire::http::{Refusal, body_length, decode_segment};
+use crate::limits::LISTED;
+use crate::wire::body::Body;
+use crate::wire::http::{Refusal, decode_segment};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -35,7 +37,8 @@ impl Builder {
             let answered = behind().and_then(|shared| answer(&shared, request, prefix[1]));
             answered.map_or_else(Failure::response, |value| respond(200, &value))
         };
-        if let Err(mistake) = self.router.set_subtree(path, Box::new(gate), Arc::new(responder)) {
+        let refuse = |refusal| Failure::from(refusal).response();
+        if let Err(mistake) = self.router.set_subtree(path, Box::new(gate), Arc::new(responder), refuse) {
             self.mistake = self.mistake.or(Some(mistake));
         }
         self
@@ -80,8 +83,8 @@ impl Endpoint {
     }
 }
 
-/// By the head alone: how long the body is that is to be read.
-fn admit(shared: &Shared, request: &Request, prefix: usize, check: &KeyCheck) -> Result<usize, Failure> {
+/// By the head alone: the body that is to be read.
+fn admit(shared: &Shared, request: &Request, prefix: usize, check: &KeyCheck) -> Result<Body, Failure> {
     match check(request.bearer().unwrap_or_default()) {
         Some(true) => {}
         Some(false) => {
@@ -96,14 +99,14 @@ fn admit(shared: &Shared, request: &Request, prefix: usize, check: &KeyCheck) ->
         return Err(method_not_allowed(request, allowed));
     }
     if endpoint.is_read_only() {
-        return Ok(0);
+        return Ok(Body::none());
     }
     if !is_json(request) {
         let text = "send JSON, and say so: Content-Type: application/json";
         return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", text));
     }
     // What fits a message fits as JSON, whose escapes can double it.
-    Ok(body_length(&request.head, shared.limits.message.saturating_mul(2))?)
+    Ok(Body::new(&request.head, shared.limits.message.saturating_mul(2), &shared.limits)?)
 }
 
 fn is_json(request: &Request) -> bool {
@@ -117,8 +120,13 @@ fn answer(shared: &Shared, request: &Request, prefix: usize) -> Result<Value, Fa
     let name_max = shared.limits.name;
     match Endpoint::find(&request.path()[prefix..], name_max)? {
         Endpoint::Rooms => {
-            let rooms: Vec<Value> = shared.rooms()?.iter().map(room_json).collect();
-            Ok(json!({ "rooms": rooms }))
+            let (after, most) = page(request)?;
+            let (rooms, is_more) = shared.rooms(&after, most)?;
+            let mut answer = json!({ "rooms": rooms.iter().map(room_json).collect::<Vec<Value>>() });
+            if is_more {
+                answer["more"] = true.into();
+            }
+            Ok(answer)
         }
         Endpoint::Room(room) => {
             let (state, members) = shared.room(&room)?.ok_or_else(no_such_room)?;
@@ -135,6 +143,16 @@ fn answer(shared: &Shared, request: &Request, prefix: usize) -> Result<Value, Fa
             Ok(json!({ "node": node, "connections": connections, "users": users, "rooms": rooms }))
         }
         posted => post(shared, &posted, &fields(text(request.body())?)?),
+    }
+}
+
+/// Which rooms are asked for: `?after=ROOM&limit=N`.
+fn page(request: &Request) -> Result<(String, usize), Failure> {
+    let after = request.try_query("after").transpose()?.unwrap_or_default();
+    let Some(limit) = request.try_query("limit").transpose()? else { return Ok((after, LISTED)) };
+    match limit.parse() {
+        Ok(limit @ 1..=LISTED) => Ok((after, limit)),
+        _ => Err(bad(format!("`limit` must be a number from 1 to {LISTED}"))),
     }
 }
 
@@ -276,7 +294,8 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let code = match refusal.status {
             StatusCode::PAYLOAD_TOO_LARGE => Fault::TooLarge.code(),
-            StatusCode::LENGTH_REQUIRED => "length_required",
+            StatusCode::REQUEST_TIMEOUT => "timeout",
+            StatusCode::NOT_IMPLEMENTED => "not_implemented",
             _ => Fault::BadRequest.code(),
         };
         Self { headers: refusal.headers, ..Self::new(refusal.status, code, refusal.reason) }

@@ -60,7 +60,7 @@ impl Bound {
     /// [`shutdown`](super::Handle::shutdown) is called.
     ///
     /// # Errors
-    /// [`Error::Io`] when the machine refuses a thread or a descriptor.
+    /// [`Error::Io`] when the machine refuses a thread or a descriptor; what the engine says when it cannot start.
     pub fn start(self) -> Result<Server> {
         let Self { builder, listener, address } = self;
         let Builder { rules, limits, quotas, policy, proxies, authenticate, refuse, router, state, .. } =
@@ -77,7 +77,10 @@ impl Bound {
         let granted = Budget::of_this_machine().connections;
         let max_connections = limits.connections.map_or(granted, |wanted| wanted.min(granted));
         let metrics = Arc::new(Metrics::new(router.metrics()));
+        let mut undo = Undo::default();
         let (slow_lane, slow_lane_thread) = SlowLane::start(&limits, metrics.clone(), limits.stack)?;
+        let lane = slow_lane.clone();
+        undo.add(move || lane.stop());
         let cores = available_parallelism().map_or(2, usize::from);
         let (writers, writer_threads) = Writers::start(cores, &slow_lane, limits.stack)?;
         let codecs = Arc::new(Codecs::new(limits.compress_from, cores).counting_in(metrics.clone()));
@@ -88,6 +91,8 @@ impl Bound {
             HubQueue::start(&limits, writers, metrics.clone(), codecs.clone(), hub, engine.clone())?;
         if let Some(engine) = &engine {
             engine.start(&node, hub.inbox())?;
+            let engine = engine.clone();
+            undo.add(move || engine.stop());
         }
         let (draining, sockets) = (AtomicBool::new(false), Sockets::default());
         let shared = Arc::new(Shared {
@@ -121,6 +126,7 @@ impl Bound {
         });
         *state.write() = Arc::downgrade(&shared);
         let door = Door::open(&shared, listener)?;
+        undo.forget();
         let parts = Parts {
             door,
             hub: hub_thread,
@@ -130,5 +136,27 @@ impl Bound {
             refusals: refusals_thread,
         };
         Ok(Server::new(shared, Running::new(parts), address))
+    }
+}
+
+/// What is to be ended when a later step of the start fails: threads that end only when they are told to. Those of the hub, the
+/// writers and the refusals end with what is dropped.
+#[derive(Default)]
+struct Undo(Vec<Box<dyn FnOnce()>>);
+
+impl Undo {
+    fn add(&mut self, end: impl FnOnce() + 'static) {
+        self.0.push(Box::new(end));
+    }
+
+    /// Everything has started.
+    fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(|end| end());
     }
 }

@@ -132,9 +132,9 @@ impl Builder {
         self.change(path, |route| route.set_http(Method::GET, Arc::new(responder)))
     }
 
-    /// A plain HTTP answer to POST at this path. The body is read first: a larger one than [`Limits::body`]
-    /// is answered 413, a chunked one 411. The responder runs on the connection's thread and may block; a
-    /// panic is answered 500.
+    /// A plain HTTP answer to POST at this path. The body is read first, chunked or not: a larger one than
+    /// [`Limits::body`] is answered 413. The responder runs on the connection's thread and may block; a panic
+    /// is answered 500.
     ///
     /// ```
     /// use switchboard::{Response, Server};

@@ -1,21 +1,28 @@
 //! How many bytes may wait in a queue: whoever puts more in waits until some were taken out.
 
 use parking_lot::{Condvar, Mutex};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 /// How many bytes wait in the queue: its length in commands says little of that.
 pub(crate) struct ByteBound {
     limit: usize,
     used: AtomicUsize,
     waiting: AtomicUsize,
+    closed: AtomicBool,
     lock: Mutex<()>,
     freed: Condvar,
 }
 
 impl ByteBound {
     pub(crate) fn new(limit: usize) -> Self {
-        let (used, waiting) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { limit, used, waiting, lock: Mutex::new(()), freed: Condvar::new() }
+        Self {
+            limit,
+            used: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            lock: Mutex::new(()),
+            freed: Condvar::new(),
+        }
     }
 
     /// Bytes that are in the queue.
@@ -26,7 +33,7 @@ impl ByteBound {
     pub(crate) fn try_take(&self, size: usize) -> bool {
         // What is larger than the whole bound still passes when nothing else waits.
         let fits = |used: usize| (used == 0 || used + size <= self.limit).then_some(used + size);
-        self.used.fetch_update(SeqCst, SeqCst, fits).is_ok()
+        self.closed.load(SeqCst) || self.used.fetch_update(SeqCst, SeqCst, fits).is_ok()
     }
 
     pub(crate) fn take(&self, size: usize) {
@@ -51,8 +58,9 @@ impl ByteBound {
         }
     }
 
-    /// Nobody takes anything out from now on, so nobody may wait.
+    /// Nobody takes anything out from now on, so nobody may wait: whatever is put in passes.
     pub(crate) fn close(&self) {
+        self.closed.store(true, SeqCst);
         self.free(usize::MAX);
     }
 }
@@ -63,6 +71,7 @@ mod tests {
     use crossbeam_channel::bounded;
     use std::sync::Arc;
     use std::thread;
+    use std::time::Duration;
 
     #[test]
     fn bytes_are_bounded_and_waiters_go_on_when_there_is_room() {
@@ -81,5 +90,28 @@ mod tests {
         thread.join().unwrap();
         bound.free(90);
         assert!(bound.try_take(1000), "what is larger than the bound passes alone");
+    }
+
+    #[test]
+    fn nobody_waits_once_it_is_closed() {
+        let bound = Arc::new(ByteBound::new(100));
+        bound.take(60);
+        let (took, taken) = bounded(2);
+        let wait = || {
+            let (bound, took) = (bound.clone(), took.clone());
+            thread::spawn(move || {
+                bound.take(90);
+                took.send(()).unwrap();
+            })
+        };
+        let threads = [wait(), wait()];
+        while bound.waiting.load(SeqCst) < threads.len() {}
+        bound.close();
+        for thread in threads {
+            // What the first has taken nobody gives back.
+            taken.recv_timeout(Duration::from_secs(60)).unwrap();
+            drop(thread);
+        }
+        assert!(bound.try_take(1000));
     }
 }

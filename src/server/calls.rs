@@ -3,15 +3,17 @@
 use super::handle::Handle;
 use super::request::check_name;
 use super::shared::Shared;
-use crate::engine::Receipt;
+use crate::engine::{Listed, Receipt};
 use crate::error::{Error, Result};
 use crate::hub::calls::{Answer, Call, Members, Standing, Totals};
 use crate::hub::protocol::{Fault, Json, Text};
 use crate::hub::{Command, Name};
-use crate::limits::{ANSWER, KICK_REASON};
+use crate::limits::{ANSWER, KICK_REASON, LISTED};
 use crate::wire::frame;
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::sync::Weak;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 /// Where a message lies in its room's history: what [`Handle::publish`] gives.
@@ -146,10 +148,30 @@ impl Handle {
         self.shared.kick(user, reason)
     }
 
-    /// The rooms of `switchboard.v1` that have members or a history, by name; of those that an engine keeps, the ones with
-    /// members at this server. [`RoomState`] has an example.
+    /// The rooms of `switchboard.v1` that have members or a history, those of all servers if several share an engine: the
+    /// first 10 000 by name. The engine is asked on this thread, which can take seconds: Redis goes through all its keys. Of
+    /// rooms without members at this server it tells what it knows. [`RoomState`] has an example.
     pub fn rooms(&self) -> Result<Vec<RoomState>> {
-        self.shared.rooms()
+        self.rooms_after("", LISTED)
+    }
+
+    /// [`Handle::rooms`] behind the one of that name, whether there is one or not: the first `most`, 10 000 at most.
+    ///
+    /// ```
+    /// # let server = switchboard::Server::builder().protocol("/ws").bind("127.0.0.1:0")?.start()?;
+    /// for room in ["a", "b", "c"] {
+    ///     server.publish(room, "1", None)?;
+    /// }
+    /// let (mut all, mut last) = (Vec::new(), String::new());
+    /// while let Some(page) = Some(server.rooms_after(&last, 2)?).filter(|page| !page.is_empty()) {
+    ///     last = page[page.len() - 1].room.clone();
+    ///     all.extend(page.into_iter().map(|state| state.room));
+    /// }
+    /// assert_eq!(all, ["a", "b", "c"]);
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
+    pub fn rooms_after(&self, room: &str, most: usize) -> Result<Vec<RoomState>> {
+        self.shared.rooms(room, most).map(|(rooms, _)| rooms)
     }
 }
 
@@ -187,11 +209,20 @@ impl Shared {
         self.call(|answer| Call::Kick { user: user.into(), reason: reason.into(), frame, answer })
     }
 
-    pub(super) fn rooms(&self) -> Result<Vec<RoomState>> {
-        let standings = self.call(|answer| Call::Rooms { answer })?;
-        let mut rooms: Vec<RoomState> = standings.into_iter().map(RoomState::from).collect();
-        rooms.sort_by(|one, other| one.room.cmp(&other.room));
-        Ok(rooms)
+    /// The first `most` behind `after`, by name, and whether there are more. What the hub knows is newer than what its engine does.
+    pub(super) fn rooms(&self, after: &str, most: usize) -> Result<(Vec<RoomState>, bool)> {
+        let most = most.min(LISTED);
+        let here = self.call(|answer| Call::Rooms { answer })?;
+        let engine = self.engine.as_ref().and_then(Weak::upgrade);
+        let kept = engine.map_or(Ok(Vec::new()), |engine| engine.rooms(after, most + 1))?;
+        let states = kept.into_iter().map(RoomState::from).chain(here.into_iter().map(RoomState::from));
+        let mut rooms: BTreeMap<String, RoomState> =
+            states.filter(|state| after < &*state.room).map(|state| (state.room.clone(), state)).collect();
+        let is_more = most < rooms.len();
+        while most < rooms.len() {
+            rooms.pop_last();
+        }
+        Ok((rooms.into_values().collect(), is_more))
     }
 
     /// A room and its members, if there is one.
@@ -232,6 +263,13 @@ impl From<Standing> for RoomState {
             epoch: place.epoch.to_string(),
             offset: place.offset,
         }
+    }
+}
+
+impl From<Listed> for RoomState {
+    fn from(listed: Listed) -> Self {
+        let Listed { room, epoch, offset, users, connections } = listed;
+        Self { room: room.to_string(), users, connections, epoch: epoch.to_string(), offset }
     }
 }
 

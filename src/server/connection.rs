@@ -55,6 +55,8 @@ pub(crate) struct Opening {
     pub(crate) check: Option<Check>,
     /// Whether it is to speak `switchboard.v1`.
     pub(crate) protocol: bool,
+    /// The 101.
+    pub(crate) switch: Vec<u8>,
     /// Bytes that came behind the request.
     pub(crate) leftover: Vec<u8>,
     /// Where its route counts.
@@ -88,6 +90,7 @@ pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
     let (peer, path) = (connection.link.outbox.stream().peer(), connection.request.path().to_string());
     log::debug!("{peer}: open {path}");
     let slot = Arc::new(Mutex::new(Slot::Lent));
+    let outbox = connection.link.outbox.clone();
     let websocket = WebSocket::new(connection, slot.clone());
     let result = catch_unwind(AssertUnwindSafe(|| handler(websocket)));
     let (code, reason) = match &result {
@@ -106,8 +109,10 @@ pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
         }
     };
     let back = std::mem::replace(&mut *slot.lock(), Slot::Abandoned);
-    if let Slot::Back(mut connection) = back {
-        connection.finish(code, reason);
+    match back {
+        Slot::Back(mut connection) => connection.finish(code, reason),
+        // Given away: the client learns now that it is connected.
+        Slot::Lent | Slot::Abandoned => outbox.flush(),
     }
 }
 
@@ -123,6 +128,7 @@ impl Connection {
             places,
             check,
             protocol,
+            switch,
             leftover,
             counted,
         } = opening;
@@ -130,7 +136,7 @@ impl Connection {
         counted.open.add(1);
         let outbox = Outbox::new(
             stream,
-            shared.limits.outbox,
+            &shared.limits,
             shared.slow_lane.clone(),
             shared.metrics.clone(),
             shared.codecs.clone(),
@@ -140,6 +146,7 @@ impl Connection {
         let inflate =
             agreed.deflate.map(|_| Box::new(SharedInflate(shared.codecs.clone())) as Box<dyn Inflate>);
         let outbox = Arc::new(outbox);
+        outbox.greet(switch);
         registered.open(&outbox);
         let hub = Arc::new(HubLine::new(shared.clone(), ConnectionId(registered.id)));
         let (quotas, now) = (shared.quotas(), Instant::now());

@@ -1,11 +1,13 @@
 //! The end of a server: nobody new, everybody told, a deadline, and a report of who was cut.
 
 use super::accept::Door;
+use super::own;
 use super::shared::Shared;
 use crate::engine::Engine;
 use crate::hub::Command;
 use crate::limits::{BATCH_PAUSE, LAST_REQUESTS, UNWIND, from_now};
 use crate::metrics::Unclean;
+use crate::net::outbox::Outbox;
 use crate::sender::close_code;
 use crate::wire::frame;
 use parking_lot::Mutex;
@@ -88,7 +90,8 @@ impl Drain {
 pub struct Report {
     /// Connections that were open when it began, plain HTTP included.
     pub open: usize,
-    /// Connections that took all that waited for them, and ended in time.
+    /// Connections that took all that waited for them, and ended in time. Those whose own handlers wait for the report do
+    /// not count.
     pub flushed: usize,
     /// Connections that were cut: the two that follow, and those whose plain HTTP was not done at the deadline.
     pub cut: usize,
@@ -151,6 +154,7 @@ impl Running {
 
 pub(crate) fn shutdown(shared: &Arc<Shared>, running: &Running, drain: &Drain) -> Report {
     shared.draining.store(true, Relaxed);
+    own::step_aside(shared);
     // Whoever comes second waits here for the first.
     let mut parts = running.parts.lock();
     let report = match std::mem::replace(&mut *parts, Err(Report::default())) {
@@ -179,6 +183,8 @@ fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
         busy = wait_all(shared, &parts.door, Instant::now() + UNWIND);
     }
     parts.door.close();
+    // Only those are left that are not waited for.
+    let _ = shared.hub.send(close_some(drain, usize::MAX));
     shared.refusals.stop();
     let _ = parts.refusals.join();
     parts.engine.iter().for_each(|engine| engine.stop());
@@ -190,7 +196,7 @@ fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
     *shared.router.lock() = None;
     let [stalled, unanswered, gone] = ends.unclean(shared);
     let cut = plain + stalled + unanswered;
-    let flushed = open.saturating_sub(cut + gone);
+    let flushed = open.saturating_sub(cut + gone + shared.sockets.excused());
     let report = Report { open, flushed, cut, stalled, unanswered, gone, busy, took: began.elapsed() };
     log::info!("stopped: {report}");
     report
@@ -225,15 +231,19 @@ impl Ends {
 
 /// Sends Close frames in batches until nobody is left or the time is up; how many are.
 fn tell_all(shared: &Shared, door: &Door, drain: &Drain, deadline: Instant) -> usize {
-    let frame = frame::encode_close(close_code(drain.code), &drain.reason);
     loop {
-        let _ = shared.hub.send(Command::CloseSome { at_most: drain.batch, frame: frame.clone() });
+        let _ = shared.hub.send(close_some(drain, drain.batch));
         let now = Instant::now();
         let busy = wait_all(shared, door, deadline.min(now + BATCH_PAUSE));
         if busy == 0 || deadline <= now {
             return busy;
         }
     }
+}
+
+fn close_some(drain: &Drain, at_most: usize) -> Command<Arc<Outbox>> {
+    let frame = frame::encode_close(close_code(drain.code), &drain.reason);
+    Command::CloseSome { at_most, frame }
 }
 
 /// Waits until all sockets are closed and all handlers have returned, or `deadline`; how many are not.

@@ -157,6 +157,8 @@ pub struct Peer {
 impl Queue {
     fn run(&self, mut ws: WebSocket) -> Result<()> {
         let peer = ws.peer();
+        // The loop takes its time: the client need not wait for it to be connected.
+        ws.line_mut().link.outbox.flush();
         // It keeps the request's head, and the loop may not have seen it when the client has long gone.
         let head = peer.line.shared().limits.head.min(MIB);
         let mut result = self.put(Event::Connected(peer.clone()), EVENT + head);

@@ -6,14 +6,16 @@
 use super::arrival::{self, Arrival};
 use super::connection::{self, Opening};
 use super::identity::{Denied, Identity, Refuse};
+use super::own::Serving;
 use super::quotas::Place;
 use super::request::{Request, Response};
 use super::router::{Handler, Params, Route, Router, Subtree};
-use super::shared::{Shared, Sockets};
+use super::shared::{Registered, Shared, Sockets};
 use crate::limits::{KIB, LAST_REQUESTS};
 use crate::net::stream::Stream;
+use crate::wire::body::Body;
 use crate::wire::handshake::{self, Agreed};
-use crate::wire::http::{Refusal, body_length, encode_response, parse_head};
+use crate::wire::http::{Refusal, encode_response, parse_head};
 use http::{Method, StatusCode, header};
 use std::io;
 use std::net::Shutdown;
@@ -45,15 +47,16 @@ type Welcome = Result<(Identity, Option<Place>), Denied>;
 ///
 /// What leads to the handler is not inlined: its stack would be the handler's for as long as the connection lives.
 pub(crate) fn serve(shared: &Arc<Shared>, stream: Arc<Stream>) {
-    if let Some((opening, handler)) = lead(shared, stream) {
+    let registered = Sockets::register(shared, stream.clone());
+    let _serving = Serving::begin(shared, registered.id);
+    if let Some((opening, handler)) = lead(shared, stream, registered) {
         connection::run(shared, opening, &handler);
     }
 }
 
 /// From the first byte to an open WebSocket and its handler. `None`: it was another request, and is answered.
 #[inline(never)]
-fn lead(shared: &Arc<Shared>, stream: Arc<Stream>) -> Option<(Opening, Handler)> {
-    let registered = Sockets::register(shared, stream.clone());
+fn lead(shared: &Arc<Shared>, stream: Arc<Stream>, registered: Registered) -> Option<(Opening, Handler)> {
     let patience = shared.limits.head_deadline;
     // Whoever comes while the server is going away gets its answer, but cannot hold up the end by asking nothing.
     let patience = if shared.is_draining() { patience.min(LAST_REQUESTS) } else { patience };
@@ -82,7 +85,7 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>) -> Option<(Opening, Handler)>
     };
     let mut request = Request { head, body: Bytes::new(), params, peer: arrival.peer };
     if let (Some(handler), true) = (&route.websocket, handshake::wants_upgrade(&request.head)) {
-        let (agreed, welcome) = match upgrade(shared, &stream, route, &request, &arrival) {
+        let (agreed, switch, welcome) = match upgrade(shared, route, &request, &arrival) {
             Ok(upgraded) => upgraded,
             Err(stop) => return refuse(shared, &stream, stop, false),
         };
@@ -102,6 +105,7 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>) -> Option<(Opening, Handler)>
             places,
             check,
             protocol,
+            switch,
             leftover,
             counted,
         };
@@ -213,7 +217,7 @@ fn find_route<'a>(
     head: &http::Request<()>,
 ) -> Result<(&'a Route, Params), Refusal> {
     // Before the path is looked at: a body too large is refused wherever it was meant to go.
-    body_length(head, shared.limits.body)?;
+    Body::new(head, shared.limits.body, &shared.limits)?;
     router.find(head.uri().path(), shared.limits.name)
 }
 
@@ -221,11 +225,10 @@ fn find_route<'a>(
 #[inline(never)]
 fn upgrade(
     shared: &Shared,
-    stream: &Stream,
     route: &Route,
     request: &Request,
     arrival: &Arrival,
-) -> Result<(Agreed, Welcome), Stop> {
+) -> Result<(Agreed, Vec<u8>, Welcome), Stop> {
     // Where the socket lives on, nobody is refused: whoever comes now is let in, and sent away with all others.
     if shared.is_draining() && !shared.hands_over {
         return Err(draining().into());
@@ -245,10 +248,7 @@ fn upgrade(
         shared.metrics.denied.add(denied.kind(), 1);
         denied.http(shared.refuse)?;
     }
-    let deadline = Instant::now() + shared.limits.write_deadline;
-    let switch = handshake::encode_switch(&accepted.response);
-    stream.write_all(&switch, deadline).map_err(|_| Stop::Gone)?;
-    Ok((accepted.agreed, welcome))
+    Ok((accepted.agreed, handshake::encode_switch(&accepted.response), welcome))
 }
 
 /// What a plain request is answered.
@@ -269,8 +269,8 @@ fn answer(
         }
         .into());
     };
-    let length = body_length(&request.head, shared.limits.body)?;
-    read_body(stream, request, length, input, deadline)?;
+    let body = Body::new(&request.head, shared.limits.body, &shared.limits)?;
+    read_body(stream, request, body, input, deadline)?;
     Ok(run(shared, request, |request| responder(request)))
 }
 
@@ -284,8 +284,11 @@ fn answer_tree(
     input: Vec<u8>,
     deadline: Instant,
 ) -> Result<Response, Stop> {
-    let length = (tree.gate)(&request).map_err(Stop::Answered)?;
-    read_body(stream, &mut request, length, input, deadline)?;
+    let body = (tree.gate)(&request).map_err(Stop::Answered)?;
+    read_body(stream, &mut request, body, input, deadline).map_err(|stop| match stop {
+        Stop::Refused(refusal) => Stop::Answered((tree.refuse)(refusal)),
+        stop => stop,
+    })?;
     Ok(run(shared, &request, |request| (tree.responder)(request)))
 }
 
@@ -298,22 +301,22 @@ fn check_plain(shared: &Shared, arrival: &Arrival) -> Result<(), Stop> {
 fn read_body(
     stream: &Stream,
     request: &mut Request,
-    length: usize,
+    mut body: Body,
     mut input: Vec<u8>,
     deadline: Instant,
 ) -> Result<(), Stop> {
-    if input.len() < length
-        && request.header("expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue"))
-    {
+    let mut is_complete = body.push(&input)?;
+    if !is_complete && request.header("expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue")) {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n", deadline).map_err(|_| Stop::Gone)?;
     }
-    while input.len() < length {
+    while !is_complete {
+        input.clear();
         if read_more(stream, &mut input, deadline)? == 0 {
             return Err(Stop::Gone);
         }
+        is_complete = body.push(&input)?;
     }
-    input.truncate(length);
-    request.body = input.into();
+    request.body = body.into_data();
     Ok(())
 }
 

@@ -248,8 +248,35 @@ impl Handle {
     /// that is busy with something else than its socket is not waited for any longer; its thread goes on.
     /// [`Drain`] has an example.
     ///
-    /// Further calls wait for the first one's end and report the same. A handler may call it, but waits for
-    /// itself then, and its server with it until the deadline.
+    /// Further calls wait for the first one's end and report the same.
+    ///
+    /// A handler, or what answers plain HTTP, may call it on its own thread: then neither this nor any other call
+    /// waits for it. Its client gets the Close frame too, or the answer; the connection lives until the handler
+    /// returns, but nobody waits for that: a program that ends before cuts it. That the call comes from a handler is
+    /// known by the thread. From another one that holds a `WebSocket` (one that was given away, or an inner thread of
+    /// the handler's) it waits until the deadline for that connection, and cuts it.
+    ///
+    /// ```
+    /// use std::sync::OnceLock;
+    /// use std::time::Duration;
+    /// use switchboard::{Drain, Handle, Server};
+    ///
+    /// static SERVER: OnceLock<Handle> = OnceLock::new();
+    ///
+    /// let server = Server::builder()
+    ///     .route("/stop", |mut ws| {
+    ///         let stopped = SERVER.get().map(|server| server.shutdown(Drain::within(Duration::from_secs(60))));
+    ///         println!("{stopped:?}"); // as soon as the others have gone
+    ///         ws.recv().map(drop)
+    ///     })
+    ///     .bind("127.0.0.1:0")?
+    ///     .start()?;
+    /// let _ = SERVER.set(server.handle());
+    /// let mut client = server.connect("/stop")?;
+    /// assert_eq!(client.recv()?, None);
+    /// assert_eq!(client.closed().map(|(code, _)| code), Some(1001));
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
     #[expect(clippy::needless_pass_by_value, reason = "a drain is made for one call")]
     pub fn shutdown(&self, drain: Drain) -> Report {
         drain::shutdown(&self.shared, &self.running, &drain)

@@ -39,7 +39,7 @@ impl Shared {
         text.gauge("switchboard_outbox_bytes", help, sum);
         text.gauge("switchboard_outbox_largest_bytes", "Bytes that wait in the fullest outbox.", most);
         let help = "Bytes that may wait in one outbox.";
-        text.gauge("switchboard_outbox_limit_bytes", help, self.limits.outbox);
+        text.gauge("switchboard_outbox_limit_bytes", help, self.limits.burst.max(self.limits.outbox));
         let pool = self.pool.get().and_then(Weak::upgrade);
         let (busy, idle) = pool.map_or((0, 0), |pool| pool.threads());
         let help = "Threads for connections: with one, or kept for the next.";

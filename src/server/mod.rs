@@ -4,7 +4,7 @@
 //! and `events` what its handlers do; `accept`, `arrival`, `front`, `connection` are the way of one client, `refusals` its end at the
 //! door; `hub_line`
 //! leads to the hub and `hub_thread` drives it; `calls` and `api` are what a program asks of the rooms of `switchboard.v1`;
-//! `drain` stops everything.
+//! `drain` stops everything, also from a handler, as `own` knows.
 
 mod accept;
 mod access;
@@ -27,6 +27,7 @@ mod hub_thread;
 mod identity;
 mod messages;
 mod metrics;
+mod own;
 mod probe;
 #[cfg(feature = "protocol")]
 mod protocol;

@@ -10,13 +10,14 @@ use super::websocket::WebSocket;
 use crate::error::Result;
 use crate::hub::protocol::{Ask, Fault, Json, Since, Text};
 use crate::hub::{Command, Name};
-use crate::limits::Limits;
+use crate::limits::{ANSWER, Limits};
 use crate::net::masks::random;
 use crate::net::meter::Meter;
 use crate::rate::{Bucket, Rate};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
+use std::mem;
 use std::time::Instant;
 use tungstenite::Message;
 
@@ -72,20 +73,33 @@ fn handle(mut ws: WebSocket) -> Result<()> {
     line.send(Command::Enter { id: line.id, user, welcome })?;
     let asked = line.clone();
     ws.line_mut().link.settle_by(move |within| asked.settle(within));
+    let mut asked_much = false;
     let mut bucket = keep_rate(&mut ws).map(|rate| Bucket::new(rate, Instant::now()));
     while let Some(message) = ws.recv()? {
         let (tag, asked) = read(&message, line.shared().limits.name);
         let asked = asked.and_then(|ask| permit(&ws, ask)).and_then(|ask| slow_down(&mut bucket, ask));
         let asked = asked.and_then(|ask| fit(line.shared(), ask));
         let ask = asked.unwrap_or_else(|(fault, why)| Ask::Refused(fault, why));
+        if has_large_reply(&ask) {
+            // One at a time, as the client takes them: who comes back to many rooms at once is no slow consumer.
+            if mem::replace(&mut asked_much, true) {
+                line.settle(ANSWER);
+            }
+            ws.line_mut().link.outbox.wait_for_half();
+        }
         line.send(Command::Ask { id: line.id, tag, ask })?;
     }
     Ok(())
 }
 
-/// A name for somebody who has none.
+/// Whether the reply may have as many bytes as a message may: histories, and members.
+fn has_large_reply(ask: &Ask) -> bool {
+    matches!(ask, Ask::Join { .. } | Ask::History { .. } | Ask::Members { .. })
+}
+
+/// A name for somebody who has none. Long enough: who has the same would be taken for the same user.
 fn guest() -> Name {
-    let digits: String = random().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let digits: String = random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("guest-{digits}").into()
 }
 
@@ -269,4 +283,16 @@ pub(super) fn optional<'a, T: serde::Deserialize<'a>>(
 
 pub(super) fn bad(message: &str) -> Wrong {
     (Fault::BadRequest, message.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_two_guests_have_the_same_name() {
+        let names: HashSet<Name> = (0..300_000).map(|_| guest()).collect();
+        assert_eq!(names.len(), 300_000);
+    }
 }

@@ -16,6 +16,7 @@ use std::time::Instant;
 use std::{io, mem};
 use tungstenite::Bytes;
 
+/// The thread ends when this is dropped, or told to stop.
 pub(crate) struct Refusals(Arc<Inbox>);
 
 struct Inbox {
@@ -69,6 +70,12 @@ impl Refusals {
     pub(crate) fn stop(&self) {
         self.0.arrived.lock().stopped = true;
         self.0.wake();
+    }
+}
+
+impl Drop for Refusals {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

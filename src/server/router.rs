@@ -4,6 +4,7 @@ use super::request::{Request, Response, check_name};
 use super::websocket::WebSocket;
 use crate::error::{Error, Result};
 use crate::metrics::RouteMetrics;
+use crate::wire::body::Body;
 use crate::wire::http::{Refusal, decode_segment};
 use http::{HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
@@ -34,10 +35,12 @@ pub(crate) struct Subtree {
     path: String,
     pub(crate) gate: Gate,
     pub(crate) responder: Responder,
+    /// The answer when the body is none.
+    pub(crate) refuse: fn(Refusal) -> Response,
 }
 
-/// By the head alone: how long a body is to be read, or the answer without it.
-pub(crate) type Gate = Box<dyn Fn(&Request) -> Result<usize, Response> + Send + Sync>;
+/// By the head alone: the body that is to be read, or the answer without it.
+pub(crate) type Gate = Box<dyn Fn(&Request) -> Result<Body, Response> + Send + Sync>;
 
 /// What one path answers.
 #[derive(Default)]
@@ -87,12 +90,18 @@ impl Router {
 
     /// Puts everything at this path and below it into one hand, whatever routes there are besides.
     #[cfg_attr(not(all(feature = "auth", feature = "protocol")), allow(dead_code, reason = "nobody asks"))]
-    pub(crate) fn set_subtree(&mut self, path: &str, gate: Gate, responder: Responder) -> Result<()> {
+    pub(crate) fn set_subtree(
+        &mut self,
+        path: &str,
+        gate: Gate,
+        responder: Responder,
+        refuse: fn(Refusal) -> Response,
+    ) -> Result<()> {
         let is_plain = |segment: &Segment| matches!(segment, Segment::Literal(text) if !text.is_empty());
         if !parse(path)?.iter().all(is_plain) {
             return Err(Error::Config(format!("the path `{path}` must be whole segments, as `/api`")));
         }
-        self.subtree = Some(Subtree { path: path.into(), gate, responder });
+        self.subtree = Some(Subtree { path: path.into(), gate, responder, refuse });
         Ok(())
     }
 
@@ -222,7 +231,8 @@ mod tests {
     fn a_subtree_is_a_path_and_all_below_it() {
         let mut router = router(&["/api/own"]);
         let set = |router: &mut Router, path| {
-            router.set_subtree(path, Box::new(|_| Ok(0)), Arc::new(|_| Response::text("")))
+            let refuse = |refusal: Refusal| Response::text(refusal.reason);
+            router.set_subtree(path, Box::new(|_| Ok(Body::none())), Arc::new(|_| Response::text("")), refuse)
         };
         assert!(router.subtree("/api").is_none());
         for wrong in ["api", "/", "/api/", "/a/{b}", "/a?b"] {

@@ -138,6 +138,14 @@ struct Open {
     sockets: HashMap<u64, Socket>,
     /// Those at [`Stage::Asking`].
     asking: usize,
+    /// Those at [`Stage::Excused`].
+    excused: usize,
+}
+
+impl Open {
+    fn awaited(&self) -> usize {
+        self.sockets.len() - self.excused
+    }
 }
 
 struct Socket {
@@ -154,6 +162,8 @@ pub(crate) enum Stage {
     Asking,
     /// It is answered, as plain HTTP or by a handler.
     Served,
+    /// Its handler waits for the end of the server, and is not waited for.
+    Excused,
 }
 
 /// A socket's entry; taken out when dropped.
@@ -167,15 +177,15 @@ pub(crate) struct Registered {
 impl Sockets {
     pub(crate) fn register(shared: &Arc<Shared>, stream: Arc<Stream>) -> Registered {
         shared.metrics.connections.add(1);
-        Self::enter(shared, stream, true)
+        Self::add(shared, stream, true)
     }
 
     /// One beyond those that there may be so many of.
     pub(crate) fn register_beyond(shared: &Arc<Shared>, stream: Arc<Stream>) -> Registered {
-        Self::enter(shared, stream, false)
+        Self::add(shared, stream, false)
     }
 
-    fn enter(shared: &Arc<Shared>, stream: Arc<Stream>, counts: bool) -> Registered {
+    fn add(shared: &Arc<Shared>, stream: Arc<Stream>, counts: bool) -> Registered {
         let id = shared.sockets.next.fetch_add(1, Relaxed);
         let socket = Socket { stream, stage: Stage::Asking, outbox: None };
         let mut open = shared.sockets.open.lock();
@@ -185,11 +195,20 @@ impl Sockets {
         Registered { shared: shared.clone(), id, counts }
     }
 
-    /// Waits until none is open, or `deadline`; how many are. Also those that handlers gave away to other threads.
+    /// Waits until none is open but the excused, or `deadline`; how many are. Also those that handlers gave away to other threads.
     pub(crate) fn wait_empty(&self, deadline: Instant) -> usize {
         let mut open = self.open.lock();
-        while !open.sockets.is_empty() && !self.settled.wait_until(&mut open, deadline).timed_out() {}
-        open.sockets.len()
+        while 0 < open.awaited() && !self.settled.wait_until(&mut open, deadline).timed_out() {}
+        open.awaited()
+    }
+
+    /// It is neither waited for nor cut any more.
+    pub(crate) fn excuse(&self, id: u64) {
+        self.enter(id, Stage::Excused);
+    }
+
+    pub(crate) fn excused(&self) -> usize {
+        self.open.lock().excused
     }
 
     /// Waits until every request is complete, or `deadline`.
@@ -198,12 +217,22 @@ impl Sockets {
         while 0 < open.asking && !self.settled.wait_until(&mut open, deadline).timed_out() {}
     }
 
+    fn enter(&self, id: u64, stage: Stage) {
+        let mut open = self.open.lock();
+        let Some(socket) = open.sockets.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut socket.stage, stage);
+        open.excused += usize::from(stage == Stage::Excused);
+        self.settle(&mut open, before);
+    }
+
     /// One has left the stage `before`.
-    fn settle(&self, open: &mut Open, before: Option<Stage>) {
-        if before == Some(Stage::Asking) {
-            open.asking -= 1;
+    fn settle(&self, open: &mut Open, before: Stage) {
+        match before {
+            Stage::Asking => open.asking -= 1,
+            Stage::Excused => open.excused -= 1,
+            Stage::Served => {}
         }
-        if open.asking == 0 || open.sockets.is_empty() {
+        if open.asking == 0 || open.awaited() == 0 {
             self.settled.notify_all();
         }
     }
@@ -215,10 +244,11 @@ impl Sockets {
         asking.for_each(|socket| socket.stream.shutdown(Shutdown::Both));
     }
 
-    /// Ends all connections at once. How many were no WebSockets, of those that came before that one.
+    /// Ends all connections but the excused, at once. How many were no WebSockets, of those that came before that one.
     pub(crate) fn cut_all(&self, before: u64) -> usize {
         let (mut outboxes, mut plain) = (Vec::new(), 0);
-        for (id, socket) in &self.open.lock().sockets {
+        let open = self.open.lock();
+        for (id, socket) in open.sockets.iter().filter(|(_, socket)| socket.stage != Stage::Excused) {
             if let Some(outbox) = &socket.outbox {
                 outboxes.push(outbox.clone());
             } else {
@@ -226,6 +256,7 @@ impl Sockets {
                 plain += usize::from(*id < before);
             }
         }
+        drop(open);
         // One after another, and not under the register's lock.
         outboxes.iter().filter_map(Weak::upgrade).for_each(|outbox| outbox.cut_off());
         plain
@@ -259,10 +290,7 @@ impl Sockets {
 
 impl Registered {
     pub(crate) fn served(&self) {
-        let mut open = self.shared.sockets.open.lock();
-        let socket = open.sockets.get_mut(&self.id);
-        let before = socket.map(|socket| std::mem::replace(&mut socket.stage, Stage::Served));
-        self.shared.sockets.settle(&mut open, before);
+        self.shared.sockets.enter(self.id, Stage::Served);
     }
 
     /// It is a WebSocket now.
@@ -279,7 +307,8 @@ impl Drop for Registered {
             self.shared.metrics.connections.sub(1);
         }
         let mut open = self.shared.sockets.open.lock();
-        let before = open.sockets.remove(&self.id).map(|socket| socket.stage);
-        self.shared.sockets.settle(&mut open, before);
+        if let Some(socket) = open.sockets.remove(&self.id) {
+            self.shared.sockets.settle(&mut open, socket.stage);
+        }
     }
 }

@@ -322,7 +322,7 @@ impl WebSocket {
     }
 
     /// Starts the closing handshake behind everything that waits to be sent: `code` as RFC 6455 §7.4 defines
-    /// it (1000 to 1003, 1007 to 1013, or 3000 to 4999; another becomes 1011), and a reason of at most 123
+    /// it (1000 to 1003, 1007 to 1014, or 3000 to 4999; another becomes 1011), and a reason of at most 123
     /// bytes (a longer one is cut). Does nothing when a Close frame is on its way already. Does not block;
     /// messages that the client sent before its answer can still be received.
     ///

@@ -3,6 +3,7 @@
 use super::Session;
 use super::core::Core;
 use super::line::{PROTOCOL, Shared, with_user};
+use super::token::{Token, with_token};
 use crate::client::{Client, ClientBuilder};
 use crate::error::Result;
 use crate::limits::{Limits, MIB};
@@ -41,6 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Builder {
     client: ClientBuilder,
     user: Option<String>,
+    token: Option<Token>,
     patience: Duration,
 }
 
@@ -56,7 +58,7 @@ impl Session {
             ..Limits::default()
         };
         let client = Client::builder().subprotocol(PROTOCOL).limits(limits);
-        Builder { client, user: None, patience: PATIENCE }
+        Builder { client, user: None, token: None, patience: PATIENCE }
     }
 }
 
@@ -69,10 +71,42 @@ impl Builder {
         self
     }
 
-    /// A token that lets in, and says who we are: `Authorization: Bearer TOKEN`.
+    /// A token that lets in, and says who we are: `Authorization: Bearer TOKEN`. In place of [`Builder::token_from`].
     #[must_use]
-    pub fn token(self, token: &str) -> Self {
-        self.client(|client| client.header("authorization", &format!("Bearer {token}")))
+    pub fn token(mut self, token: &str) -> Self {
+        self.token = Some(Token::Given(token.into()));
+        self
+    }
+
+    /// A function for tokens that do not last: it is asked before each connection, the first one too, in place of
+    /// [`Builder::token`]. It runs on a thread of the session's own and may block: requests wait meanwhile, with their time
+    /// running; [`Session::close`] does not wait for it. When it fails or panics, or gives what no header field can hold, it
+    /// is asked again after a wait that grows ([`Event::Disconnected`](super::Event::Disconnected)).
+    ///
+    /// A session that is not let in (1008, or HTTP's 401) then does not end at once: its token may have been too old. It tries
+    /// five more times, with a new token each; being let in for 5 s makes these five again.
+    ///
+    /// ```
+    /// use std::fs;
+    /// use switchboard::Session;
+    ///
+    /// # let server = switchboard::Server::builder().protocol("/ws").bind("127.0.0.1:0")?.start()?;
+    /// # let url = format!("ws://{}/ws", server.local_addr());
+    /// # let path = std::env::temp_dir().join(format!("switchboard-token-{}", std::process::id()));
+    /// # fs::write(&path, "secret-token\n")?;
+    /// # let file = path.clone();
+    /// // Somebody else renews the file.
+    /// let session = Session::builder()
+    ///     .token_from(move || Ok(fs::read_to_string(&file)?.trim().into()))
+    ///     .connect(&url)?;
+    /// session.ping()?;
+    /// # fs::remove_file(path)?;
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
+    #[must_use]
+    pub fn token_from(mut self, ask: impl Fn() -> Result<String> + Send + Sync + 'static) -> Self {
+        self.token = Some(Token::Asked(Arc::new(ask)));
+        self
     }
 
     /// How long a request may take, tries and waits included. Default 30 s.
@@ -100,12 +134,16 @@ impl Builder {
     /// [`Event::Disconnected`](super::Event::Disconnected).
     pub fn connect(&self, url: &str) -> Result<Session> {
         let url = self.user.as_ref().map_or(url.into(), |user| with_user(url, user));
-        self.client.check(&url)?;
+        match &self.token {
+            Some(Token::Given(token)) => with_token(&self.client, token).check(&url)?,
+            _ => self.client.check(&url)?,
+        };
+        let renews = self.token.as_ref().is_some_and(Token::is_asked);
         let nonce = random().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let shared = Arc::new(Shared::new(Core::new(nonce, random_u32)));
+        let shared = Arc::new(Shared::new(Core::new(nonce, random_u32, renews)));
         let thread = thread::Builder::new().name("session".into()).spawn({
-            let (shared, client) = (shared.clone(), self.client.clone());
-            move || shared.run(&client, &url)
+            let (shared, client, token) = (shared.clone(), self.client.clone(), self.token.clone());
+            move || shared.run(&client, token.as_ref(), &url)
         })?;
         Ok(Session { shared, patience: self.patience, thread: Some(thread) })
     }

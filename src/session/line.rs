@@ -5,6 +5,7 @@
 
 use super::Event;
 use super::core::{Ask, Core, Loss, Reply, Said};
+use super::token::{Token, with_token};
 use crate::client::{Client, ClientBuilder};
 use crate::error::{Error, Result};
 use crate::limits::from_now;
@@ -126,12 +127,12 @@ impl Shared {
     }
 
     /// Connects, reads, and comes back, until the session is over.
-    pub(super) fn run(&self, builder: &ClientBuilder, url: &str) {
+    pub(super) fn run(&self, builder: &ClientBuilder, token: Option<&Token>, url: &str) {
         loop {
             let url = self.read(|core| core.user().map_or(url.into(), |user| with_user(url, user)));
-            let loss = match connect(builder, &url) {
+            let loss = match self.dial(builder, token, &url) {
                 Ok(client) => self.receive(client, from_now(builder.head_deadline())),
-                Err(error) => Loss::Failed(error),
+                Err(loss) => loss,
             };
             let mut state = self.state.lock();
             state.sender = None;
@@ -144,6 +145,24 @@ impl Shared {
                 return;
             }
         }
+    }
+
+    /// A connection with a token that is asked for first, which may take its time.
+    fn dial(
+        &self,
+        builder: &ClientBuilder,
+        token: Option<&Token>,
+        url: &str,
+    ) -> std::result::Result<Client, Loss> {
+        let Some(token) = token else { return connect(builder, url).map_err(Loss::Failed) };
+        let token = token.get().map_err(Loss::NoToken)?;
+        if self.read(|core| core.over().is_some()) {
+            return Err(Loss::Failed(Error::Closed));
+        }
+        let builder = with_token(builder, &token);
+        // What no header field can hold is no token: the next may be one.
+        builder.check(url).map_err(Loss::NoToken)?;
+        connect(&builder, url).map_err(Loss::Failed)
     }
 
     /// Waits for the time of the next try. `false`: the session is over.
@@ -202,8 +221,9 @@ impl Shared {
 
     fn next_deadline(&self) -> Option<Instant> {
         let state = self.state.lock();
-        let retry = state.is_full.then(|| Instant::now() + FULL_RETRY);
-        state.core.next_deadline().into_iter().chain(retry).min()
+        let now = Instant::now();
+        let retry = state.is_full.then(|| now + FULL_RETRY);
+        state.core.next_deadline(now).into_iter().chain(retry).min()
     }
 
     /// Does what the state machine has come to: sends, answers, and wakes who waits.

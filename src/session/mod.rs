@@ -30,8 +30,8 @@
 //! - **It is polite.** It asks no faster than the server says it may, and so is not closed for it.
 //!
 //! It does not come back when that would not help: after [`Event::Kicked`], when the server closes with 1008 (a wrong token, a
-//! limit) or 1000, and when it refuses the request itself (404). The last event says why, with `retry_in: None`; then and
-//! later every request fails with [`Error::Ended`].
+//! limit; but see [`Builder::token_from`]) or 1000, and when it refuses the request itself (404). The last event says why, with
+//! `retry_in: None`; then and later every request fails with [`Error::Ended`].
 //!
 //! # What is bounded, and what happens then
 //!
@@ -49,6 +49,7 @@ mod data;
 mod event;
 mod line;
 mod room;
+mod token;
 
 pub use builder::Builder;
 pub use data::Data;

@@ -55,7 +55,7 @@ export const english = {
   dataHelp: '{n} bytes of payload. Header and payload together: {total} bytes.',
   c1000: 'normal', c1001: 'server is going away', c1002: 'protocol error', c1003: 'data of a kind not accepted', c1005: 'closed without a code', c1006: 'lost, no close frame',
   c1007: 'invalid UTF-8', c1008: 'policy', c1009: 'message too large', c1010: 'extension missing', c1011: 'keepalive timeout or handler failed',
-  c1012: 'server restarts', c1013: 'too slow a reader, try again later', c1015: 'TLS failed', cOther: 'application code',
+  c1012: 'server restarts', c1013: 'too slow a reader, try again later', c1014: 'bad gateway', c1015: 'TLS failed', cOther: 'application code',
   echoIntro: 'Whatever you send to /echo comes back. Text or bytes; compared byte for byte.',
   echoText: 'Text', echoHex: 'Bytes (hex)', echoFile: 'File', echoInput: 'What to send', echoFileLabel: 'File to send', echoTextHint: 'any text: héllo, 你好, 👋', echoHexHint: 'de ad be ef 00 01',
   echoSizes: 'Random bytes at the limits of the header:', echoBadHex: 'Hex digits in pairs, please: de ad be ef',

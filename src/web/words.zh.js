@@ -55,7 +55,7 @@ export const chinese = {
   dataHelp: '载荷 {n} 字节。帧头和载荷共 {total} 字节。',
   c1000: '正常', c1001: '服务器即将离开', c1002: '协议错误', c1003: '不接受这种数据', c1005: '关闭时没有关闭码', c1006: '断开，没有关闭帧',
   c1007: 'UTF-8 无效', c1008: '违反策略', c1009: '消息过大', c1010: '缺少扩展', c1011: '心跳超时或处理出错',
-  c1012: '服务器重启', c1013: '接收太慢，请稍后再试', c1015: 'TLS 失败', cOther: '应用自定义',
+  c1012: '服务器重启', c1013: '接收太慢，请稍后再试', c1014: '网关错误', c1015: 'TLS 失败', cOther: '应用自定义',
   echoIntro: '发到 /echo 的内容会原样返回。文本或字节，逐字节比较。',
   echoText: '文本', echoHex: '字节（十六进制）', echoFile: '文件', echoInput: '要发送的内容', echoFileLabel: '要发送的文件', echoTextHint: '任意文本：héllo，你好，👋', echoHexHint: 'de ad be ef 00 01',
   echoSizes: '在帧头界限上的随机字节：', echoBadHex: '请成对输入十六进制数字：de ad be ef',

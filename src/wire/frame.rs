@@ -136,7 +136,8 @@ pub(crate) fn split(frames: &Bytes) -> impl Iterator<Item = (OpCode, Bytes)> {
         let mut cursor = Cursor::new(&rest[..]);
         let (header, length) = FrameHeader::parse(&mut cursor).ok().flatten()?;
         let start = cursor.position() as usize;
-        let frame = rest.split_to(start + length as usize);
+        let end = start.checked_add(usize::try_from(length).ok()?).filter(|end| *end <= rest.len())?;
+        let frame = rest.split_to(end);
         Some((header.opcode, frame.slice(start..)))
     })
 }
@@ -194,10 +195,10 @@ pub(crate) fn close_payload(code: CloseCode, reason: &str) -> Vec<u8> {
     payload
 }
 
-/// Whether a Close frame may have that code. tungstenite does not know 1014 (bad gateway), which is in IANA's register.
-/// RFC 6455 §7.4
-pub(crate) fn may_be_sent(code: CloseCode) -> bool {
-    code.is_allowed() || u16::from(code) == 1014
+/// `None`: no Close frame may hold it. RFC 6455 §7.4, and IANA's registry: `CloseCode` carries 1014 (bad gateway) as any other,
+/// but takes it for none that is allowed.
+pub(crate) fn valid_close_code(code: u16) -> Option<CloseCode> {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999).then(|| CloseCode::from(code))
 }
 
 /// What a Close payload says; `None` when it is empty. RFC 6455 §5.5.1, §7.4.
@@ -208,10 +209,9 @@ pub(crate) fn parse_close(payload: &[u8]) -> Result<Option<CloseFrame>, Violatio
             _ => Err(Violation::protocol("a Close payload of one byte has half a code")),
         };
     };
-    let code = CloseCode::from(u16::from_be_bytes(*code));
-    if !may_be_sent(code) {
+    let Some(code) = valid_close_code(u16::from_be_bytes(*code)) else {
         return Err(Violation::protocol("this close code must not be sent"));
-    }
+    };
     let reason = str::from_utf8(reason).map_err(|_| Violation::not_utf8("the close reason is not UTF-8"))?;
     Ok(Some(CloseFrame { code, reason: Utf8Bytes::from(reason) }))
 }
@@ -224,7 +224,7 @@ pub(crate) fn end_of_frame(frames: &[u8], at: usize) -> usize {
     while start <= at {
         let mut cursor = Cursor::new(&frames[start..]);
         let Ok(Some((_, length))) = FrameHeader::parse(&mut cursor) else { return frames.len() };
-        start += cursor.position() as usize + length as usize;
+        start = start.saturating_add(cursor.position() as usize).saturating_add(length as usize);
     }
     start.min(frames.len())
 }
@@ -296,6 +296,21 @@ mod tests {
         count(&[0x81, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]);
     }
 
+    /// Frames come from other servers, too: what is no frame must not end this one.
+    #[test]
+    fn what_only_looks_like_frames_is_taken_for_what_it_holds() {
+        let good = encode(TEXT, b"abc");
+        for bad in [&b"\x81"[..], b"\x81\x05abc", b"\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xffabc"] {
+            let frames = Bytes::from([&good[..], bad].concat());
+            let found: Vec<Bytes> = split(&frames).map(|(_, payload)| payload).collect();
+            assert_eq!(found, [&b"abc"[..]], "{bad:02x?}");
+            for at in 0..frames.len() {
+                let end = if at < good.len() { good.len() } else { frames.len() };
+                assert_eq!(end_of_frame(&frames, at), end, "{bad:02x?} at {at}");
+            }
+        }
+    }
+
     #[test]
     fn a_close_frames_code_is_found() {
         for code in [1000, 1001, 1013, 4999] {
@@ -346,7 +361,8 @@ mod tests {
         assert_eq!(parse_close(b""), Ok(None));
         let normal = parse_close(b"\x03\xe8bye").unwrap().unwrap();
         assert_eq!((normal.code, normal.reason.as_str()), (CloseCode::Normal, "bye"));
-        assert_eq!(u16::from(parse_close(b"\x03\xf6").unwrap().unwrap().code), 1014);
+        // 1014 is registered, though `CloseCode` has no name for it.
+        assert_eq!(parse_close(b"\x03\xf6").unwrap().map(|said| said.code.into()), Some(1014_u16));
         for (payload, code) in [
             (&b"\x03"[..], CloseCode::Protocol),
             (b"\x03\xed", CloseCode::Protocol), // 1005 must not be sent
@@ -360,6 +376,16 @@ mod tests {
         }
         assert_eq!(&encode_close(CloseCode::Normal, "")[..], b"\x88\x02\x03\xe8");
         assert_eq!(&encode_close(CloseCode::Status, "unsaid")[..], b"\x88\x00");
+    }
+
+    #[test]
+    fn codes_are_taken_that_are_defined_or_registered_or_private() {
+        let taken = |code: &u16| parse_close(&code.to_be_bytes()).is_ok();
+        let by_name = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014];
+        assert!((0..=u16::MAX).filter(taken).eq(by_name.into_iter().chain(3000..=4999)));
+        for code in (0..=u16::MAX).filter(taken) {
+            assert_eq!(valid_close_code(code).map(u16::from), Some(code));
+        }
     }
 
     #[test]

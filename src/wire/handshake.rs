@@ -325,7 +325,8 @@ fn bad_request(reason: impl Into<String>) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::http::{body_length, decode_segment, encode_response, parse_head};
+    use super::super::body::Body;
+    use super::super::http::{decode_segment, encode_response, parse_head};
     use super::*;
     use crate::limits::Limits;
 
@@ -722,7 +723,7 @@ mod tests {
                 }
                 Ok(Some((request, length))) => {
                     assert!(length <= soup.len().min(limits.head));
-                    let _ = body_length(&request, limits.body);
+                    let _ = Body::new(&request, limits.body, &limits);
                     request.uri().path().split('/').for_each(|segment| drop(decode_segment(segment)));
                     upgrade_required(&request).into_response();
                     accept(&request, &policy)

@@ -1,11 +1,11 @@
 //! HTTP/1.1 as far as a WebSocket server needs it: a bounded request head in, one response out (RFC 9112).
 //!
-//! Owns the syntax of requests and responses, and [`Refusal`], the answer to whatever cannot be served. Must
-//! not know paths, methods, WebSocket, or when bytes come and go. There is no keep-alive and no chunked body,
-//! hence no room for request smuggling: one request per connection, and each response closes it (RFC 9112
-//! §9.6) unless it says otherwise.
+//! Owns the syntax of heads and responses, and [`Refusal`], the answer to whatever cannot be served; bodies are
+//! `body`'s. Must not know paths, methods, WebSocket, or when bytes come and go. There is no keep-alive, hence
+//! no room for request smuggling: one request per connection, and each response closes it (RFC 9112 §9.6)
+//! unless it says otherwise.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use tungstenite::Bytes;
 
@@ -250,42 +250,6 @@ fn too_many_fields(most: usize) -> Refusal {
     Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
 }
 
-/// Bytes of body that follow the head, `most` at most (RFC 9112 §6.3).
-pub(crate) fn body_length(request: &Request<()>, most: usize) -> Result<usize, Refusal> {
-    let headers = request.headers();
-    if headers.contains_key(TRANSFER_ENCODING) {
-        if headers.contains_key(CONTENT_LENGTH) {
-            // RFC 9112 §6.3: "ought to be handled as an error", for it may be an attempt at request
-            // smuggling.
-            return Err(bad_request("both Content-Length and Transfer-Encoding: send Content-Length alone"));
-        }
-        let reason = "chunked bodies are not taken: send a Content-Length instead of Transfer-Encoding";
-        return Err(Refusal::new(StatusCode::LENGTH_REQUIRED, reason));
-    }
-    // A list of equal numbers is what some proxy made of repeated lines: valid, RFC 9110 §8.6.
-    let mut length: Option<&[u8]> = None;
-    for line in headers.get_all(CONTENT_LENGTH) {
-        for number in line.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-            if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
-                return Err(bad_request("the Content-Length is no number: send the body's length in bytes"));
-            }
-            if length.is_some_and(|other| other != number) {
-                return Err(bad_request("the request has two different Content-Lengths: send one"));
-            }
-            length = Some(number);
-        }
-    }
-    // Digits too many for a usize are a length over any limit.
-    let length = length.map_or(0, |digits| {
-        digits.iter().fold(0_usize, |sum, b| sum.saturating_mul(10).saturating_add(usize::from(b - b'0')))
-    });
-    if most < length {
-        let reason = format!("the body is over {most} bytes: send less at once");
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason));
-    }
-    Ok(length)
-}
-
 /// Content-Length is always ours. Connection is ours unless the response has one: `close`, and besides it
 /// `Upgrade` where the response has an Upgrade field, which must not go without (RFC 9110 §7.8).
 pub(crate) fn encode_response(response: &Response<Bytes>, head_only: bool) -> Vec<u8> {
@@ -389,11 +353,6 @@ mod tests {
     }
 
     /// A request with these header lines in place of `Host: a`.
-    fn with_fields(fields: &str) -> Request<()> {
-        let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-        parse(head.as_bytes()).expect("valid").expect("complete").0
-    }
-
     #[test]
     fn a_head_is_taken_and_what_follows_is_left() {
         let head = b"GET /chat/x?user=a HTTP/1.1\r\nHost:127.0.0.1:9527\r\nX-Name: caf\xe9\r\nEmpty:\r\n\r\n";
@@ -568,46 +527,6 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_as_long_as_its_content_length() {
-        let most = Limits::default().body;
-        let table = [
-            (String::new(), 0),
-            ("Content-Length: 0\r\n".into(), 0),
-            ("Content-Length: 0017\r\n".into(), 17),
-            ("Content-Length: 17\r\nContent-Length: 17\r\n".into(), 17),
-            ("Content-Length: 17, 17\r\n".into(), 17),
-            (format!("Content-Length: {most}\r\n"), most),
-        ];
-        for (fields, length) in table {
-            assert_eq!(body_length(&with_fields(&fields), most), Ok(length), "{fields}");
-        }
-    }
-
-    #[test]
-    fn bodies_of_unclear_or_excessive_length_are_refused() {
-        let most = Limits::default().body;
-        let table = [
-            (format!("Content-Length: {}\r\n", most + 1), 413),
-            (format!("Content-Length: {}\r\n", "9".repeat(4000)), 413),
-            ("Content-Length:\r\n".into(), 400),
-            ("Content-Length: +1\r\n".into(), 400),
-            ("Content-Length: -1\r\n".into(), 400),
-            ("Content-Length: 0x10\r\n".into(), 400),
-            ("Content-Length: 1 2\r\n".into(), 400),
-            ("Content-Length: 1,\r\n".into(), 400),
-            ("Content-Length: 1, 2\r\n".into(), 400),
-            ("Content-Length: 1\r\nContent-Length: 2\r\n".into(), 400),
-            ("Transfer-Encoding: chunked\r\n".into(), 411),
-            ("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n".into(), 400),
-            ("Content-Length: 1\r\nTransfer-Encoding: identity\r\n".into(), 400),
-        ];
-        for (fields, status) in table {
-            let refusal = body_length(&with_fields(&fields), most).expect_err(&fields);
-            assert_eq!(refusal.status.as_u16(), status, "{fields}");
-        }
-    }
-
-    #[test]
     fn responses_on_the_wire() {
         let response = |status: u16, fields: &[(&'static str, &[u8])], body: &'static str| {
             let mut response = Response::builder().status(status);
@@ -745,9 +664,6 @@ mod tests {
                     prop_assert!(request.headers().len() <= limits.headers);
                     for cut in 0..length {
                         prop_assert_eq!(parse_head(&bytes[..cut], &limits).map(|head| head.is_none()), Ok(true));
-                    }
-                    if let Ok(length) = body_length(&request, limits.body) {
-                        prop_assert!(length <= limits.body);
                     }
                 }
                 Err(refusal) => prop_assert!(refusal.status.is_client_error() || refusal.status == 505),

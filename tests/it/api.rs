@@ -7,6 +7,7 @@ use crate::support::{
 use std::fmt::Debug;
 use std::io::{Read, Write};
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -582,4 +583,29 @@ fn a_client_that_is_told_to_come_back_never_comes_back_tomorrow() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn when_to_come_back_is_remembered_whatever_is_said_after_it() {
+    let first = AtomicBool::new(true);
+    let server = serve(Limits::default(), |builder| {
+        builder.subprotocols(["switchboard.v1"]).route("/", move |mut ws| {
+            if first.swap(false, Ordering::Relaxed) {
+                ws.send(r#"{"type":"going_away","reconnect_after":1000}"#)?;
+            }
+            ws.send("last words")?;
+            ws.close(1001, "");
+            Ok(())
+        })
+    });
+    let client = switchboard::Client::builder().subprotocol("switchboard.v1");
+    let mut line = client.reconnecting(&format!("ws://{}/", server.local_addr()));
+    let mut lost = || loop {
+        if let Incoming::Lost { retry_in, .. } = line.recv().unwrap().expect("not the end") {
+            break retry_in.as_secs_f64();
+        }
+    };
+    let (hinted, unhinted) = (lost(), lost());
+    assert!((1.5..=2.0).contains(&hinted), "{hinted}");
+    assert!((0.5..=1.0).contains(&unhinted), "of one connection only: {unhinted}");
 }

@@ -4,6 +4,7 @@ use crate::engines::{Server, World, say, with_key};
 use crate::support::{PATIENCE, eventually};
 use crate::support_redis::Redis as RedisServer;
 use std::time::{Duration, Instant};
+use switchboard::Error;
 use switchboard::engine::{Engine, Name, Notice, Order, Redis, RoomRules};
 
 struct Named(String, &'static str);
@@ -29,6 +30,33 @@ fn state(server: &mut Server, room: &str) -> (Name, u64, Vec<u64>) {
         }
         _ => None,
     })
+}
+
+#[test]
+#[ignore = "needs a Redis server: tests/run"]
+fn a_list_has_the_rooms_of_its_prefix_however_many_keys_there_are() {
+    let redis = RedisServer::start(&[]);
+    let mut stars = Server::start(&Named(redis.url(), "a*[b]:"), "stars");
+    let mut plain = Server::start(&Named(redis.url(), "ax[b]:"), "plain");
+    plain.publish(say("other", "1"));
+    // Keys of others, more than are looked at together.
+    let keys: String = (0..5000).map(|n| format!(" a*[b]:{{{n}}}:tail 1 {{{n}}}:head 1")).collect();
+    assert_eq!(redis.ask(&format!("MSET{keys}")), "+OK");
+    assert_eq!(stars.engine.rooms("", 10).unwrap(), []);
+    let tickets: Vec<_> = (0..1200).map(|n| stars.ask_publish(say(&format!("r{n:04}"), "1"))).collect();
+    tickets.into_iter().for_each(|ticket| assert_eq!(stars.published(ticket).unwrap().offset, 1));
+    let names = |after: &str, most: usize| -> Vec<String> {
+        let listed = stars.engine.rooms(after, most).unwrap();
+        listed.into_iter().map(|listed| listed.room.to_string()).collect()
+    };
+    let all: Vec<String> = (0..1200).map(|n| format!("r{n:04}")).collect();
+    assert_eq!(names("", 2000), all);
+    assert_eq!((names("", 7), names("r1190", 7)), (all[..7].to_vec(), all[1191..1198].to_vec()));
+    assert_eq!(plain.engine.rooms("", 10).unwrap().len(), 1);
+    redis.freeze();
+    let error = stars.engine.rooms("", 10).unwrap_err();
+    assert!(matches!(&error, Error::Unavailable(why) if why.contains("does not answer")), "{error}");
+    redis.thaw();
 }
 
 #[test]

@@ -489,6 +489,72 @@ fn every_order_is_answered_once(world: &impl World) {
     assert_eq!(answered, (1..=2000).collect::<Vec<Ticket>>());
 }
 
+fn rooms_are_listed_in_use_or_not(world: &impl World) {
+    let mut east = Server::start(world, "east");
+    assert_eq!(east.engine.rooms("", 10).unwrap(), []);
+    let mut rooms = ["tea", "a}:head", "{b}", "*?[c]", "大厅", "with blank"];
+    for (n, room) in rooms.iter().enumerate() {
+        let receipts: Vec<Receipt> = (0..=n).map(|_| east.publish(say(room, "1"))).collect();
+        let listed = east.engine.rooms("", 10).unwrap();
+        let found = listed.iter().find(|listed| &*listed.room == *room).unwrap();
+        let last = receipts.last().unwrap();
+        assert_eq!((&found.epoch, found.offset), (&last.epoch, n as u64 + 1), "{room}");
+        assert_eq!((found.users, found.connections, listed.len()), (0, 0, n + 1), "{room}");
+    }
+    // Looked at, and nothing more.
+    east.open("empty");
+    rooms.sort_unstable();
+    let names = |after: &str, most: usize| -> Vec<String> {
+        let listed = east.engine.rooms(after, most).unwrap();
+        listed.into_iter().map(|listed| listed.room.to_string()).collect()
+    };
+    assert_eq!(names("", 10), rooms);
+    for most in 0..=rooms.len() {
+        assert_eq!(names("", most), rooms[..most]);
+    }
+    for (at, room) in rooms.iter().enumerate() {
+        assert_eq!(
+            names(room, 2),
+            rooms[at + 1..].iter().copied().take(2).collect::<Vec<_>>(),
+            "behind {room}"
+        );
+    }
+    assert_eq!((names("b", 1), names("\u{10ffff}", 1)), (vec!["tea".to_string()], vec![]));
+}
+
+fn rooms_are_listed_with_who_is_in_them_anywhere(world: &impl World) {
+    let (mut east, mut west) = (Server::start(world, "east"), Server::start(world, "west"));
+    for server in [&mut east, &mut west] {
+        server.open("tea");
+        server.here("tea", "ann", 2, false);
+    }
+    west.here("tea", "bob", 1, false);
+    east.open("quiet");
+    east.here("quiet", "ann", 1, false);
+    east.publish(say("said", "1"));
+    let standings = |server: &Server| -> Vec<(String, u64, usize, usize)> {
+        let listed = server.engine.rooms("", 10).unwrap().into_iter();
+        listed.map(|l| (l.room.to_string(), l.offset, l.users, l.connections)).collect()
+    };
+    let expected = [("quiet", 0, 1, 1), ("said", 1, 0, 0), ("tea", 0, 2, 5)];
+    let expected =
+        expected.map(|(room, offset, users, connections)| (room.into(), offset, users, connections));
+    let deadline = Instant::now() + PATIENCE;
+    for server in [&east, &west] {
+        while standings(server) != expected {
+            assert!(Instant::now() < deadline, "{:?}", standings(server));
+        }
+    }
+    // Who has gone is in no room.
+    east.here("quiet", "ann", 0, true);
+    west.engine.stop();
+    let left = [("said".into(), 1, 0, 0), ("tea".into(), 0, 1, 2)];
+    let deadline = Instant::now() + 2 * PATIENCE;
+    while standings(&east) != left {
+        assert!(Instant::now() < deadline, "{:?}", standings(&east));
+    }
+}
+
 /// One test for each engine and function.
 macro_rules! engines {
     (one server: [$($single:ident),*], several: [$($test:ident),*]) => {
@@ -532,7 +598,8 @@ macro_rules! engines {
 engines! {
     one server: [
     a_room_keeps_so_much,
-    every_order_is_answered_once
+    every_order_is_answered_once,
+    rooms_are_listed_in_use_or_not
     ],
     several: [
     messages_have_one_order,
@@ -541,6 +608,7 @@ engines! {
     an_open_room_hears_everything_a_closed_one_nothing,
     who_is_where_is_known,
     notes_reach_those_at_other_servers,
-    who_stops_is_gone
+    who_stops_is_gone,
+    rooms_are_listed_with_who_is_in_them_anywhere
     ]
 }

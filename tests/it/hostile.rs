@@ -6,7 +6,7 @@
 //!
 //! | input | what it gets | where |
 //! |---|---|---|
-//! | no request line, no Host, two Hosts, a blank before a colon; CL and TE; HTTP/2's preface; TLS | 400, 411, 505 | `http` |
+//! | no request line, no Host, two Hosts, a blank before a colon; CL and TE; HTTP/2's preface; TLS | 400, 501, 505 | `http` |
 //! | a URL of 9 KB, a header of 9 KB, 70 headers, a body over the limit | 414, 431, 413 | `http` |
 //! | a head that drips in, or never comes | 408 | `http` |
 //! | names with control characters, no UTF-8, too long | 400 | `http` |
@@ -18,7 +18,7 @@
 //! | every method; every version | 405, 400, 505 | [`methods_and_versions_of_every_kind`] |
 //! | Origins foreign, twice, `null`, empty, huge, not ASCII | 403, 431 | [`origins_of_every_kind`] |
 //! | a body with the handshake, HTTP/1.0, folded and repeated fields of it | 400, 426 | [`handshakes_that_smuggle`] |
-//! | a body never sent, dripping, without end, in chunks, after `100 Continue` | 408, 411 | [`bodies_that_never_come`] |
+//! | a body never sent, dripping, without end, in chunks, after `100 Continue` | 408, 413 | [`bodies_that_never_come`] |
 //! | a reserved bit or opcode, no mask, lengths of 2^62 and 2^63, misplaced fragments | 1002, 1007, 1009 | `attacks` |
 //! | each reserved bit and opcode, each unmasked, lengths of 2^32 and 2^63 - 1, overlong UTF-8, other protocols | 1002, 1007, 1009 | [`frames_that_no_client_sends`] |
 //! | lengths coded longer than they need be | taken | the same |
@@ -144,7 +144,7 @@ fn line(line: &str) -> Vec<u8> {
 
 #[test]
 fn heads_that_one_server_reads_so_and_another_otherwise() {
-    let chunked = "POST /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunked = "GET /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     check_heads(&[
         ("TE before CL", with("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n"), 400),
         ("two lengths", with("Content-Length: 1\r\nContent-Length: 2\r\n"), 400),
@@ -152,11 +152,28 @@ fn heads_that_one_server_reads_so_and_another_otherwise() {
         ("a length below zero", with("Content-Length: -1\r\n"), 400),
         ("a length in hexadecimal", with("Content-Length: 0x1\r\n"), 400),
         ("a length twice, the same", with("Content-Length: 0, 0\r\n"), 200),
-        ("TE of another kind", with("Transfer-Encoding: xchunked\r\n"), 411),
+        ("TE of another kind", with("Transfer-Encoding: xchunked\r\n"), 400),
+        ("TE of two kinds", with("Transfer-Encoding: gzip, chunked\r\n"), 501),
+        ("TE twice", with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), 400),
+        (
+            "TE in HTTP/1.0",
+            b"GET /healthz HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(),
+            400,
+        ),
         ("TE behind a blank", with("Transfer-Encoding : chunked\r\n"), 400),
         ("TE behind a tab", with("Transfer-Encoding\t: chunked\r\n"), 400),
-        ("good chunks", format!("{chunked}5\r\nhello\r\n0\r\n\r\n").into(), 411),
-        ("a chunk of 2^64 - 1", format!("{chunked}ffffffffffffffff\r\n").into(), 411),
+        ("good chunks", format!("{chunked}5\r\nhello\r\n0\r\n\r\n").into(), 200),
+        ("a request behind chunks", format!("{chunked}0\r\n\r\n{chunked}0\r\n\r\n").into(), 200),
+        ("a chunk of 2^64 - 1", format!("{chunked}ffffffffffffffff\r\n").into(), 413),
+        ("a chunk of 2^64", format!("{chunked}10000000000000000\r\n").into(), 400),
+        ("a chunk below zero", format!("{chunked}-1\r\n").into(), 400),
+        ("a chunk of 0x5", format!("{chunked}0x5\r\n").into(), 400),
+        ("a chunk without a size", format!("{chunked}\r\n").into(), 400),
+        ("a chunk that is longer", format!("{chunked}5\r\nhello!\r\n0\r\n\r\n").into(), 400),
+        ("a bare LF in a chunk's extension", format!("{chunked}2;\nxx\r\n4c\r\n0\r\n\r\n").into(), 400),
+        ("a bare LF behind a chunk's size", format!("{chunked}5\nhello\r\n0\r\n\r\n").into(), 400),
+        ("an extension of 9 KB", format!("{chunked}0;{}", "x".repeat(9000)).into(), 400),
+        ("trailers of 9 KB", format!("{chunked}0\r\nx: {}", "x".repeat(9000)).into(), 431),
         ("a folded line", with("X: a\r\n b\r\n"), 400),
         ("a folded line first", line("GET /healthz HTTP/1.1\r\n X: a"), 400),
         ("a bare CR in a value", with("X: a\rContent-Length: 9\r\n"), 400),
@@ -342,7 +359,7 @@ fn handshakes_that_smuggle() {
     let rows = [
         // What follows would be a body to a proxy, and frames to us.
         ("a body", add("Content-Length: 5") + "hello", 400),
-        ("a body in chunks", add("Transfer-Encoding: chunked") + "0\r\n\r\n", 411),
+        ("a body in chunks", add("Transfer-Encoding: chunked") + "0\r\n\r\n", 400),
         ("a length of zero", add("Content-Length: 0"), 101),
         ("HTTP/1.0", change("HTTP/1.1", "HTTP/1.0"), 400),
         ("a folded Upgrade", change("Upgrade: websocket", "Upgrade:\r\n websocket"), 400),
@@ -389,14 +406,24 @@ fn bodies_that_never_come() {
         ("half a body", post("Content-Length: 5\r\n") + "he", 408),
         ("the largest body, not sent", post(&format!("Content-Length: {}\r\n", 2 * KIB * KIB)), 408),
         ("a body that is asked for and not sent", post("Content-Length: 5\r\nExpect: 100-continue\r\n"), 100),
+        ("a chunk that is not sent", post("Transfer-Encoding: chunked\r\n") + "5\r\n", 408),
+        ("a size that does not end", post("Transfer-Encoding: chunked\r\n") + "5;x", 408),
+        ("chunks without the last", post("Transfer-Encoding: chunked\r\n") + "5\r\nhello\r\n", 408),
+        ("trailers that do not end", post("Transfer-Encoding: chunked\r\n") + "0\r\nx: y\r\n", 408),
+        (
+            "chunks that are asked for and not sent",
+            post("Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n"),
+            100,
+        ),
         ("a body that is there", post("Content-Length: 5\r\n") + "hello", 200),
+        ("chunks that are there", post("Transfer-Encoding: chunked\r\n") + "5\r\nhello\r\n0\r\n\r\n", 200),
         ("more than a body", post("Content-Length: 5\r\n") + "hello" + &post("Content-Length: 0\r\n"), 200),
     ] {
         let (got, answers) = ask(address, request.as_bytes());
         assert_eq!((got, answers), (status, if status == 100 { 2 } else { 1 }), "{row}");
         witness.check(row);
     }
-    // A body without end: it is refused at its beginning, and some of it is read so that the refusal arrives.
+    // A body without end: it is refused when it is too large, and some of it is read so that the refusal arrives.
     let mut stream = connect(address);
     stream.write_all(post("Transfer-Encoding: chunked\r\n").as_bytes()).unwrap();
     let chunk = [b"10000\r\n", &[b'x'; 0x10000][..], b"\r\n"].concat();

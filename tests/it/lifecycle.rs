@@ -1,8 +1,8 @@
 //! Beginning, budget and end of a server, and what may happen to a connection beyond its handler.
 
 use crate::support::{
-    Client, LONG, PATIENCE, Program, SHORT, connect, connect_narrow, echo, eventually, get, handshake,
-    metric, relay, request, reset, serve, serve_binary, text_frame,
+    Client, LONG, PATIENCE, Program, SHORT, connect, connect_narrow, echo, eventually, exchange, get,
+    handshake, metric, relay, request, reset, serve, serve_binary, text_frame,
 };
 use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
@@ -11,9 +11,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::panic::resume_unwind;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
-use switchboard::{Builder, Drain, Error, Event, Limits, Report, Server, WebSocket, events};
+use switchboard::{
+    Builder, Drain, Error, Event, Handle, Limits, Report, Response, Server, WebSocket, events,
+};
 
 const KIB: usize = 1024;
 
@@ -492,26 +495,104 @@ fn a_handler_may_give_its_connection_to_another_thread() {
     ending.join().unwrap();
 }
 
-#[test]
-fn a_handler_may_end_its_own_server() {
-    let (give, take) = channel::<switchboard::Handle>();
-    let (take, (reported, report)) = (Mutex::new(take), channel());
-    let server = serve(Limits { close_deadline: SHORT, ..Limits::default() }, |builder| {
-        echo_and_rooms(builder).route("/stop", move |mut ws| {
+/// A server that its own handlers may end: at `/stop` once they have received something, by plain HTTP at once. What each
+/// of them was told by `shutdown`, whose deadline no test waits for.
+fn serve_stoppable() -> (Server, Receiver<Report>) {
+    let (tell, reports) = channel();
+    let handle: Arc<OnceLock<Handle>> = Arc::default();
+    let stop = {
+        let handle = handle.clone();
+        move || {
+            let report = handle.get().unwrap().shutdown(Drain::within(Duration::from_secs(3600)));
+            let _ = tell.send(report);
+        }
+    };
+    let server = serve(Limits::default(), |builder| {
+        let plain = stop.clone();
+        let builder = echo_and_rooms(builder).post("/stop", move |_| {
+            plain();
+            Response::text("stopped")
+        });
+        builder.route("/stop", move |mut ws| {
             let _ = ws.recv()?;
-            let handle = take.lock().recv().unwrap();
-            let _ = reported.send(handle.shutdown(Drain::within(SHORT)));
+            stop();
+            // As if nothing had happened.
+            while let Some(message) = ws.recv()? {
+                ws.send(message)?;
+            }
             Ok(())
         })
     });
-    give.send(server.handle()).unwrap();
-    let mut client = Client::connect(server.local_addr(), "/stop");
+    let _ = handle.set(server.handle());
+    (server, reports)
+}
+
+#[test]
+fn a_handler_that_ends_its_own_server_does_not_wait_for_itself() {
+    let (server, reports) = serve_stoppable();
+    let mut client = Client::settled(server.local_addr(), "/stop");
+    let other = Client::settled(server.local_addr(), "/echo");
     client.send("stop");
+    let answering = thread::spawn(move || answer_close(other, 1001));
+    // It is told like all others, and answers when it likes.
     client.expect_close(1001);
-    client.expect_end();
-    let report = report.recv_timeout(PATIENCE).unwrap();
-    assert_eq!(report.busy, 1, "it waited for itself: {report:?}");
+    let report = reports.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((report.open, report.flushed, report.cut, report.busy), (2, 1, 0, 0), "{report:?}");
+    answering.join().unwrap();
     assert!(TcpStream::connect(server.local_addr()).is_err());
+    assert_eq!(server.shutdown(Drain::within(Duration::ZERO)), report, "another call reports the same");
+    client.send_close(1001);
+    client.expect_end();
+}
+
+#[test]
+fn a_plain_request_that_ends_its_own_server_is_answered() {
+    let (server, reports) = serve_stoppable();
+    let answer = exchange(server.local_addr(), b"POST /stop HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((answer.status, answer.text()), (200, "stopped"));
+    assert_eq!(reports.recv_timeout(PATIENCE).unwrap().busy, 0);
+    assert!(TcpStream::connect(server.local_addr()).is_err());
+}
+
+#[test]
+fn handlers_that_end_their_own_server_do_not_wait_for_each_other() {
+    let (server, reports) = serve_stoppable();
+    let handle = server.handle();
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::settled(server.local_addr(), "/stop")).collect();
+    let last = Client::settled(server.local_addr(), "/echo");
+    let ending = thread::spawn(move || handle.shutdown(Drain::within(Duration::from_secs(3600))));
+    clients.iter_mut().for_each(|client| client.expect_close(1001));
+    // What they ask for now they are still heard with.
+    clients.iter_mut().for_each(|client| client.send("stop"));
+    answer_close(last, 1001);
+    let report = ending.join().unwrap();
+    assert_eq!((report.open, report.flushed, report.cut, report.busy), (4, 1, 0, 0), "{report:?}");
+    let told: Vec<Report> = (0..3).map(|_| reports.recv_timeout(PATIENCE).unwrap()).collect();
+    assert_eq!(told, [report; 3]);
+    clients.into_iter().for_each(|mut client| {
+        client.send_close(1001);
+        client.expect_end();
+    });
+}
+
+#[test]
+fn a_handler_that_ends_another_server_is_waited_for_as_ever() {
+    let (tell, told) = channel();
+    let other = serve(Limits::default(), echo_and_rooms);
+    let handle = other.handle();
+    let server = serve(Limits::default(), |builder| {
+        builder.route("/", move |mut ws| {
+            let _ = ws.recv()?;
+            handle.shutdown(Drain::within(PATIENCE));
+            let _ = tell.send(());
+            ws.recv().map(drop)
+        })
+    });
+    let mut client = Client::connect(server.local_addr(), "/");
+    client.send("stop the other");
+    told.recv_timeout(PATIENCE).unwrap();
+    let report = server.shutdown(Drain::within(SHORT));
+    assert_eq!((report.open, report.flushed, report.cut), (1, 0, 1), "its client has answered nothing");
 }
 
 /// Runs the test of this name again, alone in a process of its own, where nobody else opens files or starts threads.

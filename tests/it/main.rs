@@ -14,6 +14,8 @@ mod browser;
 mod browser_lab;
 /// The same: when something is wrong.
 mod browser_line;
+/// Clients that do as they should, all at once.
+mod bursts;
 /// What `switchboard serve` does with messages, path by path.
 mod chat;
 /// The client of browsers, in Node.
@@ -71,10 +73,14 @@ mod schema;
 mod server_api;
 /// The client of `switchboard.v1`, over a network that fails.
 mod session;
+/// A rate holds a session up, and nothing else wakes it.
+mod session_pace;
 /// The network that fails.
 mod session_proxy;
 /// `switchboard soak`: a short one, and servers that it finds out.
 mod soak;
+/// Servers that cannot start.
+mod start;
 /// Rooms on disk, whatever happens to the server or to the disk.
 mod store;
 /// Servers that share a Redis, and publishers, while something fails.
@@ -93,5 +99,7 @@ mod support_proxy;
 mod support_redis;
 /// A client of `switchboard.v1`.
 mod support_v1;
+/// The program in a terminal: colours, the prompt, the progress bar.
+mod terminal;
 /// Servers and clients that speak TLS.
 mod tls;

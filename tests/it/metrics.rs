@@ -213,7 +213,7 @@ fn disconnects_are_apart_by_close_code() {
         assert_eq!(client.close().0, 1005);
     };
     let gone = || reset(Client::settled(address, "/echo").stream);
-    let rows: [(&str, &dyn Fn()); 12] = [
+    let rows: [(&str, &dyn Fn()); 13] = [
         ("1000", &|| Client::settled(address, "/echo").leave()),
         ("1001", &|| closes(1001, 1001)),
         ("1002", &|| breaks(&frame(TEXT, b"unmasked", true, false), 1002)),
@@ -223,6 +223,7 @@ fn disconnects_are_apart_by_close_code() {
         ("1009", &|| breaks(&frame(BINARY, &[0; KIB + 1], true, true), 1009)),
         ("1011", &|| closed_by("/panic", 1011)),
         ("1012", &|| closes(1012, 1012)),
+        ("1014", &|| closes(1014, 1014)),
         ("3xxx", &|| closes(3999, 3999)),
         ("4xxx", &|| closes(4000, 4000)),
         ("4xxx", &|| closed_by("/own", 4001)),

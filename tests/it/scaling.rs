@@ -130,7 +130,7 @@ fn the_access_rules_of_the_guide_are_enough() {
     assert_eq!(redis.ask(&format!("ACL SETUSER sb on >secret-word {rules}")), "+OK");
     assert_eq!(redis.ask("ACL SETUSER narrow on >secret-word ~sb:* &sb:* +@read"), "+OK");
     let url = |user: &str| format!("redis://{user}:secret-word@{}", redis.address());
-    let [a, b] = [(); 2].map(|()| server(&url("sb"), &[]));
+    let [a, b] = [(); 2].map(|()| server(&url("sb"), &["--api-key", "key"]));
     let (mut ann, mut bob) = (Speaker::open(&a, "ann"), Speaker::open(&b, "bob"));
     ann.ask(json!({"type": "join", "room": "tea"}));
     assert_eq!(bob.ask(json!({"type": "publish", "room": "tea", "data": 1, "key": "k"}))["offset"], 1);
@@ -138,6 +138,9 @@ fn the_access_rules_of_the_guide_are_enough() {
     eventually("users are known", || {
         bob.ask(json!({"type": "direct", "to": "ann", "data": 1}))["connections"] == 1
     });
+    let request = b"GET /api/rooms HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer key\r\n\r\n";
+    let rooms = exchange(b.address, request);
+    assert!(rooms.status == 200 && rooms.text().contains(r#""room":"tea""#), "{}", rooms.text());
     let narrow = serve_binary(&["--redis", &url("narrow")]);
     eventually("it says why", || get(narrow.address, "/readyz").text().contains("change its ACL"));
     assert!(!is_ready(&narrow) && !narrow.all_said().contains("secret-word"));

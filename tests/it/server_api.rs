@@ -233,7 +233,9 @@ fn every_refusal_has_its_status_and_says_what_to_change() {
     for (length, status, code) in [
         ("Content-Length: 2001", 413, "too_large"),
         ("Content-Length: 99999999999999999999999", 413, "too_large"),
-        ("Transfer-Encoding: chunked", 411, "length_required"),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 1", 400, "bad_request"),
+        ("Transfer-Encoding: identity", 400, "bad_request"),
+        ("Transfer-Encoding: gzip, chunked", 501, "not_implemented"),
         ("Content-Length: x", 400, "bad_request"),
         ("Content-Length: 1\r\nContent-Length: 2", 400, "bad_request"),
     ] {
@@ -253,6 +255,58 @@ fn every_refusal_has_its_status_and_says_what_to_change() {
             br#"{"data":1}"#,
         );
         assert_eq!(answer.status, 200, "{kind}");
+    }
+}
+
+#[test]
+fn a_body_may_come_in_chunks() {
+    let program = serve_binary(&["--api-key", KEY, "--max-message", "1000"]);
+    let publish = |body: &[u8]| {
+        let headers = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n";
+        send(program.address, "POST /api/publish", &authorized(headers), body)
+    };
+    let text = r#"{"room":"tea","data":"in chunks"}"#;
+    let chunks = |size: usize| -> String {
+        let pieces = text.as_bytes().chunks(size).map(|piece| str::from_utf8(piece).unwrap());
+        pieces.map(|piece| format!("{:x};n=1\r\n{piece}\r\n", piece.len())).collect()
+    };
+    for (offset, size) in (1..=text.len()).enumerate() {
+        let answer = publish(format!("{}0\r\nX-Trailer: ignored\r\n\r\n", chunks(size)).as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(parsed(&answer).1["offset"], offset + 1);
+    }
+    let (_, room) = look(program.address, "/api/rooms/tea");
+    assert_eq!(room["offset"], text.len());
+    // Twice the limit on messages is no byte too much, as with Content-Length.
+    let full = format!("{{\"room\":\"r\",\"data\":\"{}\"}}", "x".repeat(2000 - 22));
+    let halves = full.split_at(900);
+    let body = format!("384\r\n{}\r\n44C\r\n{}\r\n", halves.0, halves.1);
+    assert_eq!(publish(format!("{body}0\r\n\r\n").as_bytes()).status, 200);
+    let over = publish(format!("{body}1\r\n").as_bytes());
+    assert!(check_error(&over, 413, "too_large").contains("2000 bytes"));
+    check_error(&publish(b"7d1\r\n"), 413, "too_large");
+    for malformed in [&b"x"[..], b"5\nhello", b"5\r\nhello!", b"1;\0", b"0\r\n: x\r\n\r\n"] {
+        check_error(&publish(malformed), 400, "bad_request");
+    }
+    let trailers = format!("0\r\n{}\r\n", "x: y\r\n".repeat(65));
+    check_error(&publish(trailers.as_bytes()), 431, "bad_request");
+    check_error(&publish(b"0\r\n\r\n"), 400, "bad_json");
+}
+
+#[test]
+fn a_body_that_does_not_come_is_given_up_in_json_too() {
+    let limits = Limits { head_deadline: Duration::from_millis(300), ..Limits::default() };
+    let keys = Tokens::new().with(KEY, Identity::default()).unwrap();
+    let server = serve(limits, |builder| builder.protocol("/ws").api("/api", &keys));
+    for (length, begun) in [
+        ("Content-Length: 5", &b"{"[..]),
+        ("Transfer-Encoding: chunked", b""),
+        ("Transfer-Encoding: chunked", b"5;x"),
+        ("Transfer-Encoding: chunked", b"5\r\n{"),
+        ("Transfer-Encoding: chunked", b"2\r\n{}\r\n0\r\nx: "),
+    ] {
+        let headers = authorized(&format!("Content-Type: application/json\r\n{length}\r\n"));
+        check_error(&send(server.local_addr(), "POST /api/publish", &headers, begun), 408, "timeout");
     }
 }
 
@@ -638,6 +692,45 @@ fn rooms_and_numbers_are_told() {
 }
 
 #[test]
+fn rooms_come_in_pages() {
+    let program = with_key();
+    for n in 0..25 {
+        done(program.address, "/api/publish", &json!({"room": format!("r{n:02}"), "data": n}));
+    }
+    let page = |query: &str| {
+        let (status, answer) = look(program.address, &format!("/api/rooms{query}"));
+        assert_eq!(status, 200, "{query}: {answer}");
+        let rooms = answer["rooms"].as_array().unwrap().iter().map(|room| room["room"].as_str().unwrap());
+        let rooms: Vec<String> = rooms.map(String::from).collect();
+        assert_eq!(answer.as_object().unwrap().len(), if answer["more"] == true { 2 } else { 1 });
+        (rooms, answer["more"] == true)
+    };
+    let all: Vec<String> = (0..25).map(|n| format!("r{n:02}")).collect();
+    assert_eq!(page(""), (all.clone(), false));
+    assert_eq!(page("?limit=25"), (all.clone(), false));
+    assert_eq!(page("?limit=24"), (all[..24].to_vec(), true));
+    assert_eq!(page("?limit=10000&after=r2"), (all[20..].to_vec(), false));
+    assert_eq!(page("?after=r24"), (vec![], false));
+    assert_eq!(page("?after=%E5%A4%A7"), (vec![], false));
+    let (mut pages, mut last) = (Vec::new(), String::new());
+    loop {
+        let (rooms, is_more) = page(&format!("?after={last}&limit=10"));
+        last = rooms.last().unwrap().clone();
+        pages.push(rooms);
+        if !is_more {
+            break;
+        }
+    }
+    assert_eq!((pages.len(), pages.concat()), (3, all));
+    for query in
+        ["limit=0", "limit=", "limit=-1", "limit=10001", "limit=x", "limit=1%202", "after=%zz", "after=%ff"]
+    {
+        let answer = send(program.address, &format!("GET /api/rooms?{query}"), &authorized(""), b"");
+        check_error(&answer, 400, "bad_request");
+    }
+}
+
+#[test]
 fn a_body_may_wait_to_be_asked_for() {
     let program = with_key();
     let body = br#"{"data":1}"#;
@@ -875,6 +968,13 @@ fn servers_with_the_same_rooms_reach_each_other_s_users() {
         assert_eq!((&message["from"], &message["data"]), (&json!(null), &json!("hi")));
         assert_eq!(message["offset"], published["offset"]);
     }
+    // A room that nobody is in here.
+    join(&mut ann, "west only");
+    eventually("the other server's room is listed", || {
+        let (_, list) = look(address, "/api/rooms?after=r");
+        let room = &list["rooms"][0];
+        (&room["room"], &room["users"], &room["connections"]) == (&json!("west only"), &json!(1), &json!(1))
+    });
     let again = done(west.local_addr(), "/api/publish", &json!({"room": "r", "data": "hi", "key": "k"}));
     assert_eq!(again, published, "the key holds at all servers");
     assert_eq!(done(address, "/api/direct", &json!({"to": "ann", "data": 1})), json!({"connections": 2}));
@@ -909,6 +1009,13 @@ fn rooms_on_disk_are_published_in_and_looked_at() {
     // Nobody is in it.
     let room = json!({"room": "r", "members": [], "epoch": first["epoch"], "offset": 1});
     assert_eq!(look(program.address, "/api/rooms/r"), (200, room));
+    let mut ann = enter(program.address, "ann");
+    let epoch = join(&mut ann, "a")["epoch"].clone();
+    let standing = |room: &str, users: usize, epoch: &Value, offset: u64| json!({"room": room, "users": users, "connections": users, "epoch": epoch, "offset": offset});
+    let rooms = json!({"rooms": [standing("a", 1, &epoch, 0), standing("r", 0, &first["epoch"], 1)]});
+    assert_eq!(look(program.address, "/api/rooms"), (200, rooms));
+    let one = json!({"rooms": [standing("a", 1, &epoch, 0)], "more": true});
+    assert_eq!(look(program.address, "/api/rooms?limit=1"), (200, one));
     let (status, error) = look(program.address, "/api/rooms/unknown");
     assert_eq!((status, &error["code"]), (404, &json!("no_such_room")));
     let body = format!(r#"{{"room":"r","data":"{}"}}"#, "x".repeat(1_100_000));

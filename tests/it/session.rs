@@ -4,7 +4,9 @@ use crate::session_proxy::Proxy;
 use crate::support::{PATIENCE, Program, eventually, get, metric, serve, serve_binary};
 use serde_json::json;
 use std::collections::{HashSet, VecDeque};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 use switchboard::session::{Event, History, Pending, Room};
@@ -26,7 +28,7 @@ fn url(program: &Program) -> String {
 
 /// The next event that `choose` takes; others are passed over.
 #[track_caller]
-fn next<T>(session: &Session, choose: impl Fn(Event) -> Option<T>) -> T {
+fn next<T>(session: &Session, mut choose: impl FnMut(Event) -> Option<T>) -> T {
     let deadline = Instant::now() + LONG;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -363,6 +365,77 @@ fn a_session_that_is_not_wanted_ends() {
         assert!(matches!(Session::connect(url), Err(Error::Config(_))), "{url}");
     }
     assert!(matches!(Session::builder().token("a\nb").connect("ws://h/ws"), Err(Error::Config(_))));
+}
+
+#[test]
+fn a_token_is_asked_for_at_each_connection_and_again_when_it_was_too_old() {
+    for refuse in ["close", "http"] {
+        let program = serve_binary(&["--token", "good=ann", "--refuse", refuse]);
+        let proxy = Proxy::start(Some(program.address));
+        let given = Mutex::new(VecDeque::from(["", "old", "two\nlines", "good", "good", "old", "good"]));
+        let (tell, told) = channel();
+        let session = Session::builder()
+            .token("never")
+            .token_from(move || {
+                let token = given.lock().unwrap().pop_front().expect("no more than needed");
+                let _ = tell.send(thread::current().name().map(String::from));
+                if token.is_empty() { Err(Error::other("nobody is there")) } else { Ok(token.into()) }
+            })
+            .patience(LONG)
+            .connect(&proxy.url())
+            .unwrap();
+        let whys = |session: &Session| {
+            let mut whys = Vec::new();
+            let user = next(session, |event| match event {
+                Event::Connected { user } => Some(user),
+                Event::Disconnected { why, retry_in } => {
+                    assert!(retry_in.is_some(), "{why}");
+                    whys.push(why);
+                    None
+                }
+                _ => None,
+            });
+            assert_eq!(user, "ann");
+            whys
+        };
+        let denied = if refuse == "close" { "1008" } else { "401" };
+        let check = |whys: Vec<String>, expected: &[&str]| {
+            assert_eq!(whys.len(), expected.len(), "{whys:?}");
+            assert!(whys.iter().zip(expected).all(|(why, what)| why.contains(what)), "{whys:?}");
+        };
+        check(whys(&session), &["nobody is there", denied, "control character"]);
+        for expected in [&["1006"][..], &["1006", denied]] {
+            proxy.cut();
+            check(whys(&session), expected);
+        }
+        session.room("r").publish("here").unwrap();
+        assert_eq!(told.iter().take(7).flatten().collect::<HashSet<_>>(), HashSet::from(["session".into()]));
+    }
+}
+
+#[test]
+fn a_session_that_is_closed_does_not_wait_for_its_token() {
+    let program = serve_binary(&["--token", "good=ann"]);
+    let ((hold, held), (enter, entered)) = (channel::<()>(), channel());
+    let held = Mutex::new(held);
+    let builder = Session::builder().token_from(move || {
+        let _ = enter.send(());
+        // Until the test has come to its end.
+        let _ = held.lock().unwrap().recv();
+        Ok("good".into())
+    });
+    let session = builder.connect(&url(&program)).unwrap();
+    entered.recv().unwrap();
+    assert!(matches!(session.room("r").publish_later(1).map(drop), Ok(())));
+    session.close();
+    assert!(matches!(session.ping(), Err(Error::Closed)));
+    assert_eq!(session.recv(), None);
+    drop((session, builder));
+    drop(hold);
+    // The session's thread lets go of the function as it ends.
+    assert!(entered.recv().is_err());
+    let metrics = get(program.address, "/metrics");
+    assert_eq!(metric(metrics.text(), "websocket_handshakes_total"), 0);
 }
 
 #[test]

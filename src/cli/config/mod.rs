@@ -27,7 +27,14 @@ pub(crate) struct File {
     pub(crate) path: Option<PathBuf>,
 }
 
+const AFTER_HELP: &str = "\
+Examples:
+  switchboard config > switchboard.toml
+  switchboard config check switchboard.toml
+  switchboard --config switchboard.toml";
+
 #[derive(Args)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Config {
     #[command(subcommand)]
     ask: Option<Ask>,

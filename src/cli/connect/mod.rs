@@ -5,10 +5,11 @@ mod output;
 mod pipe;
 mod terminal;
 
+use super::logging::say;
 use super::units;
 use clap::Args;
 use output::{close_line, escape};
-use std::io::{IsTerminal, stderr, stdin, stdout};
+use std::io::{IsTerminal, stdin, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -85,7 +86,7 @@ pub(crate) fn run(options: &Connect) -> ExitCode {
     let mut client = match client {
         Ok(client) => client,
         Err(error) => {
-            eprintln!("switchboard: {}{}", escape(&error.to_string()), advice(&error));
+            say!(Error, "switchboard: {}{}", escape(&error.to_string()), advice(&error));
             let usage = matches!(error, Error::Config(_));
             return ExitCode::from(if usage { USAGE } else { FAILED });
         }
@@ -105,7 +106,7 @@ pub(crate) fn run(options: &Connect) -> ExitCode {
     match end {
         Ok(end) => ExitCode::from(report(&end, &goal, &closer)),
         Err(error) => {
-            eprintln!("switchboard: {error}");
+            say!(Error, "switchboard: {error}");
             ExitCode::from(FAILED)
         }
     }
@@ -276,14 +277,9 @@ fn report(end: &End, goal: &Goal, closer: &Closer) -> u8 {
     }
     if let Some(count) = goal.count {
         let when = if end.timed_out { "the time was up" } else { "the connection ended" };
-        eprintln!("switchboard: {} of {count} messages came before {when}", end.received);
+        say!(Error, "switchboard: {} of {count} messages came before {when}", end.received);
         return TOO_FEW;
     }
     let normal = matches!(end.code, 1000 | 1001 | 1005) || closer.closed_with() == Some(end.code);
     if end.blame.is_none() && normal { 0 } else { CLOSED_BADLY }
-}
-
-/// Whether colours are wanted.
-fn colours() -> bool {
-    stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

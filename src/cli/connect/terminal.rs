@@ -3,9 +3,10 @@
 //! Three threads: this one receives, one owns the prompt, one prints what came. What is printed while the prompt is there goes
 //! through the prompt's thread, which draws the prompt anew below it.
 
+use super::super::colour::{GREEN, are_shown, in_colour};
 use super::input::{HELP, Input, parse, read};
 use super::output::for_terminal;
-use super::{CLOSED_BADLY, Closer, End, Goal, colours, receive};
+use super::{CLOSED_BADLY, Closer, End, Goal, receive};
 use parking_lot::{Condvar, Mutex};
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
@@ -71,7 +72,7 @@ pub(super) fn run(client: &mut Client, goal: &Goal, closer: &Closer, screen: Scr
         let mut prompt = Prompt { editor, closer: closer.clone(), shared: shared.clone() };
         move || prompt.run()
     })?;
-    let mark = if colours() { "\x1b[32m<\x1b[0m" } else { "<" };
+    let mark = if are_shown(&io::stdout()) { in_colour("<", GREEN) } else { "<".into() };
     let end = receive(client, goal, |message| {
         let line = format!("{mark} {}\n", for_terminal(message));
         show.send(line).map_err(|_| io::ErrorKind::BrokenPipe.into())

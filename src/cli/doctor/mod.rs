@@ -36,8 +36,8 @@ const CHECKS: &[fn(&Patient) -> Vec<Check>] = &[
 ];
 
 const AFTER_HELP: &str = "\
-It looks at the limits of this process, this user and this place: start it as the service is started, with the same \
-options. It changes nothing.
+It takes the options, the environment and the file of `switchboard serve` too, and looks at the limits of this process, \
+this user and this place: start it as the service is started. It changes nothing.
 
 Exit status: 0 when all is well or there are warnings only, 1 when something fails.";
 

@@ -1,7 +1,8 @@
 //! What was found, as a table for people or as JSON for scripts.
 
+use super::super::colour;
 use serde_json::{Value, json};
-use std::io::{self, Write};
+use std::io;
 
 /// Findings that are longer do not push the next steps of all others to the right.
 const WIDEST: usize = 46;
@@ -72,7 +73,7 @@ impl Report {
 
     pub(super) fn print(&self, json: bool) -> io::Result<()> {
         let text = if json { format!("{:#}\n", self.json()) } else { self.table() };
-        io::stdout().write_all(text.as_bytes())
+        colour::print(&text)
     }
 
     fn json(&self) -> Value {

@@ -1,10 +1,10 @@
 //! Two results side by side: what became better, and what worse.
 
+use super::super::colour;
 use super::report::{FORMAT, QUANTILES};
 use super::table::aligned;
 use serde_json::Value;
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use switchboard::{Error, Result};
@@ -19,7 +19,7 @@ pub(super) fn run(files: &[PathBuf]) -> Result<ExitCode> {
     let [before, after] = &results[..] else {
         return Err(Error::Config("--compare takes two files".into()));
     };
-    io::stdout().write_all(text(before, after).as_bytes())?;
+    colour::print(&text(before, after))?;
     let are_ok = [before, after].iter().all(|result| result["ok"] == true);
     Ok(if are_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -34,6 +34,8 @@ mod traffic;
 pub(crate) use options::Load;
 pub(crate) use soak::{Soak, run as soak};
 
+use super::colour;
+use super::logging::say;
 use super::serve::raise_descriptor_limit;
 use plan::Plan;
 use report::Report;
@@ -42,7 +44,6 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use shared::Shared;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::io::{self, Write};
 use std::process::{ExitCode, exit};
 use std::sync::Arc;
 use std::thread;
@@ -59,7 +60,7 @@ pub(crate) fn run(options: &Load) -> ExitCode {
         None => load(options),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("switchboard: {error}");
+        say!(Error, "switchboard: {error}");
         if matches!(error, Error::Config(_)) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
     })
 }
@@ -78,7 +79,7 @@ fn load(options: &Load) -> Result<ExitCode> {
     let tally = run::run(&shared, &target)?;
     let report = Report::new(&shared, &target, tally);
     let text = if options.json { format!("{:#}\n", report.json()) } else { report.table() };
-    io::stdout().write_all(text.as_bytes())?;
+    colour::print(&text)?;
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -20,9 +20,10 @@ pub(super) enum Script {
     Tell,
     Beat,
     Bye,
+    Look,
 }
 
-const TEXTS: [&str; 9] = [
+const TEXTS: [&str; 10] = [
     concat!(include_str!("lua/room.lua"), include_str!("lua/publish.lua")),
     concat!(include_str!("lua/room.lua"), include_str!("lua/open.lua")),
     include_str!("lua/presence.lua"),
@@ -32,6 +33,7 @@ const TEXTS: [&str; 9] = [
     include_str!("lua/tell.lua"),
     include_str!("lua/beat.lua"),
     include_str!("lua/bye.lua"),
+    include_str!("lua/look.lua"),
 ];
 
 /// The digests of the scripts, which Redis knows.

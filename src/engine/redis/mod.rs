@@ -13,6 +13,7 @@ mod commands;
 mod counts;
 mod desk;
 mod heard;
+mod listing;
 mod names;
 mod pause;
 mod peers;
@@ -22,7 +23,8 @@ mod rooms;
 mod shards;
 mod subscriber;
 
-use super::{Engine, Inbox, Notice, Order};
+use super::shelf::first;
+use super::{Engine, Inbox, Listed, Notice, Order};
 use crate::error::{Error, Result};
 use crate::net::masks::random;
 use ::redis::RedisError;
@@ -65,6 +67,9 @@ pub struct Redis {
     prefix: String,
     running: Mutex<Vec<Running>>,
 }
+
+/// For going through the rooms of all; what has begun by then may take as long again.
+const LIST: Duration = Duration::from_secs(5);
 
 /// At one Redis.
 struct Running {
@@ -250,6 +255,17 @@ impl Engine for Redis {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn rooms(&self, after: &str, most: usize) -> Result<Vec<Listed>> {
+        // Not under the lock, which the hub takes too.
+        let lines: Vec<Arc<Line>> = self.running.lock().iter().map(|running| running.line.clone()).collect();
+        let (mut rooms, deadline) = (Vec::new(), Instant::now() + LIST);
+        for line in lines {
+            let listed = listing::rooms(&line, after, most, deadline);
+            rooms.extend(listed.map_err(|error| Error::Unavailable(line.access.why(&error)))?);
+        }
+        Ok(first(rooms, most))
     }
 
     fn metrics(&self) -> String {

@@ -28,6 +28,23 @@ impl Names {
         format!("{}{{{room}}}:head", self.keys)
     }
 
+    /// A pattern of Redis' for the heads of all rooms.
+    pub(super) fn all_heads(&self) -> String {
+        let mut pattern = String::new();
+        for c in self.keys.chars() {
+            if ['*', '?', '[', ']', '^', '\\'].contains(&c) {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern + "{*}:head"
+    }
+
+    /// The room whose head has this key.
+    pub(super) fn room_of_head<'k>(&self, key: &'k str) -> Option<&'k str> {
+        key.strip_prefix(&*self.keys)?.strip_prefix('{')?.strip_suffix("}:head")
+    }
+
     pub(super) fn messages(&self, room: &str) -> String {
         format!("{}{{{room}}}:messages", self.keys)
     }
@@ -124,6 +141,18 @@ mod tests {
             (names.head("tea"), names.live("tea")),
             ("x-{tea}:head".into(), "x-db3:{tea}:live".into())
         );
+    }
+
+    #[test]
+    fn rooms_are_known_by_their_heads() {
+        let names = Names::new(r"a*[b]?\:", 0, "n1");
+        assert_eq!(names.all_heads(), r"a\*\[b\]\?\\:{*}:head");
+        for room in ["tea", "a}:head", "{x}", "*", "大"] {
+            assert_eq!(names.room_of_head(&names.head(room)), Some(room));
+            assert_eq!(names.room_of_head(&names.messages(room)), None);
+            assert_eq!(names.room_of_head(&names.users_here(room)), None);
+        }
+        assert_eq!(names.room_of_head(&Names::new("a*", 0, "n1").head("tea")), None);
     }
 
     #[test]

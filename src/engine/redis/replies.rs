@@ -2,7 +2,7 @@
 
 use super::access::misplaced;
 use super::rooms::State;
-use crate::engine::{Name, Receipt, Stored};
+use crate::engine::{Listed, Name, Receipt, Stored};
 use ::redis::{RedisResult, Value};
 
 pub(super) fn number(value: &Value) -> RedisResult<u64> {
@@ -36,6 +36,20 @@ fn exactly<const N: usize>(value: Value) -> RedisResult<[Value; N]> {
 pub(super) fn receipt(value: Value) -> RedisResult<Receipt> {
     let [epoch, offset] = exactly(value)?;
     Ok(Receipt { epoch: name(epoch)?, offset: number(&offset)? })
+}
+
+/// `None`: nothing was said in it, and nobody is there.
+pub(super) fn listed(room: &Name, value: Value) -> RedisResult<Option<Listed>> {
+    let [epoch, offset, users, connections] = exactly(value)?;
+    let [offset, users, connections] = [number(&offset)?, number(&users)?, number(&connections)?];
+    let listed = Listed {
+        room: room.clone(),
+        epoch: name(epoch)?,
+        offset,
+        users: users as usize,
+        connections: connections as usize,
+    };
+    Ok((0 < offset || 0 < users).then_some(listed))
 }
 
 pub(super) fn state(value: Value) -> RedisResult<State> {

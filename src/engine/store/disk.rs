@@ -138,6 +138,12 @@ impl Disk {
         {
             let mut rooms = transaction.open_table(ROOMS)?;
             let mut messages = transaction.open_table(MESSAGES)?;
+            // First: a room may have begun again since it was forgotten, in the same turn.
+            for room in &batch.forgotten {
+                rooms.remove(&**room)?;
+                messages.retain_in((&**room, 0)..=(&**room, u64::MAX), |_, _| false)?;
+                self.first.remove(room);
+            }
             for (room, message, key) in &batch.messages {
                 messages
                     .insert((&**room, message.offset), (message.time, key.as_deref(), &*message.element))?;
@@ -152,11 +158,6 @@ impl Disk {
                     messages.remove((&**room, offset))?;
                 }
                 *first = oldest;
-            }
-            for room in &batch.forgotten {
-                rooms.remove(&**room)?;
-                messages.retain_in((&**room, 0)..=(&**room, u64::MAX), |_, _| false)?;
-                self.first.remove(room);
             }
         }
         Ok(transaction.commit()?)
@@ -174,5 +175,54 @@ fn advice(error: &DatabaseError) -> String {
         other => format!(
             "it is damaged, or no store ({other}); move the file away to begin without history, or put a copy of it back"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Publish;
+    use super::super::super::shelf::Put;
+    use super::*;
+
+    #[test]
+    fn a_room_that_is_forgotten_and_begins_again_at_once_is_kept() {
+        let path = std::env::temp_dir().join(format!("switchboard-disk-{}", std::process::id()));
+        let (now, room) = (crate::engine::now(), Name::from("r"));
+        let publish = |key: &str| Publish {
+            room: room.clone(),
+            from: None,
+            data: "1".into(),
+            key: Some(key.into()),
+            time: now.unix_ms,
+            rules: RoomRules::default(),
+        };
+        let (mut disk, mut shelf) = (Disk::open(&path).unwrap(), Shelf::new("n", 1 << 20));
+        let put = |shelf: &mut Shelf, batch: &mut Batch, key: &str| {
+            let Put::New(_, message) = shelf.publish(now, &publish(key)) else { panic!() };
+            batch.messages.push((room.clone(), message, publish(key).scoped_key()));
+            batch.changed.insert(room.clone());
+        };
+        let mut first = Batch::default();
+        (0..3).for_each(|n| put(&mut shelf, &mut first, &format!("first-{n}")));
+        disk.write(&first, &shelf).unwrap();
+        // All of it has become too old, and somebody publishes in the turn in which that is found out.
+        let late = Now { instant: now.instant + RoomRules::default().age, ..now };
+        let mut second = Batch { changed: shelf.trim(late).into_iter().collect(), ..Batch::default() };
+        second.forgotten = shelf.forget_empty(|_| false);
+        assert_eq!(second.forgotten, std::slice::from_ref(&room));
+        put(&mut shelf, &mut second, "second");
+        disk.write(&second, &shelf).unwrap();
+        drop(disk);
+        let (mut disk, mut again) = (Disk::open(&path).unwrap(), Shelf::new("m", 1 << 20));
+        disk.load(now, &mut again).unwrap();
+        let said = |shelf: &Shelf| {
+            let (history, _) = shelf.get("r")?;
+            let messages: Vec<Stored> = history.messages().cloned().collect();
+            Some((history.epoch_name(), history.offset(), messages))
+        };
+        let kept = said(&again);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(kept.as_ref().map(|(_, offset, messages)| (*offset, messages.len())), Some((1, 1)));
+        assert_eq!(kept, said(&shelf));
     }
 }

@@ -5,13 +5,14 @@
 
 mod disk;
 mod metrics;
+mod waiting;
 
-use super::shelf::{Put, Shelf};
-use super::{Engine, Inbox, Name, Notice, Order, Publish, RoomRules, Ticket};
+use super::shelf::{Put, Shelf, first};
+use super::{Engine, Inbox, Listed, Name, Notice, Order, Publish, RoomRules, Ticket};
 use crate::error::{Error, Result};
 use crate::hub::Now;
 use crate::limits::Limits;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use disk::{Batch, Disk};
 use metrics::StoreMetrics;
 use parking_lot::Mutex;
@@ -19,17 +20,16 @@ use std::collections::HashMap;
 use std::mem::take;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use waiting::Waiting;
 
 /// How often what is too old is looked for.
 const SWEEP: Duration = Duration::from_secs(5);
 /// How often a file that failed is tried again.
 const RETRY: Duration = Duration::from_secs(2);
-/// Messages, and their bytes, that may wait for the disk.
-const WAITING: usize = 65_536;
-const WAITING_BYTES: usize = 64 * 1024 * 1024;
+/// How long whoever asks for the rooms waits for the thread.
+const LIST: Duration = Duration::from_secs(10);
 /// Most orders in one transaction: more would only make each of them wait longer.
 const TRANSACTION: usize = 4096;
 
@@ -77,14 +77,9 @@ struct Running {
 
 enum Task {
     Orders(Vec<Order>),
+    /// What is on the disk, of the rooms behind that name.
+    List(String, Sender<Result<Vec<Listed>, String>>),
     Stop,
-}
-
-/// Messages that wait for the disk.
-#[derive(Default)]
-struct Waiting {
-    messages: AtomicUsize,
-    bytes: AtomicUsize,
 }
 
 impl Store {
@@ -169,6 +164,16 @@ impl Engine for Store {
         false
     }
 
+    fn rooms(&self, after: &str, most: usize) -> Result<Vec<Listed>> {
+        // Not under the lock, which the hub takes too.
+        let queue =
+            self.running.lock().as_ref().map(|running| running.queue.clone()).ok_or(Error::Stopped)?;
+        let (tell, told) = bounded(1);
+        let _ = queue.send(Task::List(after.into(), tell));
+        let told = told.recv_timeout(LIST).unwrap_or_else(|_| Err("the disk does not answer in time".into()));
+        told.map(|rooms| first(rooms, most)).map_err(Error::Unavailable)
+    }
+
     fn metrics(&self) -> String {
         let running = self.running.lock();
         let waiting = running.as_ref().map_or((0, 0), |running| running.waiting.now());
@@ -182,28 +187,6 @@ impl Engine for Store {
             let _ = queue.send(Task::Stop);
             let _ = thread.join();
         }
-    }
-}
-
-impl Waiting {
-    /// `false`: there is no room for it.
-    fn add(&self, bytes: usize) -> bool {
-        let has_room = self.messages.load(Relaxed) < WAITING && self.bytes.load(Relaxed) < WAITING_BYTES;
-        if has_room {
-            self.messages.fetch_add(1, Relaxed);
-            self.bytes.fetch_add(bytes, Relaxed);
-        }
-        has_room
-    }
-
-    /// Messages and bytes that wait now.
-    fn now(&self) -> (usize, usize) {
-        (self.messages.load(Relaxed), self.bytes.load(Relaxed))
-    }
-
-    fn remove(&self, bytes: usize) {
-        self.messages.fetch_sub(1, Relaxed);
-        self.bytes.fetch_sub(bytes, Relaxed);
     }
 }
 
@@ -236,12 +219,17 @@ impl Writer {
             let pause = if self.disk.is_ok() { SWEEP } else { RETRY };
             let (mut orders, mut stop) = match tasks.recv_timeout(pause) {
                 Ok(Task::Orders(orders)) => (orders, false),
+                Ok(Task::List(after, tell)) => {
+                    self.list(&after, &tell);
+                    (Vec::new(), false)
+                }
                 Err(RecvTimeoutError::Timeout) => (Vec::new(), false),
                 Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             };
             while orders.len() < TRANSACTION && !stop {
                 match tasks.try_recv() {
                     Ok(Task::Orders(more)) => orders.extend(more),
+                    Ok(Task::List(after, tell)) => self.list(&after, &tell),
                     Ok(Task::Stop) => stop = true,
                     Err(_) => break,
                 }
@@ -265,6 +253,12 @@ impl Writer {
                 return;
             }
         }
+    }
+
+    /// Between turns all that the shelf has is on the disk, unless that has failed.
+    fn list(&self, after: &str, tell: &Sender<Result<Vec<Listed>, String>>) {
+        let rooms = self.disk.as_ref().map(|_| self.shelf.list(after)).map_err(|(why, _)| why.clone());
+        let _ = tell.try_send(rooms);
     }
 
     /// Carries out what is asked, and tells of it when it is on the disk.

@@ -2,7 +2,7 @@
 
 use super::batch::Batch;
 use super::state::{PIECE_OVERHEAD, Phase, State, cost, rest_of_begun_frame};
-use super::{Drained, Outbox};
+use super::{Drained, GREETING, Outbox};
 use crate::limits::KIB;
 use crate::metrics::Unclean;
 use parking_lot::MutexGuard;
@@ -10,6 +10,7 @@ use std::io;
 use std::mem::take;
 use std::net::Shutdown;
 use std::sync::Arc;
+use std::time::Instant;
 use tungstenite::Bytes;
 
 /// Opcodes from here on are those of pings and pongs. RFC 6455 §5.2.
@@ -47,7 +48,15 @@ impl Outbox {
     /// Settles the written batch and takes out the next one; what to tell the caller when there is none.
     fn next_batch(self: &Arc<Self>, batch: &mut Batch) -> Option<Drained> {
         let mut state = self.state.lock();
-        state.charged = state.charged.saturating_sub(take(&mut batch.charged));
+        state.settle(take(&mut batch.charged));
+        if let Some((answer, _)) = state.greeting.take() {
+            drop(state);
+            // Does not block: nothing has been written to the socket before, and this fits into the kernel's buffer.
+            if self.stream.write_all(&answer, Instant::now() + GREETING).is_err() {
+                self.cut();
+            }
+            state = self.state.lock();
+        }
         if state.phase == Phase::Closed {
             let State { abandoned, close_code, cut_off, .. } = *state;
             // Whoever ended it could not know whether what we had in hand would still leave.
@@ -84,7 +93,7 @@ impl Outbox {
     /// Takes back what did not leave.
     fn put_back(&self, batch: &mut Batch) {
         let mut state = self.state.lock();
-        state.charged = state.charged.saturating_sub(take(&mut batch.charged));
+        state.settle(take(&mut batch.charged));
         let written = take(&mut batch.written);
         let Some(front) = batch.pieces.pop_front() else { return };
         let mut begun = Some((front, written));
@@ -94,13 +103,13 @@ impl Outbox {
             begun = begun.and_then(rest_of_begun_frame);
         }
         while let Some(piece) = batch.pieces.pop_back() {
-            state.charged += cost(&piece);
+            state.unsettle(cost(&piece));
             // Pings and pongs go back before later ones, not behind them. A Close stays behind the data.
             let overtakes = piece.first().is_some_and(|first| PING_OPCODE <= first & 0x0f);
             if overtakes { state.control.push_front(piece) } else { state.data.push_front(piece) }
         }
         if let Some((piece, written)) = begun {
-            state.charged += cost(&piece);
+            state.unsettle(cost(&piece));
             state.begun = Some((piece, written));
         }
     }
@@ -132,7 +141,7 @@ impl Outbox {
 
     /// The usual case, an answer to a client that reads: one write, and the buffer is used again. `false`: more is to
     /// be drained.
-    fn write_reply(&self, mut reply: Vec<u8>, messages: [u32; 2]) -> bool {
+    pub(super) fn write_reply(&self, mut reply: Vec<u8>, messages: [u32; 2]) -> bool {
         let written = match self.stream.try_write(&reply) {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
@@ -144,12 +153,18 @@ impl Outbox {
         self.metrics.messages_out.add_each(messages.map(|count| count as usize));
         self.metrics.bytes_out.add(written);
         let mut state = self.state.lock();
+        if state.abandoned {
+            // It overflowed while we wrote: nothing is charged for this any more, and only what has begun is finished.
+            state.begun = rest_of_begun_frame((Bytes::from(reply), written));
+            state.charged += state.begun.as_ref().map_or(0, |(piece, _)| cost(piece));
+            return false;
+        }
         if written < reply.len() {
             state.charged += PIECE_OVERHEAD;
             state.begun = Some((Bytes::from(reply), written));
             return false;
         }
-        state.charged -= reply.len();
+        state.settle(reply.len());
         if state.corked.capacity() == 0 && reply.capacity() <= 4 * KIB {
             reply.clear();
             state.corked = reply;

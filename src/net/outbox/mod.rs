@@ -5,10 +5,12 @@
 //! their order; control frames overtake them, but never cut a frame that has begun to leave.
 
 mod batch;
+mod bounds;
 mod drain;
 mod state;
 
 pub(crate) use batch::Batch;
+use bounds::Bounds;
 use state::{Phase, State, cost, rest_of_begun_frame};
 
 use super::codecs::Codecs;
@@ -16,25 +18,28 @@ use super::masks::Masks;
 use super::slow_lane::{Held, SlowLane};
 use super::stream::Stream;
 use crate::error::{Error, Result};
-use crate::limits::KIB;
+use crate::limits::{KIB, Limits};
 use crate::metrics::Metrics;
 use crate::wire::deflate::{Agreement, WINDOW_BITS};
 use crate::wire::frame::{self, Outgoing, Role};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tungstenite::Bytes;
 use tungstenite::protocol::frame::coding::{CloseCode, OpCode};
 
 /// Replies of this size or more are not gathered with others; gathered ones leave when they come to that.
 const CORK: usize = 16 * KIB;
+/// How long a handler may take to its first message before the client is told that it is connected. 1 s: until then it is
+/// as if the client were still about to come, so what the handler does first, joining a room say, holds for all that it does.
+const GREETING: Duration = Duration::from_secs(1);
 /// Pongs that may wait. "An endpoint MAY elect to send a Pong frame for only the most recently processed Ping frame."
 /// RFC 6455 §5.5.3
 const PONGS: usize = 32;
 
 pub(crate) struct Outbox {
     stream: Arc<Stream>,
-    limit: usize,
+    bounds: Bounds,
     slow_lane: Arc<SlowLane>,
     metrics: Arc<Metrics>,
     codecs: Arc<Codecs>,
@@ -70,7 +75,7 @@ pub(crate) enum Drained {
 impl Outbox {
     pub(crate) fn new(
         stream: Arc<Stream>,
-        limit: usize,
+        limits: &Limits,
         slow_lane: Arc<SlowLane>,
         metrics: Arc<Metrics>,
         codecs: Arc<Codecs>,
@@ -79,7 +84,7 @@ impl Outbox {
     ) -> Self {
         let outbox = Self {
             stream,
-            limit,
+            bounds: Bounds::of(limits),
             slow_lane,
             metrics,
             codecs,
@@ -103,15 +108,22 @@ impl Outbox {
         &self.stream
     }
 
+    /// What must leave before everything else, the answer to the handshake: with the first frame, when the connection's
+    /// own thread first waits, or after a while.
+    pub(crate) fn greet(self: &Arc<Self>, answer: Vec<u8>) {
+        let mut state = self.state.lock();
+        state.greeting = Some((answer, Instant::now() + GREETING));
+        self.watch_cork(state);
+    }
+
     /// Puts whole frames in. Never blocks. When they do not fit, the client is a slow consumer and gets 1013.
     pub(crate) fn push(&self, frames: &Bytes) -> Pushed {
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
             return Pushed::Nothing;
         }
-        // A piece larger than the whole bound still passes when nothing else waits.
-        if self.limit < state.charged + cost(frames) && 0 < state.charged {
-            return self.overflow(&mut state, "slow consumer: its outbox is full");
+        if let Err(reason) = state.admit(cost(frames), &self.bounds, Instant::now) {
+            return self.overflow(&mut state, reason);
         }
         state.queue(frames.clone());
         state.claim()
@@ -185,7 +197,7 @@ impl Outbox {
         if state.phase != Phase::Open {
             return Err(Error::Closed);
         }
-        if self.limit < state.charged + cost(&frame) && 0 < state.charged {
+        if !self.bounds.have_room(state.charged, cost(&frame)) {
             return Err(Error::Full);
         }
         state.note_message(opcode);
@@ -221,9 +233,20 @@ impl Outbox {
     /// Sends what was held back.
     pub(crate) fn flush(self: &Arc<Self>) {
         let state = self.state.lock();
-        if !state.corked.is_empty() || !state.control.is_empty() {
+        if state.is_held() {
             self.drain_if_free(state);
         }
+    }
+
+    /// Waits while so much waits that the peer should not be asked for more: what it says makes others speak to it.
+    pub(crate) fn wait_for_calm(self: &Arc<Self>) {
+        self.wait_for_less(self.bounds.calm());
+    }
+
+    /// Waits until a large reply fits, whatever waits before it.
+    #[cfg(feature = "protocol")]
+    pub(crate) fn wait_for_half(self: &Arc<Self>) {
+        self.wait_for_less(self.bounds.limit / 2);
     }
 
     /// Waits until everything is written, or nothing ever will be, or `deadline`.
@@ -270,6 +293,7 @@ impl Outbox {
         self.metrics.slow_consumers.add(1);
         *state = State {
             taken: state.taken,
+            greeting: state.greeting.take(),
             begun: state.begun.take().and_then(rest_of_begun_frame),
             watch_close: true,
             abandoned: true,
@@ -293,17 +317,29 @@ impl Outbox {
             if state.phase != Phase::Open {
                 return Err(Error::Closed);
             }
-            if state.charged + more <= self.limit || state.charged == 0 {
+            if self.bounds.have_room(state.charged, more) {
                 return Ok(state);
             }
-            if state.taken {
-                self.changed.wait(&mut state);
-            } else {
-                // Only a cork can be as full as that, and it is ours.
-                self.drain_if_free(state);
-                state = self.state.lock();
-            }
+            state = self.wait_for_change(state);
         }
+    }
+
+    /// Waits until at most `most` bytes wait, or nothing ever will be written.
+    fn wait_for_less(self: &Arc<Self>, most: usize) {
+        let mut state = self.state.lock();
+        while most < state.charged && state.phase == Phase::Open {
+            state = self.wait_for_change(state);
+        }
+    }
+
+    fn wait_for_change<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        if state.taken {
+            self.changed.wait(&mut state);
+            return state;
+        }
+        // Only a cork can be as full as that, and it is ours.
+        self.drain_if_free(state);
+        self.state.lock()
     }
 
     fn watch_cork(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
@@ -335,8 +371,10 @@ fn outgoing<'a>(opcode: OpCode, payload: &'a [u8], compressed: Option<&'a [u8]>)
 impl Held for Outbox {
     fn release(self: Arc<Self>, seen: u32) -> Option<u32> {
         let mut state = self.state.lock();
-        if state.corked.is_empty() && state.control.is_empty() {
+        if !state.is_held() {
             state.cork_watched = false;
+        } else if state.greets_later(Instant::now()) {
+            return Some(seen);
         } else if state.cork_epoch == seen {
             state.cork_watched = false;
             self.drain_if_free(state);

@@ -1,9 +1,11 @@
 //! What waits in an outbox, and what each piece of it is charged.
 
 use super::Pushed;
+use super::bounds::Behind;
 use crate::wire::frame;
 use std::collections::VecDeque;
 use std::mem::{replace, take};
+use std::time::Instant;
 use tungstenite::Bytes;
 use tungstenite::protocol::frame::coding::OpCode;
 
@@ -15,6 +17,8 @@ pub(super) struct State {
     pub(super) phase: Phase,
     /// Somebody drains, or has promised to.
     pub(super) taken: bool,
+    /// The answer to the handshake, until it leaves, and when it must.
+    pub(super) greeting: Option<(Vec<u8>, Instant)>,
     /// Replies held back while the peer's next messages are handled.
     pub(super) corked: Vec<u8>,
     pub(super) cork_watched: bool,
@@ -36,6 +40,9 @@ pub(super) struct State {
     pub(super) cut_off: bool,
     /// It ended before all had left.
     pub(super) unsent: bool,
+    /// What has left since the beginning, charged alike.
+    pub(super) left: u64,
+    pub(super) behind: Option<Behind>,
     /// The code of our Close frame, once there is one.
     pub(super) close_code: Option<u16>,
     /// Texts and binary messages that were put in one by one and are not counted yet: whoever drains does it.
@@ -66,6 +73,18 @@ impl State {
         self.close = Some(frame);
     }
 
+    /// So much of what is charged has left.
+    pub(super) fn settle(&mut self, charged: usize) {
+        self.charged = self.charged.saturating_sub(charged);
+        self.left += charged as u64;
+    }
+
+    /// So much of it has not, after all.
+    pub(super) fn unsettle(&mut self, charged: usize) {
+        self.charged += charged;
+        self.left = self.left.saturating_sub(charged as u64);
+    }
+
     /// Makes a piece of the replies held back, so that what comes later stays behind them.
     pub(super) fn uncork(&mut self) {
         if !self.corked.is_empty() {
@@ -90,12 +109,27 @@ impl State {
         is_first
     }
 
+    /// Whether something waits that only a cork holds back.
+    pub(super) fn is_held(&self) -> bool {
+        self.greeting.is_some() || !self.corked.is_empty() || !self.control.is_empty()
+    }
+
+    /// Whether all that is held back is a greeting that has time.
+    pub(super) fn greets_later(&self, now: Instant) -> bool {
+        let has_time = self.greeting.as_ref().is_some_and(|(_, until)| now < *until);
+        has_time && self.corked.is_empty() && self.control.is_empty()
+    }
+
     pub(super) fn has_waiting(&self) -> bool {
         !self.corked.is_empty() || self.has_pieces()
     }
 
     pub(super) fn has_pieces(&self) -> bool {
-        self.begun.is_some() || !self.control.is_empty() || !self.data.is_empty() || self.close.is_some()
+        self.greeting.is_some()
+            || self.begun.is_some()
+            || !self.control.is_empty()
+            || !self.data.is_empty()
+            || self.close.is_some()
     }
 }
 

@@ -10,10 +10,11 @@ fn pair(limit: usize) -> (Arc<Outbox>, TcpStream) {
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (server, peer) = listener.accept().unwrap();
     let metrics = Arc::new(Metrics::default());
+    let limits = Limits { outbox: limit, burst: 0, ..Limits::default() };
     // Never stopped: its thread waits for nothing and ends with the test's process.
     let (slow_lane, _) = SlowLane::start(&Limits::default(), metrics.clone(), 64 * KIB).unwrap();
     let stream = Arc::new(Stream::new(server, peer));
-    (Arc::new(Outbox::new(stream, limit, slow_lane, metrics, Arc::default(), None, Role::Server)), client)
+    (Arc::new(Outbox::new(stream, &limits, slow_lane, metrics, Arc::default(), None, Role::Server)), client)
 }
 
 fn text(text: &str) -> Bytes {
@@ -159,4 +160,22 @@ fn a_closed_outbox_takes_nothing() {
     assert!(matches!(outbox.try_send(frame::TEXT, b"late"), Err(Error::Closed)));
     outbox.cut();
     outbox.wait_written(Instant::now());
+}
+
+#[test]
+fn an_overflow_while_a_reply_is_written_forgets_what_was_charged_for_it() {
+    let (outbox, client) = pair(KIB);
+    let reply = text(&"x".repeat(600));
+    // As it is between taking the reply out and writing it.
+    let mut state = outbox.state.lock();
+    (state.taken, state.charged) = (true, reply.len());
+    drop(state);
+    assert_eq!(outbox.push(&text(&"y".repeat(600))), Pushed::Nothing);
+    assert!(outbox.is_abandoned());
+    assert!(!outbox.write_reply(reply.to_vec(), [1, 0]), "the Close is still to leave");
+    assert!(outbox.waiting() < KIB);
+    assert_eq!(outbox.drain(&mut Batch::default()), Drained::Empty);
+    assert_eq!(outbox.waiting(), 0);
+    let close = frame::encode_close(CloseCode::Again, "slow consumer: its outbox is full");
+    assert_eq!(read_all(&outbox, client), [reply, close].concat());
 }

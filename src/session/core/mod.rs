@@ -1,6 +1,7 @@
 //! The session as a pure state machine: requests, texts and the time in; texts, answers and events out. It names no socket,
 //! thread or clock.
 
+mod denials;
 mod events;
 mod pace;
 mod requests;
@@ -14,6 +15,7 @@ pub(super) use text::{Ask, Reply, Said};
 use super::Event;
 use crate::error::{Error, Result};
 use crate::reconnect::{Backoff, is_final};
+use denials::Denials;
 use events::Events;
 use pace::Pace;
 use requests::Requests;
@@ -30,6 +32,8 @@ pub(super) enum Loss {
     /// With this code and reason.
     Closed(u16, String),
     Failed(Error),
+    /// The program had no token to give.
+    NoToken(Error),
 }
 
 /// Why a session is over.
@@ -50,6 +54,7 @@ pub(super) struct Core {
     /// The largest message that the server takes.
     largest: usize,
     reconnects: Backoff,
+    denials: Denials,
     /// When the server said to come back.
     hint: Option<Duration>,
     /// Nothing is sent until then: the server has refused something for now, or would.
@@ -65,7 +70,8 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(nonce: String, random: fn() -> u32) -> Self {
+    /// `renews`: each connection is made with a new token.
+    pub(super) fn new(nonce: String, random: fn() -> u32, renews: bool) -> Self {
         Self {
             nonce,
             random,
@@ -73,6 +79,7 @@ impl Core {
             user: None,
             largest: usize::MAX,
             reconnects: Backoff::default(),
+            denials: Denials::new(renews),
             hint: None,
             held_until: None,
             refusals: Backoff::default(),
@@ -149,8 +156,14 @@ impl Core {
                 (None, None) => return,
             };
             if self.largest < text.len() {
-                self.requests.remove(id);
-                self.answers.push((id, Err(Refusal::too_large(text.len(), self.largest).into_error())));
+                let refusal = Refusal::too_large(text.len(), self.largest);
+                match own_room {
+                    Some(room) => self.lose_room(room, refusal),
+                    None => {
+                        self.requests.remove(id);
+                        self.answers.push((id, Err(refusal.into_error())));
+                    }
+                }
             } else if let Some(Err(until)) = self.pace.as_mut().map(|pace| pace.take(text.len(), now)) {
                 self.held_until = Some(until);
             } else if !send(&text) {
@@ -163,9 +176,11 @@ impl Core {
         }
     }
 
-    /// When there is something to be done without being asked: [`Core::send`].
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.held_until.into_iter().chain(self.requests.first_deadline()).min()
+    /// When there is something to be done without being asked: [`Core::send`]. While a text might be held up by the pace, also
+    /// the end of that: it may be asked for by a thread that does not wait for its time.
+    pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let ready_at = self.pace.as_ref().and_then(Pace::ready_at).filter(|at| now < *at);
+        self.held_until.into_iter().chain(ready_at).chain(self.requests.first_deadline()).min()
     }
 
     pub(super) fn answers(&mut self) -> impl Iterator<Item = (u64, Result<Reply>)> {
@@ -181,6 +196,7 @@ impl Core {
         match said {
             Said::Welcome { user, message, rates } => {
                 self.pace = Some(Pace::new(&rates, now));
+                self.denials.welcome(now);
                 self.welcome(user, message);
             }
             Said::GoingAway { after } => self.hint = Some(after),
@@ -229,7 +245,8 @@ impl Core {
             _ => None,
         };
         let hint = hint.max(self.hint.take());
-        let (why, may_return) = told(loss);
+        let may_renew = self.denials.may_renew(&loss, now);
+        let (why, may_return) = told(loss, may_renew);
         if self.end.is_some() {
             return None;
         }
@@ -289,12 +306,17 @@ impl Core {
                 self.requests.refused(id, refusal);
             }
         } else if let Some(room) = self.rooms.answered(id) {
-            self.rooms.remove(&room);
-            self.events.push(Event::Kicked { room: Some(room), reason: refusal.message });
+            self.lose_room(room, refusal);
         } else if let Some(request) = self.requests.remove(id) {
             let is_left = matches!(request.ask, Ask::Leave { .. }) && refusal.code == "not_member";
             self.answers.push((id, if is_left { Ok(Reply::Done) } else { Err(refusal.into_error()) }));
         }
+    }
+
+    /// The server does not let us back in, or tell what was missed.
+    fn lose_room(&mut self, room: String, refusal: Refusal) {
+        self.rooms.remove(&room);
+        self.events.push(Event::Kicked { room: Some(room), reason: refusal.message });
     }
 
     /// Waits before anything else is sent; once for all that is refused together.
@@ -331,24 +353,25 @@ impl Core {
     }
 }
 
-/// A loss for people to read, and whether another try may mend it.
-fn told(loss: Loss) -> (String, bool) {
+/// A loss for people to read, and whether another try may mend it; `may_renew`: it may, with another token.
+fn told(loss: Loss, may_renew: bool) -> (String, bool) {
     match loss {
         // "Policy", and a normal end: what we want is not to be had, or done.
-        Loss::Closed(code @ (1000 | 1008), reason) => {
+        Loss::Closed(code @ (1000 | 1008), reason) if !may_renew => {
             (format!("the server has ended the session ({code} {reason})"), false)
         }
         Loss::Closed(code, reason) => (format!("the connection has ended ({code} {reason})"), true),
         Loss::Failed(Error::Violation(1009, reason)) => {
             (format!("a message from the server was too large ({reason}): raise `Limits::message`"), false)
         }
+        Loss::NoToken(error) => (format!("there is no token: {error}"), true),
         Loss::Failed(error) => {
             let is_final = match &error {
                 Error::Config(_) => true,
                 Error::Refused { status, .. } => is_final(*status),
                 _ => false,
             };
-            (error.to_string(), !is_final)
+            (error.to_string(), may_renew || !is_final)
         }
     }
 }

@@ -53,6 +53,13 @@ impl Pace {
         texts == 0 || (texts < self.window.0 && bytes < self.window.1)
     }
 
+    /// From when on any text may leave at once.
+    pub(super) fn ready_at(&self) -> Option<Instant> {
+        let texts = self.texts.as_ref().map(|bucket| bucket.ready_at(1));
+        let bytes = self.bytes.as_ref().map(|bucket| bucket.ready_at(usize::MAX));
+        texts.max(bytes)
+    }
+
     /// Counts a text of so many bytes that is about to leave. `Err`: it may leave then.
     pub(super) fn take(&mut self, bytes: usize, now: Instant) -> Result<(), Instant> {
         for (bucket, count) in [(&mut self.bytes, bytes + FRAME), (&mut self.texts, 1)] {

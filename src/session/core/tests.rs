@@ -28,8 +28,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// Whether each connection has a token of its own.
+    fn with(renews: bool) -> Self {
         // The longest of each range of random waits.
-        let core = Core::new("k".into(), || u32::MAX);
+        let core = Core::new("k".into(), || u32::MAX, renews);
         Self { core, now: Instant::now(), outbox: usize::MAX }
     }
 
@@ -270,7 +275,7 @@ fn no_more_is_asked_than_the_server_allows() {
     // No more are in flight, however long it takes; nor are they sent faster, however soon they are answered.
     assert_eq!(texts(&bench.step(Pass(10))), 0);
     assert_eq!(texts(&bench.step(answer(1))), 0);
-    assert_eq!(bench.core.next_deadline(), Some(bench.now + Duration::from_millis(15)));
+    assert_eq!(bench.core.next_deadline(bench.now), Some(bench.now + Duration::from_millis(15)));
     assert_eq!(texts(&bench.step(Pass(14))), 0);
     assert_eq!(texts(&bench.step(Pass(1))), 1);
     assert_eq!(texts(&bench.step(Pass(99))), 0);
@@ -389,15 +394,15 @@ fn patience_ends_with_what_is_known() {
 #[test]
 fn there_is_a_deadline_for_each_thing_that_time_brings() {
     let mut bench = Bench::here();
-    assert_eq!(bench.core.next_deadline(), None);
+    assert_eq!(bench.core.next_deadline(bench.now), None);
     bench.step(publish(1));
-    assert_eq!(bench.core.next_deadline(), Some(bench.now + Duration::from_secs(30)));
+    assert_eq!(bench.core.next_deadline(bench.now), Some(bench.now + Duration::from_secs(30)));
     bench.step(refused(1, "unavailable"));
-    let held = bench.core.next_deadline().unwrap();
+    let held = bench.core.next_deadline(bench.now).unwrap();
     assert_eq!(held, bench.now + Duration::from_secs(1));
     bench.now = held;
     assert!(bench.step(Pass(0)).starts_with('>'));
-    assert!(held < bench.core.next_deadline().unwrap());
+    assert!(held < bench.core.next_deadline(bench.now).unwrap());
 }
 
 #[test]
@@ -756,6 +761,48 @@ fn some_ends_are_for_good() {
 }
 
 #[test]
+fn who_is_not_let_in_tries_again_with_other_tokens_and_then_believes_it() {
+    let denied = || Lost(Loss::Closed(1008, "no token".into()));
+    let refused =
+        || Lost(Loss::Failed(Error::Refused { status: 401, retry_after: None, reason: String::new() }));
+    let over = "the server has ended the session (1008 no token)";
+    let mut bench = Bench::with(true);
+    bench.run(vec![
+        (denied(), CUT),
+        (Receive, "*disconnected: the connection has ended (1008 no token), Some(1000)"),
+        (refused(), "retry in 2000"),
+        (denied(), "retry in 4000"),
+        // Let in, and not for long: nothing is known of the token.
+        (welcome(), ""),
+        (Pass(4999), ""),
+        (denied(), CUT),
+        (cut(), "retry in 2000"),
+        (denied(), "retry in 4000"),
+        (denied(), "over"),
+    ]);
+    assert_eq!(bench.core.over().unwrap().to_string(), over);
+    let mut bench = Bench::with(true);
+    let first: Vec<(In, &str)> = (0..5)
+        .map(|_| denied())
+        .zip([CUT, "retry in 2000", "retry in 4000", "retry in 8000", "retry in 16000"])
+        .collect();
+    bench.run(first);
+    bench.run(vec![
+        (welcome(), ""),
+        (Pass(5000), ""),
+        (denied(), CUT),
+        (Lost(Loss::NoToken(Error::other("nobody asks"))), "retry in 2000"),
+        (Lost(Loss::Closed(1000, String::new())), "over"),
+    ]);
+    // A token that is always the same is not better the next time.
+    for loss in [denied(), refused()] {
+        assert_eq!(Bench::new().step(loss), "over");
+    }
+    let forbidden = Loss::Failed(Error::Refused { status: 403, retry_after: None, reason: String::new() });
+    assert_eq!(Bench::with(true).step(Lost(forbidden)), "over");
+}
+
+#[test]
 fn who_is_kicked_out_stays_out() {
     let mut bench = Bench::joined();
     bench.step(publish(1));
@@ -791,4 +838,29 @@ fn who_closes_gets_an_answer_to_everything() {
         (Receive, ""),
     ]);
     assert!(matches!(bench.core.over(), Some(Error::Closed)));
+}
+
+#[test]
+fn a_room_that_cannot_be_joined_again_is_lost_and_not_asked_for_for_ever() {
+    let mut bench = Bench::joined();
+    // The same server, and now it takes less than it takes to say where we were.
+    bench.run(vec![(cut(), CUT), (Receive, "*disconnected: the connection has ended (1006 ), Some(1000)")]);
+    let small =
+        said(r#""welcome","connection":"2","user":"ann","node":"n","version":1,"limits":{"message":50}"#);
+    assert_eq!(bench.step(small), "");
+    let events = bench.step(Receive);
+    assert!(events.contains("*connected as ann") && events.contains("Kicked"), "{events}");
+}
+
+#[test]
+fn offsets_that_nobody_can_have_are_not_understood() {
+    let most = u64::MAX;
+    for text in [
+        format!(r#"{{"type":"joined","id":1,"room":"r","epoch":"e","offset":{most},"recovered":true,"messages":[],"members":[]}}"#),
+        format!(r#"{{"type":"message","room":"r","epoch":"e","offset":{most},"from":null,"data":1,"time":0}}"#),
+        r#"{"type":"message","room":"r","epoch":"e","offset":0,"from":null,"data":1,"time":0}"#.into(),
+        r#"{"type":"history","id":1,"room":"r","epoch":"e","messages":[{"offset":0,"from":null,"data":1,"time":0}],"more":false}"#.into(),
+    ] {
+        assert_eq!(Said::read(&text), None, "{text}");
+    }
 }

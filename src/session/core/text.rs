@@ -230,13 +230,19 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn position(&self) -> Option<Position> {
-        Some(Position { epoch: self.get("epoch")?, offset: self.get("offset")? })
+        Some(Position { epoch: self.get("epoch")?, offset: self.offset()? })
+    }
+
+    /// No server comes to the largest number there is; so there is always one more.
+    fn offset(&self) -> Option<u64> {
+        self.get("offset").filter(|offset| *offset < u64::MAX)
     }
 
     fn message(&self, room: &str, epoch: &str) -> Option<RoomMessage> {
         Some(RoomMessage {
             room: room.into(),
-            at: Position { epoch: epoch.into(), offset: self.get("offset")? },
+            // The first one has 1.
+            at: Position { epoch: epoch.into(), offset: self.offset().filter(|offset| 0 < *offset)? },
             from: self.get("from"),
             data: self.data()?,
             time: self.get("time")?,

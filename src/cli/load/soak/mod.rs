@@ -21,13 +21,14 @@ mod verdict;
 pub(crate) use options::Soak;
 
 use super::{USAGE, check_descriptors};
+use crate::cli::colour;
+use crate::cli::logging::say;
 use crate::cli::serve::raise_descriptor_limit;
 use ledger::Ledger;
 use plan::Plan;
 use rustix::rand::{GetRandomFlags, getrandom};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::io::{self, Write};
 use std::process::{ExitCode, exit};
 use std::sync::Arc;
 use std::thread;
@@ -35,7 +36,7 @@ use switchboard::{Error, Result};
 
 pub(crate) fn run(options: &Soak) -> ExitCode {
     soak(options).unwrap_or_else(|error| {
-        eprintln!("switchboard: {error}");
+        say!(Error, "switchboard: {error}");
         if matches!(error, Error::Config(_)) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
     })
 }
@@ -51,7 +52,7 @@ fn soak(options: &Soak) -> Result<ExitCode> {
     stop_by_signal(&ledger)?;
     let report = run::run(&ledger, options)?;
     let text = if options.json { format!("{:#}\n", report.json()) } else { report.table() };
-    io::stdout().write_all(text.as_bytes())?;
+    colour::print(&text)?;
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
