@@ -122,7 +122,8 @@ impl ClientBuilder {
 
     /// Bounds and timers. `message`, `fragments`, `outbox`, `head`, `headers`, `head_deadline` (for
     /// connecting altogether), `ping_interval`, `ping_timeout`, `close_deadline` and `compress_from` count
-    /// for a client; the others must be valid all the same.
+    /// for a client; the others must be valid all the same. After [`Sender::close`](crate::Sender::close) the
+    /// server has 5 s to answer, whatever `close_deadline` is.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -348,7 +349,7 @@ pub(crate) fn key() -> String {
     format!("{}w==", &digest[..21])
 }
 
-/// One slow lane for all clients of the process: they are few, and it sleeps.
+/// One slow lane for all clients of the process, with the usual times: they are few, and it sleeps.
 fn slow_lane() -> Result<Arc<SlowLane>> {
     static SLOW_LANE: OnceLock<Arc<SlowLane>> = OnceLock::new();
     if let Some(slow_lane) = SLOW_LANE.get() {

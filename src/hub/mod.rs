@@ -363,3 +363,6 @@ mod topics_tests;
 
 #[cfg(test)]
 mod outside_tests;
+
+#[cfg(test)]
+mod leak_tests;

@@ -23,7 +23,7 @@ pub(super) struct Outside {
     /// Why the engine cannot be reached.
     pub(super) deaf: Option<String>,
     last: Ticket,
-    awaited: HashMap<Ticket, Awaited>,
+    pub(super) awaited: HashMap<Ticket, Awaited>,
 }
 
 /// Who asked.
@@ -39,7 +39,7 @@ pub(super) enum Asker<T> {
 }
 
 /// What happens with an answer.
-enum Awaited {
+pub(super) enum Awaited {
     Publish {
         asker: Asker<Receipt>,
         room: Name,

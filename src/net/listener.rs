@@ -10,7 +10,11 @@ use std::fs::File;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::thread;
 use std::time::Duration;
+
+/// How long until accept is tried again when nothing tells that it could succeed.
+const AGAIN: Duration = Duration::from_millis(10);
 
 pub(crate) struct Listener {
     socket: TcpListener,
@@ -87,6 +91,7 @@ impl Listener {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if is_out_of_memory(&error) => thread::sleep(AGAIN),
                 // The client is gone already, or the network coughed: neither is the listener's end.
                 Err(error) => log::debug!("accept: {error}"),
             }
@@ -113,8 +118,8 @@ impl Listener {
         let had_spare = spare.take().is_some();
         let accepted = self.socket.accept().ok().map(|(socket, _)| socket);
         if !had_spare && accepted.is_none() {
-            // Nothing tells when a descriptor is free again, and accept would answer at once for ever.
-            std::thread::sleep(Duration::from_millis(10));
+            // accept would answer at once for ever.
+            thread::sleep(AGAIN);
         }
         accepted
     }
@@ -126,6 +131,12 @@ impl Listener {
             *spare = File::open("/dev/null").ok();
         }
     }
+}
+
+/// The client is still there to be accepted, and accept answers the same at once.
+fn is_out_of_memory(error: &io::Error) -> bool {
+    let error = rustix::io::Errno::from_io_error(error);
+    matches!(error, Some(rustix::io::Errno::NOMEM | rustix::io::Errno::NOBUFS))
 }
 
 fn spare() -> Mutex<Option<File>> {

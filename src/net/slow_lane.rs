@@ -191,6 +191,7 @@ impl Watch {
     fn release_held(&mut self, now: Instant) {
         while let Some((_, held, epoch)) = self.held.pop_front_if(|(deadline, ..)| *deadline <= now) {
             if let Some(newer) = held.upgrade().and_then(|held| held.release(epoch)) {
+                // Later in any case, or this would never end.
                 self.held.push_back((now + self.cork.max(SHORTEST), held, newer));
             }
         }
@@ -220,5 +221,54 @@ impl Watch {
         };
         self.full.iter_mut().zip(writable).for_each(|(full, writable)| full.writable = writable);
         let _ = rustix::io::read(&shared.waker, &mut [0; 8]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::KIB;
+    use crate::net::stream::Stream;
+    use crate::wire::frame::Role;
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    /// Something that cannot be let go: the hub's queue is full, say.
+    #[derive(Default)]
+    struct Stuck {
+        tries: AtomicUsize,
+    }
+
+    impl Held for Stuck {
+        fn release(self: Arc<Self>, seen: u32) -> Option<u32> {
+            self.tries.fetch_add(1, Relaxed);
+            Some(seen)
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_let_go_keeps_nobody_else_waiting() {
+        let times = Limits { cork: Duration::ZERO, close_deadline: Duration::ZERO, ..Limits::default() };
+        let (slow_lane, lane_thread) = SlowLane::start(&times, Arc::default(), 64 * KIB).unwrap();
+        let stuck = Arc::new(Stuck::default());
+        let held: Weak<Stuck> = Arc::downgrade(&stuck);
+        slow_lane.watch_held(held, 0);
+        while stuck.tries.load(Relaxed) < 2 {
+            thread::yield_now();
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, peer) = listener.accept().unwrap();
+        let stream = Arc::new(Stream::new(server, peer));
+        let (lane, metrics) = (slow_lane.clone(), Arc::default());
+        let outbox = Outbox::new(stream, &times, lane, metrics, Arc::default(), None, Role::Server);
+        let outbox = Arc::new(outbox);
+        slow_lane.watch_close(&outbox);
+        // Cut at once, as it has not ended by itself.
+        client.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+        slow_lane.stop();
+        lane_thread.join().unwrap();
     }
 }

@@ -47,6 +47,9 @@ use tungstenite::protocol::frame::coding::CloseCode;
 /// Pings are answered, and sent, while the handler is inside one of the receiving methods; so a handler
 /// should come back to them within the ping interval.
 ///
+/// The client learns that it is connected when the handler first waits for a message or sends one, or after a second. So
+/// what the handler does before that, joining a room say, holds for everything the client does.
+///
 /// A handler may give its connection to another thread and return: then the connection lives until it is
 /// dropped there.
 pub struct WebSocket {

@@ -110,12 +110,15 @@ mod tests {
             assert_eq!(line.push(100), Ok(()));
         }
         assert_eq!(line.push(1), FULL);
-        line.leaves(100);
+        line.leaves(99);
         line.passes(LAG);
-        assert_eq!(line.push(100), Ok(()));
-        line.leaves(100);
+        assert_eq!(line.push(99), Ok(()));
         line.passes(Duration::from_millis(1));
-        assert_eq!(line.push(1), LATE, "of what waited at the second piece not all has left");
+        line.leaves(1);
+        assert_eq!(line.push(1), Ok(()), "the first 100 have left, and it is a new beginning");
+        line.leaves(899);
+        line.passes(LAG + Duration::from_millis(1));
+        assert_eq!(line.push(1), LATE, "one byte of what waited then has not");
     }
 
     #[test]
@@ -124,14 +127,14 @@ mod tests {
         assert_eq!(line.push(800), Ok(()));
         for _ in 0..100 {
             assert_eq!(line.push(200), Ok(()));
-            line.passes(LAG);
+            line.passes(Duration::from_secs(1));
             line.leaves(200);
         }
-        // It now takes less than what comes, and after five times five seconds is further behind than that.
+        // From now on it takes a tenth of that, and 800 are no longer gone within four seconds.
         let mut slower = (0..100).map(|_| {
-            line.leaves(10);
+            line.leaves(20);
             line.passes(Duration::from_secs(1));
-            line.push(10)
+            line.push(20)
         });
         assert_eq!(slower.find(Result::is_err), Some(LATE));
     }

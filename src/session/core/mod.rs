@@ -226,7 +226,10 @@ impl Core {
                     self.answers.push((id, Ok(Reply::Done)));
                 } else if !self.rooms.has(joined.room()) {
                     // It came too late: the program does not know that it is in.
-                    self.ask(Ask::Leave { room: joined.room().into() }, now + LEAVE_PATIENCE);
+                    let leave = Ask::Leave { room: joined.room().into() };
+                    if self.has_room(&leave) {
+                        self.ask(leave, now + LEAVE_PATIENCE);
+                    }
                 }
             }
             Said::Event(event) => self.happened(event),

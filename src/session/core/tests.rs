@@ -864,3 +864,14 @@ fn offsets_that_nobody_can_have_are_not_understood() {
         assert_eq!(Said::read(&text), None, "{text}");
     }
 }
+
+#[test]
+fn rooms_that_nobody_asked_for_do_not_pile_up() {
+    let mut bench = Bench::here();
+    for n in 0..3000 {
+        bench.step(said(&format!(
+            r#""joined","id":{n},"room":"r{n}","epoch":"e","offset":0,"recovered":false,"messages":[],"members":[]"#
+        )));
+    }
+    assert!(bench.core.requests.take().len() <= 1024);
+}
