@@ -41,6 +41,8 @@ pub(crate) fn completions(options: &Completions, mut program: Command) -> io::Re
 }
 
 pub(crate) fn man(options: &Man, program: Command) -> io::Result<()> {
-    fs::create_dir_all(&options.dir)?;
-    clap_mangen::generate_to(program, &options.dir)
+    let dir = &options.dir;
+    let made = fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(program, dir));
+    let told = |error: io::Error| format!("{}: {error}; name a folder that you may write in", dir.display());
+    made.map_err(|error| io::Error::new(error.kind(), told(error)))
 }

@@ -54,7 +54,7 @@ pub(crate) fn run(options: Health) -> Result<ExitCode> {
         Ok(_) => Err(Error::Config(format!("{page} is a WebSocket: this is no Switchboard"))),
     };
     let status = match (ask(rest), rest.strip_prefix('s')) {
-        // A server without a free place begins no TLS, and says so in the clear.
+        // A server that can hear no more clients begins no TLS, and says so in the clear.
         (Err(Error::Handshake(why)), Some(plain)) => match ask(plain) {
             Ok(503) => 503,
             _ => return Err(Error::Handshake(why)),

@@ -23,14 +23,14 @@ pub(crate) enum Format {
 
 impl Format {
     /// What flag or environment say, though the rest cannot be used: an error shall be told in that way too.
-    pub(crate) fn said(args: &[OsString]) -> Self {
+    pub(crate) fn said(args: &[OsString]) -> Option<Self> {
         let args: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
         let flag = args.iter().enumerate().find_map(|(at, arg)| match arg.strip_prefix("--log-format")? {
             "" => args.get(at + 1).copied(),
             value => value.strip_prefix('='),
         });
         let said = flag.map_or_else(|| env::var("SWITCHBOARD_LOG_FORMAT").ok(), |value| Some(value.into()));
-        said.and_then(|value| Self::from_str(&value, false).ok()).unwrap_or_default()
+        said.and_then(|value| Self::from_str(&value, false).ok())
     }
 }
 
@@ -55,7 +55,10 @@ pub(crate) fn start(format: Format) {
     if STYLE.set(style).is_err() {
         return;
     }
-    let mut logger = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"));
+    let (filter, mistakes) = filter(&env::var("RUST_LOG").unwrap_or_else(|_| "warn".into()));
+    let mut logger = env_logger::Builder::new();
+    logger.parse_filters(&filter);
+    logger.parse_write_style(&env::var("RUST_LOG_STYLE").unwrap_or_default());
     if style != Style::Plain {
         logger.format(move |out, record| {
             let message = record.args().to_string();
@@ -64,6 +67,23 @@ pub(crate) fn start(format: Format) {
         panic::set_hook(Box::new(|info| tell(Level::Error, &panic_text(info))));
     }
     logger.init();
+    for mistake in mistakes {
+        say!(
+            Warn,
+            "warning: RUST_LOG: `{mistake}` is no filter; write a level, as debug, or switchboard::net=trace"
+        );
+    }
+}
+
+/// What of `RUST_LOG` can be used, and what cannot.
+fn filter(said: &str) -> (String, Vec<String>) {
+    let is_good = |part: &str| env_filter::Builder::new().try_parse(part).is_ok();
+    if is_good(said) {
+        return (said.into(), Vec::new());
+    }
+    let (good, bad): (Vec<&str>, Vec<&str>) = said.split(',').partition(|part| is_good(part));
+    let good = if good.is_empty() { "warn".into() } else { good.join(",") };
+    (good, bad.into_iter().map(String::from).collect())
 }
 
 /// Whether somebody reads it as it comes, perhaps in a terminal.
@@ -142,6 +162,19 @@ fn panic_text(info: &PanicHookInfo<'_>) -> String {
 mod tests {
     use super::*;
     use serde_json::Value;
+
+    #[test]
+    fn what_is_right_in_a_filter_holds() {
+        for (said, good, bad) in [
+            ("debug", "debug", &[][..]),
+            ("warn,switchboard::net=trace/peer", "warn,switchboard::net=trace/peer", &[]),
+            ("info,a=b=c,switchboard=debug", "info,switchboard=debug", &["a=b=c"]),
+            ("=loud=", "warn", &["=loud="]),
+        ] {
+            let bad: Vec<String> = bad.iter().map(|part: &&str| (*part).into()).collect();
+            assert_eq!(filter(said), (good.into(), bad), "{said}");
+        }
+    }
 
     #[test]
     fn every_line_for_the_journal_has_its_priority() {

@@ -204,7 +204,11 @@ fn tell_strays(args: &[OsString]) {
 }
 
 fn refuse(args: &[OsString], failure: &Failure) -> ExitCode {
-    logging::start(Format::said(args));
+    let said = Format::said(args).or_else(|| match failure {
+        Failure::File(faulty) => Format::said(&grammar(args).flags(&faulty.path, "log-format")),
+        _ => None,
+    });
+    logging::start(said.unwrap_or_default());
     tell_strays(args);
     match failure {
         Failure::Usage(error) if logging::is_for_people() || !error.use_stderr() => error.exit(),

@@ -138,8 +138,9 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     }
     supervisor.stopping(options.drain);
     thread::spawn(move || {
-        signals.forever().find(|signal| *signal != SIGHUP);
-        exit(130);
+        let signal = signals.forever().find(|signal| *signal != SIGHUP);
+        // As a shell tells who was ended by it.
+        exit(128 + signal.unwrap_or(SIGTERM));
     });
     say!(Info, "stopping; once more to stop at once");
     let report = server.shutdown(drain);

@@ -79,6 +79,29 @@ impl Label<3> for DenialReason {
     }
 }
 
+/// How a connection ended that did not end as it should: told by how its outbox was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unclean {
+    /// Cut or given up while something waited for it.
+    Stalled,
+    /// It took everything, and was cut as it did not answer the Close frame.
+    Unanswered,
+    /// It went away while something waited for it.
+    Gone,
+}
+
+pub(crate) type ByUnclean = By<Unclean, 3>;
+
+impl Label<3> for Unclean {
+    const NAME: &'static str = "reason";
+    const VALUES: [&'static str; 3] = ["stalled", "unanswered", "gone"];
+    type Key = Self;
+
+    fn index(key: Self) -> usize {
+        key as usize
+    }
+}
+
 fn position(values: &[&str], number: u16) -> Option<usize> {
     values.iter().position(|value| value.parse() == Ok(number))
 }
@@ -96,5 +119,6 @@ mod tests {
         assert_eq!([0, 999, 1004, 1015, 2999, 5000, u16::MAX].map(code), ["other"; 7]);
         assert_eq!(Kind::VALUES[Kind::index(true)], "binary");
         assert_eq!(DenialReason::VALUES[DenialReason::index(DenialReason::TooMany)], "too_many");
+        assert_eq!(Unclean::VALUES[Unclean::index(Unclean::Gone)], "gone");
     }
 }

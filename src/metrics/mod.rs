@@ -10,8 +10,10 @@ mod process;
 mod text;
 
 pub(crate) use histogram::{Numbers, Seconds};
-pub(crate) use labels::{ByCode, ByKind, ByReason, ByStatus, DenialReason};
+pub(crate) use labels::{ByCode, ByKind, ByReason, ByStatus, ByUnclean, DenialReason, Unclean};
 pub(crate) use number::{Counter, Gauge};
+#[cfg(feature = "redis")]
+pub(crate) use text::Metric;
 pub(crate) use text::Text;
 
 use std::sync::Arc;
@@ -56,6 +58,9 @@ metrics! {
         denied: ByReason = "switchboard_denied_total",
         /// WebSocket connections that have ended, by close code: that of the first Close frame of either side; 1006 without one.
         disconnects: ByCode = "switchboard_disconnects_total",
+        /// WebSocket connections that did not end as they should: cut while something waited for them (stalled), cut as they did
+        /// not answer the Close frame (unanswered), or gone while something waited for them.
+        unclean: ByUnclean = "switchboard_unclean_ends_total",
         /// Messages received from clients.
         messages_in: ByKind = "switchboard_messages_received_total",
         /// Messages put into outboxes, one for each receiver.

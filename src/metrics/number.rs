@@ -83,6 +83,10 @@ impl<L: Label<N>, const N: usize> By<L, N> {
         self.counters[L::index(key)].add(by);
     }
 
+    pub(crate) fn get(&self, key: L::Key) -> u64 {
+        self.counters[L::index(key)].get()
+    }
+
     /// So many to each, in the order of [`Label::VALUES`]. Adds no nothing: memory that all threads share would be fetched for it.
     pub(crate) fn add_each(&self, counts: [usize; N]) {
         for (counter, count) in self.counters.iter().zip(counts).filter(|(_, count)| 0 < *count) {

@@ -18,6 +18,8 @@ pub(crate) trait Metric {
 pub(crate) struct Samples<'a> {
     text: &'a mut String,
     name: &'a str,
+    /// What all of them have besides their own labels.
+    label: Option<(&'a str, &'a str)>,
 }
 
 impl Text {
@@ -39,7 +41,7 @@ impl Text {
     pub(crate) fn family<'a>(&'a mut self, name: &'a str, kind: &str, help: &str) -> Samples<'a> {
         // Here and below: writing to a String cannot fail.
         let _ = writeln!(self.0, "# HELP {name} {}\n# TYPE {name} {kind}", help.trim_start());
-        Samples { text: &mut self.0, name }
+        Samples { text: &mut self.0, name, label: None }
     }
 
     pub(crate) fn finish(self) -> String {
@@ -47,16 +49,23 @@ impl Text {
     }
 }
 
-impl Samples<'_> {
+impl<'a> Samples<'a> {
+    /// The next ones have this label too.
+    #[cfg(feature = "redis")]
+    pub(crate) fn labelled(&mut self, name: &'a str, value: &'a str) -> &mut Self {
+        self.label = Some((name, value));
+        self
+    }
+
     /// `suffix` is a histogram's, as `_sum`.
     pub(crate) fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Display) {
         let _ = write!(self.text, "{}{suffix}", self.name);
-        for (at, (name, value)) in labels.iter().enumerate() {
+        for (at, (name, value)) in self.label.iter().chain(labels).enumerate() {
             let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
             let before = if at == 0 { '{' } else { ',' };
             let _ = write!(self.text, "{before}{name}=\"{value}\"");
         }
-        let after = if labels.is_empty() { "" } else { "}" };
+        let after = if labels.is_empty() && self.label.is_none() { "" } else { "}" };
         let _ = writeln!(self.text, "{after} {value}");
     }
 }

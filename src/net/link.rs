@@ -230,7 +230,10 @@ impl Link {
                 self.drop_input(deadline);
             }
         }
-        self.outbox.cut();
+        match self.end {
+            Some(End::Session(Ending::CloseIgnored)) => self.outbox.cut_off(),
+            _ => self.outbox.cut(),
+        }
         log::debug!("{}: closed, {:?}", self.outbox.stream().peer(), self.end);
     }
 

@@ -183,7 +183,7 @@ impl Watch {
     fn close_ignored(&mut self, now: Instant) {
         while let Some((_, outbox)) = self.closing.pop_front_if(|(deadline, _)| *deadline <= now) {
             if let Some(outbox) = outbox.upgrade() {
-                outbox.cut();
+                outbox.cut_off();
             }
         }
     }

@@ -2,9 +2,11 @@
 //! can hold it up; whom it must refuse gets 503 at once.
 
 use super::front;
+use super::probes_tls;
 use super::refusals::Cause;
 use super::respond::encode_refusal;
 use super::shared::Shared;
+use crate::limits::PROBES;
 use crate::metrics::Metrics;
 use crate::net::listener::{Accepted, Listener};
 use crate::net::pool::Pool;
@@ -19,6 +21,8 @@ use std::time::Instant;
 pub(crate) struct Door {
     listener: Arc<Listener>,
     pool: Arc<Pool<Arc<Stream>>>,
+    /// For those who come with TLS while the other is used up.
+    probes: Arc<Pool<Arc<Stream>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -31,18 +35,22 @@ impl Door {
             Pool::new("sb-connection", shared.max_connections, limits.stack, limits.thread_idle, serve);
         let pool = Arc::new(pool);
         let _ = shared.pool.set(Arc::downgrade(&pool));
+        let served = shared.clone();
+        let hear = move |stream| probes_tls::serve(&served, stream);
+        let probes = Arc::new(Pool::new("sb-probe", PROBES, limits.stack, limits.thread_idle, hear));
         let accept = {
-            let (shared, listener, pool) = (shared.clone(), listener.clone(), pool.clone());
-            move || accept_all(&shared, &listener, &pool)
+            let (shared, listener) = (shared.clone(), listener.clone());
+            let (pool, probes) = (pool.clone(), probes.clone());
+            move || accept_all(&shared, &listener, &pool, &probes)
         };
         let thread =
             thread::Builder::new().name("sb-accept".into()).stack_size(limits.stack).spawn(accept)?;
-        Ok(Self { listener, pool, thread: Mutex::new(Some(thread)) })
+        Ok(Self { listener, pool, probes, thread: Mutex::new(Some(thread)) })
     }
 
     /// Waits until no connection is open, or `deadline`; how many are.
     pub(crate) fn wait_idle(&self, deadline: Instant) -> usize {
-        self.pool.wait_idle(deadline)
+        self.pool.wait_idle(deadline) + self.probes.wait_idle(deadline)
     }
 
     /// Accepts nobody any more. Whoever was accepted has been handed to the pool then.
@@ -54,7 +62,7 @@ impl Door {
     }
 }
 
-fn accept_all(shared: &Shared, listener: &Listener, pool: &Pool<Arc<Stream>>) {
+fn accept_all(shared: &Shared, listener: &Listener, pool: &Pool<Arc<Stream>>, probes: &Pool<Arc<Stream>>) {
     loop {
         match listener.accept() {
             Accepted::Closed => return,
@@ -71,7 +79,9 @@ fn accept_all(shared: &Shared, listener: &Listener, pool: &Pool<Arc<Stream>>) {
                 let stream = Arc::new(Stream::new(socket, peer));
                 // One that a handler gave away has no thread of the pool any more, but still its place.
                 let is_full = shared.max_connections <= shared.metrics.connections.get() as usize;
-                if let Err(stream) = if is_full { Err(stream) } else { pool.run(stream) } {
+                let served = if is_full { Err(stream) } else { pool.run(stream) };
+                let hear = |stream| if shared.speaks_tls() { probes.run(stream) } else { Err(stream) };
+                if let Err(stream) = served.or_else(hear) {
                     let proxied = shared.proxies.announce(peer.ip());
                     shared.refusals.refuse(stream, Cause::Full, proxied);
                 }

@@ -163,8 +163,8 @@ impl Builder {
     /// use) and `/metrics` (Prometheus: [`Handle::metrics`](crate::Handle::metrics)). Anybody may read them who can reach the server.
     ///
     /// They are answered also when all connections are in use and when [`Quotas`] refuse the client, as long as the head of the
-    /// request has at most 2 KiB; no other page is, nor one that takes the place of these ([`Builder::get`]). Not so with TLS:
-    /// who is refused before the handshake gets no answer there.
+    /// request has at most 2 KiB; no other page is, nor one that takes the place of these ([`Builder::get`]). With TLS a few
+    /// clients at once are heard while all connections are in use; whom the quotas refuse gets no handshake, and no answer.
     ///
     /// ```
     /// let server = switchboard::Server::builder().health().bind("127.0.0.1:0")?.start()?;

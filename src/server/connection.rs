@@ -231,6 +231,9 @@ impl Drop for Connection {
         let code = ours.or_else(|| Some(self.link.closed()?.0)).unwrap_or(CloseCode::Abnormal.into());
         self.shared.metrics.disconnects.add(code, 1);
         self.link.outbox.cut();
+        if let Some(reason) = self.link.outbox.unclean() {
+            self.shared.metrics.unclean.add(reason, 1);
+        }
         self.counted.open.sub(1);
     }
 }

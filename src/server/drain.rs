@@ -2,17 +2,18 @@
 
 use super::accept::Door;
 use super::own;
-use super::shared::{Shared, Stage};
+use super::shared::Shared;
 use crate::engine::Engine;
 use crate::hub::Command;
 use crate::limits::{BATCH_PAUSE, LAST_REQUESTS, UNWIND, from_now};
+use crate::metrics::Unclean;
 use crate::net::outbox::Outbox;
 use crate::sender::close_code;
 use crate::wire::frame;
 use parking_lot::Mutex;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -80,8 +81,8 @@ impl Drain {
 /// #     .route("/", |mut ws| ws.recv().map(drop)).bind("127.0.0.1:0")?.start()?;
 /// let client = server.connect("/")?; // is never inside `recv`, so it answers no Close frame
 /// let report = server.shutdown(Drain::within(Duration::from_millis(50)));
-/// assert_eq!((report.open, report.flushed, report.cut), (1, 0, 1));
-/// assert!(report.to_string().starts_with("of 1 connection 0 took all that waited for them; 1 was cut after "));
+/// assert_eq!((report.open, report.flushed, report.cut, report.unanswered), (1, 0, 1, 1));
+/// assert!(report.to_string().ends_with("; 1 was cut as they did not answer the Close frame"));
 /// # Ok::<(), switchboard::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,9 +93,14 @@ pub struct Report {
     /// Connections that took all that waited for them, and ended in time. Those whose own handlers wait for the report do
     /// not count.
     pub flushed: usize,
-    /// Connections that were cut at the deadline: they had not taken all, or did not answer the Close frame, or their handler
-    /// was busy with something else.
+    /// Connections that were cut: the two that follow, and those whose plain HTTP was not done at the deadline.
     pub cut: usize,
+    /// Cut, or given up with 1013, before they had taken all that waited for them.
+    pub stalled: usize,
+    /// Took all, and were cut as they did not answer the Close frame, or their handlers were busy with something else.
+    pub unanswered: usize,
+    /// Connections that went away by themselves before they had taken all.
+    pub gone: usize,
     /// Handlers that had not returned a second after that; their threads go on.
     pub busy: usize,
     /// How long it took.
@@ -103,18 +109,24 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { open, flushed, cut, busy, took } = self;
+        let Self { open, flushed, cut, stalled, unanswered, gone, busy, took } = self;
         let connections = if *open == 1 { "connection" } else { "connections" };
-        write!(f, "of {open} {connections} {flushed} took all that waited for them")?;
-        if 0 < *cut {
-            let were = if *cut == 1 { "was" } else { "were" };
-            write!(
-                f,
-                "; {cut} {were} cut after {took:.1?}, as they did not take it or did not answer the Close frame"
-            )?;
-        }
-        if 0 < *busy {
-            write!(f, "; {busy} handlers are still busy")?;
+        write!(
+            f,
+            "of {open} {connections} {flushed} took all that waited for them and ended, in {took:.1?}"
+        )?;
+        let plain = cut.saturating_sub(stalled + unanswered);
+        for (count, what) in [
+            (*stalled, "cut before they had taken it"),
+            (*unanswered, "cut as they did not answer the Close frame"),
+            (plain, "cut in the middle of plain HTTP"),
+            (*gone, "gone before they had taken it"),
+            (*busy, "left to handlers that are still busy"),
+        ] {
+            if 0 < count {
+                let were = if count == 1 { "was" } else { "were" };
+                write!(f, "; {count} {were} {what}")?;
+            }
         }
         Ok(())
     }
@@ -157,16 +169,17 @@ fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
     let began = Instant::now();
     let deadline = from_now(drain.within);
     let open = shared.metrics.connections.get() as usize;
-    log::info!("shutting down, {open} connections are open");
+    let ends = Ends::begin(shared);
+    log::info!("shutting down, connections open: {open}");
     if shared.hands_over {
         parts.door.close();
         shared.sockets.wait_asked(deadline.min(began + LAST_REQUESTS));
     }
-    shared.sockets.cut(Some(Stage::Asking));
+    shared.sockets.cut_asking();
     let mut busy = tell_all(shared, &parts.door, drain, deadline);
-    let mut cut = 0;
+    let mut plain = 0;
     if 0 < busy {
-        cut = shared.sockets.cut(None);
+        plain = shared.sockets.cut_all(ends.next);
         busy = wait_all(shared, &parts.door, Instant::now() + UNWIND);
     }
     parts.door.close();
@@ -181,10 +194,39 @@ fn stop(shared: &Arc<Shared>, parts: Parts, drain: &Drain) -> Report {
     shared.slow_lane.stop();
     let _ = parts.slow_lane.join();
     *shared.router.lock() = None;
-    let flushed = open.saturating_sub(cut + shared.sockets.excused());
-    let report = Report { open, flushed, cut, busy, took: began.elapsed() };
-    log::info!("stopped after {:?}: {report}", report.took);
+    let [stalled, unanswered, gone] = ends.unclean(shared);
+    let cut = plain + stalled + unanswered;
+    let flushed = open.saturating_sub(cut + gone + shared.sockets.excused());
+    let report = Report { open, flushed, cut, stalled, unanswered, gone, busy, took: began.elapsed() };
+    log::info!("stopped: {report}");
     report
+}
+
+/// How connections end from one moment on.
+struct Ends {
+    /// Whoever has a number from here on came later, and is not counted.
+    next: u64,
+    before: [u64; 3],
+}
+
+impl Ends {
+    const UNCLEAN: [Unclean; 3] = [Unclean::Stalled, Unclean::Unanswered, Unclean::Gone];
+
+    fn begin(shared: &Shared) -> Self {
+        let before = Self::UNCLEAN.map(|reason| shared.metrics.unclean.get(reason));
+        Self { next: shared.sockets.next(), before }
+    }
+
+    /// How many WebSockets have not ended as they should, for each reason; those included whose handlers hold on to them.
+    fn unclean(&self, shared: &Shared) -> [usize; 3] {
+        let held = shared.sockets.outboxes(self.next);
+        let held: Vec<_> = held.iter().filter_map(Weak::upgrade).map(|outbox| outbox.unclean()).collect();
+        let mut before = self.before.iter();
+        Self::UNCLEAN.map(|reason| {
+            let ended = shared.metrics.unclean.get(reason) - before.next().copied().unwrap_or(0);
+            ended as usize + held.iter().filter(|unclean| **unclean == Some(reason)).count()
+        })
+    }
 }
 
 /// Sends Close frames in batches until nobody is left or the time is up; how many are.

@@ -130,7 +130,7 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>, registered: Registered) -> Op
 
 /// TLS, and the request's head, by which a proxy's client is known.
 #[inline(never)]
-fn begin(
+pub(super) fn begin(
     shared: &Shared,
     stream: &Arc<Stream>,
     mut arrival: Arrival,
@@ -327,7 +327,7 @@ fn read_body(
 }
 
 /// What a responder answers, also when it panics.
-fn run(shared: &Shared, request: &Request, responder: impl Fn(&Request) -> Response) -> Response {
+pub(super) fn run(shared: &Shared, request: &Request, responder: impl Fn(&Request) -> Response) -> Response {
     let response = catch_unwind(AssertUnwindSafe(|| responder(request)));
     response.unwrap_or_else(|_| failed(shared, request))
 }

@@ -218,13 +218,14 @@ impl Handle {
     /// | `switchboard_websocket_connections`, `_websocket_handshakes_total` | WebSockets, by route |
     /// | `switchboard_refused_total`, `_denied_total`, `_over_budget_total` | who was not served, by status or reason |
     /// | `switchboard_disconnects_total` | how WebSockets ended, by close code: of the first Close frame of either side |
+    /// | `switchboard_unclean_ends_total` | those that were cut, or went away before they had taken all, by reason |
     /// | `switchboard_messages_…`, `_received_bytes_total`, `_sent_bytes_total` | traffic |
     /// | `switchboard_deflate_…`, `_inflate_…` | bytes before and after compression |
     /// | `switchboard_hub_…` | the hub's turns (how many commands, how long) and what waits in its queue |
     /// | `switchboard_outbox_…`, `_slow_lane_…`, `_slow_consumers_total` | clients that do not keep up |
     /// | `switchboard_ping_seconds` | round trips of pings |
     /// | `switchboard_protocol_…` | the rooms of `switchboard.v1` |
-    /// | `switchboard_engine_ready`, `_store_…` | where these are kept; an [engine](crate::engine::Engine::metrics) adds its own |
+    /// | `switchboard_engine_ready`, `_store_…` | where these are kept; an [engine](crate::engine::Engine::metrics) adds its own, as `_redis_…` |
     /// | `process_…` | memory, processor time, descriptors |
     ///
     /// Labels have few values, none of which a client can bring in: a route is its pattern, `/room/{room}`. Each line of the

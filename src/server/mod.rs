@@ -3,7 +3,7 @@
 //! In reading order: `builder`, `access`, `rooms`, `bound`, `handle` and `recipients` are what a program sees, `websocket`, `callbacks`
 //! and `events` what its handlers do; `accept`, `arrival`, `front`, `connection` are the way of one client, `respond` the end of a plain
 //! request and `refusals` the end at the door,
-//! but for `probes`; `hub_line` leads to the hub and `hub_thread` drives it; `calls` and `api` are what a program asks of the rooms of `switchboard.v1`;
+//! but for `probes` and `probes_tls`; `hub_line` leads to the hub and `hub_thread` drives it; `calls` and `api` are what a program asks of the rooms of `switchboard.v1`;
 //! `drain` stops everything, also from a handler, as `own` knows.
 
 mod accept;
@@ -29,6 +29,7 @@ mod messages;
 mod metrics;
 mod own;
 mod probes;
+mod probes_tls;
 #[cfg(feature = "protocol")]
 mod protocol;
 mod quotas;

@@ -164,18 +164,29 @@ pub(crate) enum Stage {
 pub(crate) struct Registered {
     shared: Arc<Shared>,
     pub(crate) id: u64,
+    /// It counts among those that there may be so many of.
+    counts: bool,
 }
 
 impl Sockets {
     pub(crate) fn register(shared: &Arc<Shared>, stream: Arc<Stream>) -> Registered {
+        shared.metrics.connections.add(1);
+        Self::add(shared, stream, true)
+    }
+
+    /// One beyond those that there may be so many of.
+    pub(crate) fn register_beyond(shared: &Arc<Shared>, stream: Arc<Stream>) -> Registered {
+        Self::add(shared, stream, false)
+    }
+
+    fn add(shared: &Arc<Shared>, stream: Arc<Stream>, counts: bool) -> Registered {
         let id = shared.sockets.next.fetch_add(1, Relaxed);
         let socket = Socket { stream, stage: Stage::Asking, outbox: None };
         let mut open = shared.sockets.open.lock();
         open.sockets.insert(id, socket);
         open.asking += 1;
         drop(open);
-        shared.metrics.connections.add(1);
-        Registered { shared: shared.clone(), id }
+        Registered { shared: shared.clone(), id, counts }
     }
 
     /// Waits until none is open but the excused, or `deadline`; how many are. Also those that handlers gave away to other threads.
@@ -220,12 +231,41 @@ impl Sockets {
         }
     }
 
-    /// Ends the connections of that stage, or all but the excused, at once; how many they were.
-    pub(crate) fn cut(&self, stage: Option<Stage>) -> usize {
+    /// Ends the connections whose requests are not complete, at once.
+    pub(crate) fn cut_asking(&self) {
         let open = self.open.lock();
-        let is_chosen = |at: Stage| stage.map_or(at != Stage::Excused, |stage| stage == at);
-        let chosen = open.sockets.values().filter(|socket| is_chosen(socket.stage));
-        chosen.map(|socket| socket.stream.shutdown(Shutdown::Both)).count()
+        let asking = open.sockets.values().filter(|socket| socket.stage == Stage::Asking);
+        asking.for_each(|socket| socket.stream.shutdown(Shutdown::Both));
+    }
+
+    /// Ends all connections but the excused, at once. How many were no WebSockets, of those that came before that one.
+    pub(crate) fn cut_all(&self, before: u64) -> usize {
+        let (mut outboxes, mut plain) = (Vec::new(), 0);
+        let open = self.open.lock();
+        for (id, socket) in open.sockets.iter().filter(|(_, socket)| socket.stage != Stage::Excused) {
+            if let Some(outbox) = &socket.outbox {
+                outboxes.push(outbox.clone());
+            } else {
+                socket.stream.shutdown(Shutdown::Both);
+                plain += usize::from(*id < before);
+            }
+        }
+        drop(open);
+        // One after another, and not under the register's lock.
+        outboxes.iter().filter_map(Weak::upgrade).for_each(|outbox| outbox.cut_off());
+        plain
+    }
+
+    /// The number of whoever comes next.
+    pub(crate) fn next(&self) -> u64 {
+        self.next.load(Relaxed)
+    }
+
+    /// Those of WebSockets that came before that one.
+    pub(crate) fn outboxes(&self, before: u64) -> Vec<Weak<Outbox>> {
+        let open = self.open.lock();
+        let older = open.sockets.iter().filter(|(id, _)| **id < before);
+        older.filter_map(|(_, socket)| socket.outbox.clone()).collect()
     }
 
     /// Those whose requests are not complete, those that are answered as plain HTTP, and the outboxes of WebSockets.
@@ -257,7 +297,9 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.shared.metrics.connections.sub(1);
+        if self.counts {
+            self.shared.metrics.connections.sub(1);
+        }
         let mut open = self.shared.sockets.open.lock();
         if let Some(socket) = open.sockets.remove(&self.id) {
             self.shared.sockets.settle(&mut open, socket.stage);

@@ -2,7 +2,7 @@
 
 use crate::support::{
     Client, LONG, PATIENCE, Program, SHORT, connect, connect_narrow, echo, eventually, exchange, get,
-    handshake, metric, relay, reset, serve, serve_binary, text_frame,
+    handshake, metric, relay, request, reset, serve, serve_binary, text_frame,
 };
 use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
@@ -67,7 +67,7 @@ fn one_connection_too_many_is_refused_and_a_freed_place_is_usable() {
     assert_eq!(server.max_connections(), 3);
     for _ in 0..3 {
         let mut clients: Vec<Client> = (0..3).map(|_| Client::settled(address, "/echo")).collect();
-        let refusal = get(address, "/");
+        let refusal = get(address, "/echo");
         assert_eq!(refusal.status, 503);
         assert!(refusal.header("Retry-After").unwrap().parse::<u32>().is_ok());
         assert!(refusal.text().contains("in use"), "{}", refusal.text());
@@ -87,6 +87,31 @@ fn one_connection_too_many_is_refused_and_a_freed_place_is_usable() {
         eventually("all are gone", || server.connections() == 0);
     }
     assert!(6 <= metric(&server.metrics(), "over_budget_total"));
+}
+
+#[test]
+fn a_full_server_lives_and_can_be_measured_but_is_not_ready() {
+    let server = serve(Limits { connections: Some(1), ..Limits::default() }, echo_and_rooms);
+    let address = server.local_addr();
+    let client = Client::settled(address, "/echo");
+    for _ in 0..10 {
+        assert_eq!(get(address, "/healthz").status, 200);
+        let ready = get(address, "/readyz");
+        assert!(ready.status == 503 && ready.text().contains("in use"), "{}", ready.text());
+        let metrics = get(address, "/metrics");
+        assert_eq!((metrics.status, metric(metrics.text(), "ready")), (200, 0));
+    }
+    assert_eq!(metric(&server.metrics(), "over_budget_total"), 0);
+    for path in ["/echo", "/nowhere"] {
+        assert_eq!(get(address, path).status, 503);
+    }
+    assert_eq!(request(address, "POST /healthz").status, 503);
+    assert_eq!(metric(&server.metrics(), "over_budget_total"), 3);
+    // Those who say nothing do not keep the next ones from being answered somehow.
+    let _silent: Vec<_> = (0..20).map(|_| connect(address)).collect();
+    eventually("probes are answered again", || get(address, "/healthz").status == 200);
+    client.leave();
+    eventually("the place is free", || try_open(address, "/echo").is_ok());
 }
 
 #[test]
@@ -378,6 +403,20 @@ fn the_program_ends_although_a_client_ignores_it() {
     client.expect_close(1001);
     client.expect_end();
     assert_eq!(program.exit_code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_the_program_at_once() {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let program = serve_binary(&["--drain", "60s"]);
+        let mut client = Client::settled(program.address, "/echo");
+        program.signal(Signal::TERM);
+        client.expect_close(1001);
+        program.signal(Signal::HUP);
+        program.signal(signal);
+        assert_eq!(program.exit_code(), Some(code));
+        client.expect_end();
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use crate::support::{PATIENCE, Program, serve, serve_binary, switchboard};
 use crate::tls::{Authority, Files};
 use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{env, fs, process, thread};
 use switchboard::{Limits, Message, Result, Server, WebSocket};
+use tungstenite::handshake::derive_accept_key;
 
 /// Long enough that nothing is called lost because the machine is busy.
 const LONG: &str = "--patience=30s";
@@ -100,6 +103,41 @@ fn stalled_members_are_cut_and_the_others_notice_nothing() {
     assert_eq!(stalled.len(), 1, "{result:#}");
     assert!(stalled[0]["what"].as_str().unwrap().starts_with("closed with 1013"), "{result:#}");
     assert_eq!(stalled[0]["count"], 3);
+}
+
+/// A server that opens WebSockets, and then says nothing to anybody.
+fn mute() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = |mut stream: TcpStream| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let is_key = |line: &&str| line.to_lowercase().starts_with("sec-websocket-key: ");
+        let key = head.lines().find(is_key).unwrap().split_once(": ").unwrap().1;
+        let accept = derive_accept_key(key.as_bytes());
+        write!(stream, "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n").unwrap();
+        write!(stream, "Sec-WebSocket-Accept: {accept}\r\n\r\n").unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    };
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+#[test]
+fn who_answers_no_ping_is_found() {
+    let url = format!("ws://{}/", mute());
+    let (is_ok, result) = result(&url, "-m idle -c 3 -d 300ms --patience 300ms");
+    assert!(!is_ok, "{result:#}");
+    assert_eq!(number(&result, "/checks/silent") + number(&result, "/checks/ended"), 3, "{result:#}");
 }
 
 #[test]

@@ -58,6 +58,8 @@ mod programs;
 mod protocol;
 /// `--redis`: several servers as one.
 mod redis;
+/// What the report of a shutdown says.
+mod report;
 /// Servers behind a proxy that are restarted one by one.
 mod rolling;
 /// What is kept of the rooms of `/ws`, as flags and files say.

@@ -133,7 +133,7 @@ fn a_full_and_an_ending_server_count_503() {
     wait_for(&server, "connection_threads{state=\"busy\"}", 0);
     let client = Client::settled(server.local_addr(), "/echo");
     assert_eq!(metric(&server.metrics(), "ready"), 0);
-    assert_eq!(get(server.local_addr(), "/teapot").status, 503);
+    assert_eq!(get(server.local_addr(), "/echo").status, 503);
     assert_eq!(metric(&server.metrics(), "over_budget_total"), 1);
     assert_eq!(metric(&server.metrics(), "refused_total"), 1);
     client.leave();

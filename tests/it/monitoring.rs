@@ -54,6 +54,12 @@ fn text_of_everything(name: &str) -> String {
     answer.text().into()
 }
 
+/// What a server with a Redis shows besides, though nobody is there.
+fn text_with_redis() -> String {
+    let program = serve_binary(&["--redis", "redis://127.0.0.1:1"]);
+    get(program.address, "/metrics").text().into()
+}
+
 #[test]
 fn the_text_keeps_to_the_format_and_to_prometheus_conventions() {
     let text = text_of_everything("format");
@@ -214,7 +220,8 @@ fn expressions(value: &Value, found: &mut Vec<String>) {
 
 #[test]
 fn the_dashboard_and_the_rules_name_only_what_there_is() {
-    let names = Exposition::parse(&text_of_everything("names")).names();
+    let mut names = Exposition::parse(&text_of_everything("names")).names();
+    names.extend(Exposition::parse(&text_with_redis()).names());
     let dashboard: Value =
         serde_json::from_str(&fs::read_to_string(monitoring("dashboard.json")).unwrap()).unwrap();
     let rules = fs::read_to_string(monitoring("rules.yml")).unwrap();
@@ -259,6 +266,7 @@ fn promtool(args: &[&str], input: &str) -> String {
 #[ignore = "needs promtool: tests/run"]
 fn promtool_has_nothing_against_the_text() {
     assert_eq!(promtool(&["check", "metrics"], &text_of_everything("promtool")), "");
+    assert_eq!(promtool(&["check", "metrics"], &text_with_redis()), "");
 }
 
 #[test]

@@ -350,10 +350,11 @@ fn the_manager_is_told_how_the_server_is() {
     let stopping = told_else(&manager.0);
     assert_eq!(
         stopping,
-        ["STOPPING=1", "EXTEND_TIMEOUT_USEC=25000000", "STATUS=stopping, 1 connections are open"]
+        ["STOPPING=1", "EXTEND_TIMEOUT_USEC=25000000", "STATUS=stopping, connections open: 1"]
     );
-    // It still is alive, and says so.
-    assert_eq!(told(&manager.0)[0], "WATCHDOG=1");
+    // It still is alive, and says so; not that it listens.
+    let status = "STATUS=stopping, connections open: 1";
+    eventually("a sign of life says that it stops", || told(&manager.0) == ["WATCHDOG=1", status]);
     drop(client);
     assert_eq!(server.exit_code(), Some(0));
 }
@@ -513,6 +514,15 @@ fn every_line_is_json_if_asked_for() {
     let said = json(&stderr.lines().map(String::from).collect::<Vec<_>>());
     assert_eq!((code, said.len()), (Some(1), 1), "{stderr}");
     assert!(said[0].1.contains("2:1: `speed` is no key"), "{said:?}");
+
+    // What the file says of the log holds, though it cannot be used otherwise; and so with RUST_LOG.
+    let broken = File::new("log-format = \"json\"\nspeed = 8\n");
+    let (_, _, stderr) = ended(switchboard(&["serve", "--config", broken.path()]).output().unwrap());
+    assert!(json(&stderr.lines().map(String::from).collect::<Vec<_>>())[0].1.contains("`speed` is no key"));
+    let mut command = switchboard(&["--bind", "192.0.2.1:1", "--log-format=json"]);
+    let (_, _, stderr) = ended(command.env("RUST_LOG", "info,=loud=").output().unwrap());
+    let said = json(&stderr.lines().map(String::from).collect::<Vec<_>>());
+    assert!(said.iter().any(|(_, message)| message.contains("`=loud=` is no filter")), "{said:?}");
 }
 
 /// Exit code, and what was said.
@@ -562,16 +572,31 @@ fn health_speaks_tls() {
     assert_eq!((code, said), (Some(0), format!("https://{bind}/healthz: 200, it lives\n")));
     let full = serve_binary(&[&tls[..], &["--max-connections", "1"]].concat());
     let crowd = connect(full.address);
-    assert_eq!(get(full.address, "/healthz").status, 503, "nothing is served in the clear");
-    let full = full.address.to_string();
-    let (code, said) = health(&[&["--bind", &full], &tls[..]].concat());
-    assert!(code == Some(0) && said.contains("all connections are in use"), "{said}");
-    let (code, said) = health(&[&["--ready", "--bind", &full], &tls[..]].concat());
-    assert!(code == Some(1) && said.contains("all connections are in use"), "{said}");
+    assert_eq!(get(full.address, "/healthz").status, 400, "nothing is served in the clear");
+    let bind = full.address.to_string();
+    let (code, said) = health(&[&["--bind", &bind], &tls[..]].concat());
+    assert_eq!((code, said), (Some(0), format!("https://{bind}/healthz: 200, it lives\n")));
+    assert_eq!(health(&[&["--ready", "--bind", &bind], &tls[..]].concat()).0, Some(1));
     drop(crowd);
     // Whoever is named must prove it.
     let (code, said) = health(&[&format!("https://{bind}")]);
     assert!(code == Some(1) && said.contains("certificate"), "{said}");
+}
+
+/// As one does that hears no more clients, not even over TLS.
+#[test]
+fn health_takes_a_refusal_in_the_clear_for_life() {
+    let (socket, address) = listener();
+    let busy = thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut client, _) = socket.accept().unwrap();
+            let _ = client.read(&mut [0; 4096]).unwrap();
+            client.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").unwrap();
+        }
+    });
+    let (code, said) = health(&[&format!("https://{address}")]);
+    assert!(code == Some(0) && said.contains("503, it lives"), "{said}");
+    busy.join().unwrap();
 }
 
 #[test]

@@ -103,19 +103,30 @@ impl Family {
         }
     }
 
+    /// Each of its series by itself: those that differ in another label than the bound.
     fn check_histogram(&self, name: &str) {
+        let mut series = BTreeSet::new();
+        series.extend(self.samples.iter().map(|(_, labels, _)| Self::others(labels)));
+        series.iter().for_each(|labels| self.check_series(name, labels));
+    }
+
+    /// All labels but the bound.
+    fn others(labels: &Labels) -> Labels {
+        labels.iter().filter(|(label, _)| label != "le").cloned().collect()
+    }
+
+    fn check_series(&self, name: &str, labels: &Labels) {
         let values = |suffix: &str| -> Vec<(&Labels, f64)> {
             let own = self.samples.iter().filter(|(own, ..)| own == suffix);
+            let own = own.filter(|(_, own, _)| Self::others(own) == *labels);
             own.map(|(_, labels, value)| (labels, *value)).collect()
         };
         let (buckets, sums, counts) = (values("_bucket"), values("_sum"), values("_count"));
         assert_eq!((sums.len(), counts.len()), (1, 1), "{name} has one sum and one count");
-        let bound = |labels: &Labels| match &labels[..] {
-            [(label, bound)] if label == "le" => match bound.as_str() {
-                "+Inf" => f64::INFINITY,
-                bound => bound.parse().unwrap(),
-            },
-            other => panic!("{name} has buckets with {other:?}"),
+        let bound = |labels: &Labels| match labels.iter().find(|(label, _)| label == "le") {
+            Some((_, bound)) if bound == "+Inf" => f64::INFINITY,
+            Some((_, bound)) => bound.parse().unwrap(),
+            None => panic!("{name} has a bucket without a bound"),
         };
         let bounds: Vec<f64> = buckets.iter().map(|(labels, _)| bound(labels)).collect();
         assert!(bounds.windows(2).all(|pair| pair[0] < pair[1]), "{name}: {bounds:?}");

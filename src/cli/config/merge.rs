@@ -76,6 +76,13 @@ impl Grammar {
         Ok(Merged { matches, settings })
     }
 
+    /// What the file says of one key, whatever is wrong with others.
+    pub(crate) fn flags(&self, path: &Path, key: &str) -> Vec<OsString> {
+        let entries = self.read(path).map(|content| content.entries).unwrap_or_default();
+        let own = entries.into_iter().filter(|entry| entry.key == key);
+        own.flat_map(|entry| entry.flags).map(OsString::from).collect()
+    }
+
     /// What of the file counts beside what is `said` elsewhere.
     fn entries(&self, args: &[OsString], path: &Path, said: &ArgMatches) -> Result<Vec<Entry>, Failure> {
         let faulty = |problems| Failure::File(Faulty { path: path.into(), problems });

@@ -59,8 +59,13 @@ impl Handler for Idle<'_> {
 }
 
 impl Scenario for Idle<'_> {
-    fn enter(&mut self, _: &mut Pool, stage: Stage, _: Instant) {
+    fn enter(&mut self, pool: &mut Pool, stage: Stage, _: Instant) {
         self.stage = stage;
+        // Their ping timeout has come, and the server has not ended TCP yet.
+        if stage == Stage::Close && !self.shared.is_interrupted() {
+            let is_silent = |place: &usize| !pool.is_free(*place) && !self.has_answered[*place];
+            self.tally.broken.silent = (0..pool.len()).filter(is_silent).count() as u64;
+        }
     }
 
     fn work(&mut self, pool: &mut Pool, stage: Stage, now: Instant) -> Work {

@@ -21,7 +21,7 @@ latency counts from when a message was due, not from when it could be sent.
 
 Exit status:
   0  every promise was kept
-  1  messages were lost, duplicated, reordered or damaged, connections failed or ended, or nothing could be measured
+  1  messages were lost, duplicated, reordered or damaged, connections failed, ended or answered no ping, or nothing could be measured
   2  wrong usage
 
 Examples:

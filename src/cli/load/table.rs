@@ -125,7 +125,8 @@ impl Report {
         }
         let misses_own =
             self.plan.mode != Mode::Echo && !self.plan.others_only && self.plan.protocol.is_none();
-        if misses_own && 0 < tally.broken.lost {
+        // Each sender has missed each of its own then, and nobody anything else.
+        if misses_own && 0 < tally.broken.lost && tally.sent <= tally.broken.lost {
             notes.push("if this path sends to the others only, as /chat/{room}, say --others-only".into());
         }
         if BUSY <= self.busy() {
@@ -248,6 +249,7 @@ ok: every message came once, in order, unchanged, and to nobody else
     fn what_is_wrong_is_told_with_what_to_do() {
         let broken = report(" --rate 100", |tally| {
             tally.broken.lost = 1200;
+            tally.sent = 1200;
             tally.broken.ended = 2;
             tally.failures.add("closed with 1013", 2);
             tally.advice.insert("read faster");
@@ -266,6 +268,8 @@ ok: every message came once, in order, unchanged, and to nobody else
         ] {
             assert!(table.contains(part), "{part}: {table}");
         }
+        let few = report("", |tally| (tally.sent, tally.broken.lost) = (1200, 80));
+        assert!(!few.table().contains("--others-only"), "{}", few.table());
         assert!(!broken.is_ok() && broken.json()["ok"] == false && broken.json()["checks"]["lost"] == 1200);
         let empty = report("", |tally| *tally = Tally::default());
         assert!(!empty.is_ok() && empty.table().contains("FAIL: nothing could be measured"));

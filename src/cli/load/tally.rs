@@ -92,11 +92,13 @@ pub(super) struct Broken {
     pub(super) unopened: u64,
     /// Connections that ended without our doing.
     pub(super) ended: u64,
+    /// Connections that were pinged and have not answered.
+    pub(super) silent: u64,
 }
 
 impl Broken {
     /// Each with its name, in the order of the report.
-    pub(super) fn named(&self) -> [(&'static str, u64); 9] {
+    pub(super) fn named(&self) -> [(&'static str, u64); 10] {
         [
             ("lost", self.lost),
             ("duplicated", self.duplicated),
@@ -107,6 +109,7 @@ impl Broken {
             ("offsets", self.offsets),
             ("unopened", self.unopened),
             ("ended", self.ended),
+            ("silent", self.silent),
         ]
     }
 
@@ -124,6 +127,7 @@ impl Broken {
         self.offsets += other.offsets;
         self.unopened += other.unopened;
         self.ended += other.ended;
+        self.silent += other.silent;
     }
 }
 

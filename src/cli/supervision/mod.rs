@@ -6,6 +6,8 @@ mod socket;
 pub(crate) use socket::listener;
 
 use notify::Notifier;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -15,6 +17,8 @@ use switchboard::Handle;
 pub(crate) struct Supervisor {
     notifier: Notifier,
     server: Handle,
+    /// What the manager shows is how it ends.
+    is_stopping: Arc<AtomicBool>,
     /// Dropped, it ends the thread.
     _watch: Option<Sender<()>>,
 }
@@ -23,19 +27,20 @@ impl Supervisor {
     /// Tells that the server serves.
     pub(crate) fn start(server: Handle) -> Self {
         let notifier = Notifier::from_env();
+        let is_stopping = Arc::new(AtomicBool::new(false));
         let watch = notifier.watchdog().map(|period| {
             let (stop, stopped) = channel::<()>();
-            let (notifier, server) = (notifier.clone(), server.clone());
+            let (notifier, server, is_stopping) = (notifier.clone(), server.clone(), is_stopping.clone());
             // Twice in the time that the manager waits: once may be late.
             let feed = move || {
                 while stopped.recv_timeout(period / 2) == Err(RecvTimeoutError::Timeout) {
-                    feed(&notifier, &server, period / 2);
+                    feed(&notifier, &server, is_stopping.load(Relaxed), period / 2);
                 }
             };
             thread::spawn(feed);
             stop
         });
-        let supervisor = Self { notifier, server, _watch: watch };
+        let supervisor = Self { notifier, server, is_stopping, _watch: watch };
         supervisor.ready();
         supervisor
     }
@@ -56,14 +61,16 @@ impl Supervisor {
     pub(crate) fn stopping(&self, drain: Duration) {
         // A second for what is cut, and some more for whatever else there is to do.
         let within = format!("EXTEND_TIMEOUT_USEC={}", (drain + Duration::from_secs(5)).as_micros());
-        let status = format!("STATUS=stopping, {} connections are open", self.server.connections());
+        self.is_stopping.store(true, Relaxed);
+        let status = ending(&self.server);
         self.notifier.tell(&["STOPPING=1", &within, &status]);
     }
 }
 
-fn feed(notifier: &Notifier, server: &Handle, patience: Duration) {
+fn feed(notifier: &Notifier, server: &Handle, is_stopping: bool, patience: Duration) {
     if server.answers(patience) {
-        notifier.tell(&["WATCHDOG=1", &status(server)]);
+        let status = if is_stopping { ending(server) } else { status(server) };
+        notifier.tell(&["WATCHDOG=1", &status]);
     } else {
         log::error!("the hub has not answered within {patience:?}: the watchdog gets nothing");
     }
@@ -74,12 +81,16 @@ fn status(server: &Handle) -> String {
     format!("STATUS=listening on {}, {open} of {most} connections", server.local_addr())
 }
 
+fn ending(server: &Handle) -> String {
+    format!("STATUS=stopping, connections open: {}", server.connections())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
     use switchboard::Server;
 
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -108,11 +119,11 @@ mod tests {
         client.recv().unwrap();
         let notifier = Notifier::to(address);
         server.room("room").send("holds the hub up");
-        feed(&notifier, &server, Duration::from_millis(50));
+        feed(&notifier, &server, false, Duration::from_millis(50));
         manager.set_nonblocking(true).unwrap();
         assert!(manager.recv(&mut [0; 100]).is_err());
         drop(release);
-        feed(&notifier, &server, PATIENCE);
+        feed(&notifier, &server, false, PATIENCE);
         let mut told = [0; 100];
         let length = manager.recv(&mut told).unwrap();
         assert!(told[..length].starts_with(b"WATCHDOG=1\nSTATUS=listening on 127.0.0.1:"));

@@ -105,7 +105,7 @@ impl Line {
 
     /// A connection is lost, or could not be made: why, and how long to wait before the next try.
     fn lost(&self, error: &RedisError, pause: &mut Pause) -> (String, Duration) {
-        self.counts.lost.fetch_add(1, Relaxed);
+        self.counts.lost.add(1);
         let why = self.access.why(error);
         if pause.is_new(&why) {
             log::warn!("{why}");

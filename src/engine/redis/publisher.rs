@@ -175,8 +175,11 @@ impl<'a> Session<'a> {
     fn run(&mut self, batch: Commands) -> RedisResult<()> {
         let mut answers = Answers::of(self.line);
         let began = Instant::now();
+        self.line.counts.asked(began);
         let ran = batch.run(&mut self.connection, |then, result| answers.take(then, result));
-        self.line.counts.answered(began.elapsed());
+        if ran.is_ok() {
+            self.line.counts.answered(began.elapsed());
+        }
         self.line.inbox.tell(std::mem::take(&mut answers.notices));
         ran?;
         if let Some(error) = answers.fatal {

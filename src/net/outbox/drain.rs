@@ -4,9 +4,10 @@ use super::batch::Batch;
 use super::state::{PIECE_OVERHEAD, Phase, State, cost, rest_of_begun_frame};
 use super::{Drained, GREETING, Outbox};
 use crate::limits::KIB;
+use crate::metrics::Unclean;
 use parking_lot::MutexGuard;
 use std::io;
-use std::mem::{replace, take};
+use std::mem::take;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Instant;
@@ -57,8 +58,11 @@ impl Outbox {
             state = self.state.lock();
         }
         if state.phase == Phase::Closed {
-            let State { abandoned, close_code, .. } = *state;
-            *state = State { phase: Phase::Closed, abandoned, close_code, ..State::default() };
+            let State { abandoned, close_code, cut_off, .. } = *state;
+            // Whoever ended it could not know whether what we had in hand would still leave.
+            let unsent = state.unsent && (0 < state.charged || !batch.is_empty());
+            *state =
+                State { phase: Phase::Closed, abandoned, close_code, cut_off, unsent, ..State::default() };
             drop(state);
             self.changed.notify_all();
             // A writer uses the batch for other connections too: what did not leave must not reach them.
@@ -182,13 +186,26 @@ impl Outbox {
             let _ = self.overflow(&mut state, "slow consumer: it took nothing within the write deadline");
         } else {
             drop(state);
-            self.cut();
+            self.cut_off();
         }
     }
 
     /// Ends the connection at once: nothing more is written, and its thread wakes from reading.
     pub(crate) fn cut(&self) {
-        if replace(&mut self.state.lock().phase, Phase::Closed) != Phase::Closed {
+        self.end(false);
+    }
+
+    /// The same, because the peer has had its time.
+    pub(crate) fn cut_off(&self) {
+        self.end(true);
+    }
+
+    fn end(&self, cut_off: bool) {
+        let mut state = self.state.lock();
+        let is_first = state.close();
+        state.cut_off |= is_first && cut_off;
+        drop(state);
+        if is_first {
             self.stream.shutdown(Shutdown::Both);
         }
         self.changed.notify_all();
@@ -196,6 +213,17 @@ impl Outbox {
 
     /// Nothing is written any more, because all is said: TCP ends when the socket is dropped.
     pub(crate) fn retire(&self) {
-        self.state.lock().phase = Phase::Closed;
+        self.state.lock().close();
+    }
+
+    /// How it ended, if not as it should. To be asked when it has.
+    pub(crate) fn unclean(&self) -> Option<Unclean> {
+        let state = self.state.lock();
+        match (state.unsent || state.abandoned, state.cut_off || state.abandoned) {
+            (true, true) => Some(Unclean::Stalled),
+            (true, false) => Some(Unclean::Gone),
+            (false, true) => Some(Unclean::Unanswered),
+            (false, false) => None,
+        }
     }
 }

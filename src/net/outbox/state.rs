@@ -4,7 +4,7 @@ use super::Pushed;
 use super::bounds::Behind;
 use crate::wire::frame;
 use std::collections::VecDeque;
-use std::mem::take;
+use std::mem::{replace, take};
 use std::time::Instant;
 use tungstenite::Bytes;
 use tungstenite::protocol::frame::coding::OpCode;
@@ -36,6 +36,10 @@ pub(super) struct State {
     /// The queue overflowed: what was taken out and did not leave is not to be put back.
     pub(super) abandoned: bool,
     pub(super) charged: usize,
+    /// Our patience has ended the connection, not the peer.
+    pub(super) cut_off: bool,
+    /// It ended before all had left.
+    pub(super) unsent: bool,
     /// What has left since the beginning, charged alike.
     pub(super) left: u64,
     pub(super) behind: Option<Behind>,
@@ -95,7 +99,14 @@ impl State {
     }
 
     pub(super) fn claim(&mut self) -> Pushed {
-        if std::mem::replace(&mut self.taken, true) { Pushed::Nothing } else { Pushed::NeedsWriter }
+        if replace(&mut self.taken, true) { Pushed::Nothing } else { Pushed::NeedsWriter }
+    }
+
+    /// Nothing leaves any more. `false`: nothing did before.
+    pub(super) fn close(&mut self) -> bool {
+        let is_first = replace(&mut self.phase, Phase::Closed) != Phase::Closed;
+        self.unsent |= is_first && 0 < self.charged;
+        is_first
     }
 
     /// Whether something waits that only a cork holds back.

@@ -38,7 +38,7 @@ pub(crate) struct Soak {
     /// How long, 24h at most
     #[arg(long = "for", value_name = "T", default_value = "2m", value_parser = units::time)]
     pub(super) time: Duration,
-    /// Connections at once
+    /// Connections at once, 50 or more
     #[arg(short, long, value_name = "N", default_value = "500", value_parser = units::count)]
     pub(super) connections: usize,
     /// Messages per second, of all together [default: one for 16 connections]

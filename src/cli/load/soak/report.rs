@@ -170,10 +170,10 @@ impl Report {
         let plan = &self.plan;
         let redis = self.redis_restarts.map(|times| format!(", Redis killed {times} times"));
         let mut text = format!(
-            "\nsoak: {} connections, {} messages per second, {} servers{}, {:.1} minutes\n",
+            "\nsoak: {} connections, {} messages per second, {}{}, {:.1} minutes\n",
             grouped(plan.connections as u64),
             grouped(plan.rate as u64),
-            plan.servers,
+            if plan.servers == 1 { "1 server".into() } else { format!("{} servers", plan.servers) },
             redis.unwrap_or_default(),
             self.ran.as_secs_f64() / 60.0
         );

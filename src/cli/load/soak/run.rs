@@ -110,8 +110,9 @@ fn way(ledger: &Ledger, thread: usize, url: &str, allow_remote: bool) -> Result<
 fn usages(servers: &[Server]) -> Result<Vec<Usage>> {
     let usage = |server: &Server| {
         server.usage().ok_or_else(|| {
-            let log = server.log().errors.join("\n");
-            Error::other(format!("the server at {} has ended by itself: {log}", server.address))
+            let errors: String = server.log().errors.iter().map(|error| format!("\n{error}")).collect();
+            let reason = if errors.is_empty() { "; its log has no error: was it killed?" } else { ":" };
+            Error::other(format!("the server at {} has ended by itself{reason}{errors}", server.address))
         })
     };
     servers.iter().map(usage).collect()
