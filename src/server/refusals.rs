@@ -14,6 +14,7 @@ use crate::wire::http::Refusal;
 use http::{StatusCode, header};
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use std::collections::VecDeque;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ struct Inbox {
 
 #[derive(Default)]
 struct Arrived {
-    refused: Vec<Refused>,
+    refused: VecDeque<Refused>,
     stopped: bool,
 }
 
@@ -107,13 +108,17 @@ impl Refusals {
         let stage = Stage::Asking { cause, proxied, input: Vec::new() };
         let mut refused = Refused { stream, stage, deadline: Instant::now() + DISMISSAL, ready: false };
         let mut arrived = self.inbox.arrived.lock();
-        if arrived.refused.len() < DISMISSALS && !arrived.stopped {
-            arrived.refused.push(refused);
+        if arrived.stopped {
             drop(arrived);
-            self.inbox.wake();
-        } else {
-            drop(arrived);
-            refused.give_up(&self.metrics);
+            return refused.give_up(&self.metrics);
+        }
+        // Those that came first have had their time: whoever asks at once need not wait behind those that say nothing.
+        let oldest = if arrived.refused.len() < DISMISSALS { None } else { arrived.refused.pop_front() };
+        arrived.refused.push_back(refused);
+        drop(arrived);
+        self.inbox.wake();
+        if let Some(mut oldest) = oldest {
+            oldest.give_up(&self.metrics);
         }
     }
 
@@ -217,13 +222,12 @@ impl Desk {
             all.retain_mut(|refused| self.go_on(refused, now));
             {
                 let mut arrived = self.inbox.arrived.lock();
-                all.append(&mut arrived.refused);
+                all.extend(arrived.refused.drain(..));
                 if arrived.stopped {
                     drop(arrived);
                     return all.iter_mut().for_each(|refused| refused.give_up(&self.metrics));
                 }
             }
-            // Those that came first have had their time: whoever asks at once need not wait behind those that say nothing.
             let excess = all.len().saturating_sub(DISMISSALS);
             all.drain(..excess).for_each(|mut refused| refused.give_up(&self.metrics));
             wait(&self.inbox, &mut all);
