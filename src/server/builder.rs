@@ -96,8 +96,9 @@ impl Server {
 impl Builder {
     /// A WebSocket at this path. Whole segments in braces are parameters: `/chat/{room}`
     /// ([`WebSocket::param`]); their values are names ([`Limits::name`]), percent-decoded, and what is no
-    /// name is answered 400. The other segments fit however they are encoded: `/%65cho` is `/echo`. When several routes fit, the one with the fewest parameters is taken. A second
-    /// handler for the same path takes the first one's place.
+    /// name is answered 400. The other segments fit however they are encoded: `/%65cho` is `/echo`. When
+    /// several routes fit, the one with the fewest parameters is taken. A second handler for the same path
+    /// takes the first one's place.
     ///
     /// The handler runs on a thread of the connection's own and may block. A plain GET is answered 426,
     /// unless [`Builder::get`] has set an answer for the same path; a path that leads nowhere is answered

@@ -1,10 +1,10 @@
 //! The parts put together: who accepts, who answers, who runs the handlers, who ends it all.
 //!
 //! In reading order: `builder`, `access`, `rooms`, `bound`, `handle` and `recipients` are what a program sees, `websocket`, `callbacks`
-//! and `events` what its handlers do; `accept`, `arrival`, `front`, `connection` are the way of one client, `respond` the end of a plain
-//! request and `refusals` the end at the door,
-//! but for `probes` and `probes_tls`; `hub_line` leads to the hub and `hub_thread` drives it; `calls` and `api` are what a program asks of the rooms of `switchboard.v1`;
-//! `drain` stops everything, also from a handler, as `own` knows.
+//! and `events` what its handlers do; `accept`, `arrival`, `front`, `connection` are the way of one client, `respond` the end of a
+//! plain request and `refusals` the end at the door, but for `probes` and `probes_tls`; `hub_line` leads to the hub and
+//! `hub_thread` drives it; `calls` and `api` are what a program asks of the rooms of `switchboard.v1`; `drain` stops everything,
+//! also from a handler, as `own` knows.
 
 mod accept;
 mod access;
