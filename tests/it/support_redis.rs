@@ -23,6 +23,8 @@ impl Redis {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("switchboard-redis-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
         let folder = env::temp_dir().join(name);
+        // What a process of the same number has left when it was killed.
+        let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).unwrap();
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
         loop {

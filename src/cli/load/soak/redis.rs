@@ -21,9 +21,11 @@ impl Redis {
     /// Blocks until it is ready.
     pub(super) fn start(program: &Path) -> Result<Self> {
         let folder = env::temp_dir().join(format!("switchboard-soak-{}", process::id()));
+        // What a process of the same number has left when it was killed.
+        let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder)?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let child = run(program, port, &folder)?;
+        let child = run(program, port, &folder).inspect_err(|_| drop(fs::remove_dir_all(&folder)))?;
         Ok(Self { program: program.into(), child, port, folder, restarts: 0 })
     }
 
