@@ -9,7 +9,7 @@ use super::identity::{Denied, Identity, Refuse};
 use super::own::Serving;
 use super::quotas::Place;
 use super::request::{Request, Response};
-use super::respond::{dismiss, refuse, respond};
+use super::respond::{dismiss, refuse};
 use super::router::{Handler, Params, Route, Router, Subtree};
 use super::shared::{Registered, Shared, Sockets};
 use crate::limits::{KIB, LAST_REQUESTS};
@@ -39,6 +39,17 @@ impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
+}
+
+/// A client whose request's head is there.
+struct Asked {
+    stream: Arc<Stream>,
+    registered: Registered,
+    arrival: Arrival,
+    head: http::Request<()>,
+    /// What came behind the head.
+    input: Vec<u8>,
+    deadline: Instant,
 }
 
 type Welcome = Result<(Identity, Option<Place>), Denied>;
@@ -71,61 +82,83 @@ fn lead(shared: &Arc<Shared>, stream: Arc<Stream>, registered: Registered) -> Op
         Err(stop) => return refuse(shared, &stream, stop, false),
     };
     registered.served();
+    follow(shared, Asked { stream, registered, arrival, head, input, deadline })
+}
+
+/// To where the request leads. Not inlined: its frame would lie below the reading of the head, the deepest place there is.
+#[inline(never)]
+fn follow(shared: &Arc<Shared>, asked: Asked) -> Option<(Opening, Handler)> {
+    let Asked { stream, registered, arrival, head, input, deadline } = asked;
     let head_only = head.method() == Method::HEAD;
     let router = shared.router.lock().clone()?;
     if let Some(tree) = router.subtree(head.uri().path()) {
         let request = Request { head, body: Bytes::new(), params: Params::new(), peer: arrival.peer };
-        let answered = check_plain(shared, &arrival)
-            .and_then(|()| answer_tree(shared, &stream, tree, request, input, deadline));
-        return refuse(shared, &stream, answered.map_or_else(|stop| stop, Stop::Answered), head_only);
+        let stop = match check_plain(shared, &arrival) {
+            Ok(()) => answer_tree(shared, &stream, tree, request, input, deadline),
+            Err(stop) => stop,
+        };
+        return refuse(shared, &stream, stop, head_only);
     }
     let (route, params) = match find_route(&router, shared, &head) {
         Ok(found) => found,
         Err(refusal) => return refuse(shared, &stream, Stop::Refused(refusal), head_only),
     };
-    let mut request = Request { head, body: Bytes::new(), params, peer: arrival.peer };
+    let request = Request { head, body: Bytes::new(), params, peer: arrival.peer };
     // With another method it is asked for the rest of the path: RFC 9110 §7.8 lets a server pass over an upgrade.
     let is_handshake = *request.method() == Method::GET && handshake::wants_upgrade(&request.head);
     if let (Some(handler), true) = (&route.websocket, is_handshake) {
-        let (agreed, switch, welcome) = match upgrade(shared, route, &request, &arrival) {
-            Ok(upgraded) => upgraded,
-            Err(stop) => return refuse(shared, &stream, stop, false),
-        };
-        let (denied, (identity, place)) = match welcome {
-            Ok(welcome) => (None, welcome),
-            Err(denied) => (Some(denied), Default::default()),
-        };
-        let places = [arrival.place, place];
-        let (check, protocol, leftover) = (route.check.clone(), route.subprotocol.is_some(), input);
-        let counted = route.metrics.clone();
-        let opening = Opening {
-            stream,
-            registered,
-            request,
-            agreed,
-            identity,
-            places,
-            check,
-            protocol,
-            switch,
-            leftover,
-            counted,
-        };
-        return match denied {
-            None => Some((opening, handler.clone())),
-            Some(denied) => {
-                connection::turn_away(shared, opening, &denied.reason);
-                None
-            }
-        };
+        return open(shared, stream, registered, request, arrival, (route, handler), input);
     }
     let is_probe = router.probe(&request.head).is_some();
-    let plain = if is_probe { Ok(()) } else { check_plain(shared, &arrival) };
-    match plain.and_then(|()| answer(shared, &stream, route, &mut request, input, deadline)) {
-        Ok(response) => respond(shared, &stream, response, head_only),
-        Err(stop) => return refuse(shared, &stream, stop, head_only),
+    let stop = match if is_probe { Ok(()) } else { check_plain(shared, &arrival) } {
+        Ok(()) => answer(shared, &stream, route, request, input, deadline),
+        Err(stop) => stop,
+    };
+    refuse(shared, &stream, stop, head_only)
+}
+
+/// To the WebSocket, or to why not.
+#[inline(never)]
+fn open(
+    shared: &Arc<Shared>,
+    stream: Arc<Stream>,
+    registered: Registered,
+    request: Request,
+    arrival: Arrival,
+    (route, handler): (&Route, &Handler),
+    leftover: Vec<u8>,
+) -> Option<(Opening, Handler)> {
+    let (agreed, switch, welcome) = match upgrade(shared, route, &request, &arrival) {
+        Ok(upgraded) => upgraded,
+        Err(stop) => return refuse(shared, &stream, stop, false),
+    };
+    let (denied, (identity, place)) = match welcome {
+        Ok(welcome) => (None, welcome),
+        Err(denied) => (Some(denied), Default::default()),
+    };
+    let places = [arrival.place, place];
+    let (check, protocol) = (route.check.clone(), route.subprotocol.is_some());
+    let counted = route.metrics.clone();
+    let opening = Opening {
+        stream,
+        registered,
+        request,
+        agreed,
+        identity,
+        places,
+        check,
+        protocol,
+        switch,
+        leftover,
+        counted,
+    };
+    match denied {
+        None => Some((opening, handler.clone())),
+        Some(denied) => {
+            connection::turn_away(shared, opening, &denied.reason);
+            None
+        }
     }
-    None
 }
 
 /// TLS, and the request's head, by which a proxy's client is known.
@@ -263,21 +296,22 @@ fn answer(
     shared: &Shared,
     stream: &Stream,
     route: &Route,
-    request: &mut Request,
+    mut request: Request,
     input: Vec<u8>,
     deadline: Instant,
-) -> Result<Response, Stop> {
+) -> Stop {
     let Some(responder) = route.responder(request.method()) else {
         let is_get = [Method::GET, Method::HEAD].contains(request.method());
-        return Err(match route.websocket {
-            Some(_) if is_get => handshake::upgrade_required(&request.head),
-            _ => route.method_not_allowed(request.method()),
-        }
-        .into());
+        return match route.websocket {
+            Some(_) if is_get => handshake::upgrade_required(&request.head).into(),
+            _ => route.method_not_allowed(request.method()).into(),
+        };
     };
-    let body = Body::new(&request.head, shared.limits.body, &shared.limits)?;
-    read_body(stream, request, body, input, deadline)?;
-    Ok(run(shared, request, |request| responder(request)))
+    let body = Body::new(&request.head, shared.limits.body, &shared.limits).map_err(Stop::Refused);
+    match body.and_then(|body| read_body(stream, &mut request, body, input, deadline)) {
+        Ok(()) => Stop::Answered(run(shared, &request, |request| responder(request))),
+        Err(stop) => stop,
+    }
 }
 
 /// The same where one hand has all paths.
@@ -289,13 +323,13 @@ fn answer_tree(
     mut request: Request,
     input: Vec<u8>,
     deadline: Instant,
-) -> Result<Response, Stop> {
-    let body = (tree.gate)(&request).map_err(Stop::Answered)?;
-    read_body(stream, &mut request, body, input, deadline).map_err(|stop| match stop {
-        Stop::Refused(refusal) => Stop::Answered((tree.refuse)(refusal)),
-        stop => stop,
-    })?;
-    Ok(run(shared, &request, |request| (tree.responder)(request)))
+) -> Stop {
+    let body = (tree.gate)(&request).map_err(Stop::Answered);
+    match body.and_then(|body| read_body(stream, &mut request, body, input, deadline)) {
+        Ok(()) => Stop::Answered(run(shared, &request, |request| (tree.responder)(request))),
+        Err(Stop::Refused(refusal)) => Stop::Answered((tree.refuse)(refusal)),
+        Err(stop) => stop,
+    }
 }
 
 /// Whether a plain request from there is answered.

@@ -51,10 +51,7 @@ impl Outbox {
         state.settle(take(&mut batch.charged));
         if let Some((answer, _)) = state.greeting.take() {
             drop(state);
-            // Does not block: nothing has been written to the socket before, and this fits into the kernel's buffer.
-            if self.stream.write_all(&answer, Instant::now() + GREETING).is_err() {
-                self.cut();
-            }
+            self.write_greeting(&answer);
             state = self.state.lock();
         }
         if state.phase == Phase::Closed {
@@ -128,9 +125,21 @@ impl Outbox {
             if self.write_reply(reply, messages) {
                 return;
             }
+        } else if let Some(answer) = state.only_greeting() {
+            drop(state);
+            self.write_greeting(&answer);
+            if self.is_settled(self.state.lock()) {
+                return;
+            }
         } else {
             drop(state);
         }
+        self.drain_here();
+    }
+
+    /// Not inlined: a connection that only listens never needs the stack for it.
+    #[inline(never)]
+    fn drain_here(self: &Arc<Self>) {
         let mut batch = Batch::default();
         let drained = self.drain(&mut batch);
         batch.count(&self.metrics);
@@ -169,6 +178,18 @@ impl Outbox {
             reply.clear();
             state.corked = reply;
         }
+        self.is_settled(state)
+    }
+
+    /// Does not block: nothing has been written to the socket before, and this fits into the kernel's buffer.
+    fn write_greeting(&self, answer: &[u8]) {
+        if self.stream.write_all(answer, Instant::now() + GREETING).is_err() {
+            self.cut();
+        }
+    }
+
+    /// Gives the right to drain back if nothing more is to be written.
+    fn is_settled(&self, mut state: MutexGuard<'_, State>) -> bool {
         if state.has_waiting() || state.phase == Phase::Closed || self.stream.is_tls() {
             return false;
         }

@@ -120,6 +120,16 @@ impl State {
         has_time && self.corked.is_empty() && self.control.is_empty()
     }
 
+    /// The greeting, if nothing else waits.
+    pub(super) fn only_greeting(&mut self) -> Option<Vec<u8>> {
+        let (answer, until) = self.greeting.take()?;
+        if self.has_waiting() {
+            self.greeting = Some((answer, until));
+            return None;
+        }
+        Some(answer)
+    }
+
     pub(super) fn has_waiting(&self) -> bool {
         !self.corked.is_empty() || self.has_pieces()
     }
