@@ -71,9 +71,17 @@ function paintNick() {
   session.overruled = false;
 }
 
+/** Not as long as we are on our way in for the first time; but without a connection too. */
+function hasNothing({ items, pending, loading, room, newest }) {
+  if (items.length + pending.length !== 0 || loading) return false;
+  if (!room || room.state === 'joined') return true;
+  if (session.state === 'open') return room.state === 'joining' && newest !== null;
+  return session.state !== 'connecting' || newest !== null || !$('empty').hidden;
+}
+
 function paintEmpty() {
-  const { kind, name, items, pending, loading, room } = current;
-  const isEmpty = items.length + pending.length === 0 && !loading && (!room || room.state === 'joined');
+  const { kind, name } = current;
+  const isEmpty = hasNothing(current);
   $('empty').hidden = !isEmpty;
   if (!isEmpty) return;
   const isRoom = kind === 'room';
@@ -81,7 +89,7 @@ function paintEmpty() {
   write($('empty-text'), t(isRoom ? 'emptyRoom' : 'emptyDirect', { name }));
   $('empty-buttons').hidden = $('tries').hidden = !isRoom;
   const request = isRoom ? { type: 'publish', room: name, data: 'hello' } : { type: 'direct', to: name, data: 'hello' };
-  write($('empty-command'), `echo '${JSON.stringify(request).replaceAll("'", "'\\''")}' | websocat ${session.log.url}`);
+  write($('empty-command'), `echo '${JSON.stringify(request).replaceAll("'", "'\\''")}' | switchboard connect ${session.log.url}`);
 }
 
 // ---- Choosing: the hash of the address says what is shown ----

@@ -1,10 +1,11 @@
 // Owns the choice of the language. Knows nothing of connections. Elements with data-i18n="key" get their text from here,
 // data-i18n-label="key" their accessible name and tooltip, data-i18n-hint="key" their placeholder.
 
-import { english } from './words.js';
-import { chinese } from './words.zh.js';
+import { english, englishOfServer } from './words.js';
+import { chinese, chineseOfServer } from './words.zh.js';
 
 const tables = { en: english, zh: chinese };
+const ofServer = { en: englishOfServer, zh: chineseOfServer };
 let language = 'en';
 
 export const currentLanguage = () => language;
@@ -20,6 +21,12 @@ export function count(key, n) {
   const forms = t(key, { n }).split(' | ');
   return n === 1 ? forms[0] : forms.at(-1);
 }
+
+/** Sentences, one after another, as the language joins them. */
+export const sentences = (...all) => all.join(t('space'));
+
+/** What the server says, in the words of the page where there are any. Behind a colon it goes into details. */
+export const said = (text = '') => ofServer[language].get(text.split(': ')[0]) ?? text;
 
 /** What a close code means. */
 export const closeMeaning = (code) => t(`c${code}` in english ? `c${code}` : 'cOther');

@@ -20,11 +20,12 @@ export const session = {
   nick: '',
   token: '',
   wasOpen: false, // in this window, ever
-  isAway: false, // the server has said that it restarts
+  away: 0, // the close code with which the server left us, until an attempt to come back fails
   renamed: false, // somebody has just chosen a name
   overruled: false, // the server gives us another one
   end: null, // why the line is closed for good: {code, reason}
-  byHand: false, // and that somebody wanted it
+  isKicked: false, // and that the server wanted it
+  byHand: false, // or somebody here
   get state() { return session.line.state; },
   /** Whether the server wants a token, or another one; then what it said about ours. */
   get tokenProblem() {
@@ -32,7 +33,7 @@ export const session = {
     return end?.code === 1008 && end.reason.startsWith(ASKS) ? end.reason.slice(ASKS.length).replace(/^:\s*/, '') : null;
   },
 };
-let nickIsOurs = true; // false: it came with the address or the server and is not kept
+let keeper = browser; // where the name is kept; null: it came with the token or from the server
 let changed = () => {};
 let opened = () => {};
 
@@ -49,6 +50,15 @@ export function takeToken() {
   try { keepToken(decodeURIComponent(encoded)); } catch { /* no valid percent-encoding */ }
   history.replaceState(null, '', location.pathname + location.search + location.hash.replace(whole, ''));
   return true;
+}
+
+/** So may a name, as `?nick=ann`. The address is what people share, and whoever comes by it is somebody else. */
+function takeNick() {
+  const query = new URLSearchParams(location.search);
+  const given = query.get('nick') ?? query.get('user');
+  if (given === null) return;
+  if (validName(given.trim())) tab.set('nick', given.trim());
+  history.replaceState(null, '', location.pathname + location.hash);
 }
 
 function keepToken(token) {
@@ -72,12 +82,13 @@ export function startSession(onChange, onOpen) {
   changed = onChange;
   opened = onOpen;
   if (!takeToken()) session.token = tab.get('token') ?? '';
-  const query = new URLSearchParams(location.search);
-  const given = userOfToken() ?? (query.get('nick') ?? query.get('user'))?.trim();
-  nickIsOurs = !given || !validName(given);
-  session.nick = nickIsOurs ? browser.get('nick') ?? '' : given;
+  takeNick();
+  const user = userOfToken();
+  if (user !== null) keeper = null;
+  else if (tab.get('nick') !== null) keeper = tab;
+  session.nick = user ?? keeper.get('nick') ?? '';
   if (!validName(session.nick)) session.nick = guestName();
-  if (nickIsOurs) browser.set('nick', session.nick);
+  keeper?.set('nick', session.nick);
   begin();
 }
 
@@ -85,6 +96,7 @@ export function startSession(onChange, onOpen) {
 export function begin() {
   const { log } = session;
   session.end = null;
+  session.isKicked = false;
   session.byHand = false;
   session.line?.close();
   const line = (session.line = connect('/ws', { token: session.token || undefined, user: session.nick, maxDelay: MAX_DELAY }));
@@ -99,18 +111,18 @@ export function begin() {
     log.message(out ? 'out' : 'in', text);
   });
   on('state', (state) => { if (state === 'connecting') log.opening(); });
-  on('going_away', () => { session.isAway = true; });
+  on('kicked', ({ room }) => { if (room === undefined) session.isKicked = true; });
   on('welcome', ({ user }) => {
     opened();
     session.wasOpen = true;
-    session.isAway = false;
     session.overruled = session.renamed && user !== session.nick;
     session.renamed = false;
     if (user === session.nick) return;
     session.nick = user;
-    nickIsOurs = false;
+    keeper = null;
   });
   on('close', (end) => {
+    session.away = end.code === 1001 || end.code === 1012 ? end.code : 0;
     log.closed(end, session.byHand ? { code: 1000, reason: '' } : null);
     if (line.state === 'closed') session.end = end;
   });
@@ -133,7 +145,7 @@ export function hangUp() {
 export async function rename(nick) {
   session.nick = nick;
   session.renamed = true;
-  if (nickIsOurs) browser.set('nick', nick);
+  keeper?.set('nick', nick);
   await settled(SETTLE);
   begin();
 }
@@ -148,7 +160,7 @@ export function enter() {
   const user = userOfToken();
   if (user !== null && user !== session.nick) {
     session.nick = user;
-    nickIsOurs = false;
+    keeper = null;
   }
   begin();
 }

@@ -4,11 +4,12 @@
 import { isPresent } from './conversations.js';
 import { $, write } from './dom.js';
 import { echo } from './echo.js';
-import { closeMeaning, count, t } from './i18n.js';
+import { closeMeaning, count, said, sentences, t } from './i18n.js';
 import { session } from './session.js';
 
 let answered = null; // the end of a line that the field for a token was shown for
 
+const awayText = { 1001: 'bannerAway', 1012: 'bannerRestart' };
 const stateText = { connecting: 'connecting', open: 'stateOpen', waiting: 'waiting', closed: 'closed' };
 
 /** Shows the state of a conversation's line, or with null that of the echo. */
@@ -18,6 +19,8 @@ export function paintStatus(conversation) {
   const isNew = $('state').dataset.state !== state;
   $('state').dataset.state = state;
   write($('state'), t(stateText[state]));
+  // Beside somebody's name it would say that they are connected.
+  $('state').hidden = state === 'open' && conversation?.kind === 'direct';
   write($('presence'), presence(conversation));
   paintToken();
   const [text, button] = conversation ? troubles(conversation) : echoTroubles();
@@ -40,12 +43,14 @@ function troubles({ problem }) {
   const { state, end, line } = session;
   if (state === 'waiting') {
     const n = Math.max(1, Math.ceil((line.retryAt - Date.now()) / 1000));
-    return [`${t(session.isAway ? 'bannerAway' : 'bannerWaiting', { n })} ${t('bannerKept')}`, t('retry')];
+    return [sentences(t(awayText[session.away] ?? 'bannerWaiting', { n }), t('bannerKept')), t('retry')];
   }
-  if (state === 'connecting' && session.wasOpen) return [`${t('bannerConnecting')} ${t('bannerKept')}`, ''];
+  if (state === 'connecting' && session.wasOpen) return [sentences(t('bannerConnecting'), t('bannerKept')), ''];
   if (state === 'closed' && session.byHand) return [t('bannerHangUp'), t('connect')];
-  if (state === 'closed' && session.tokenProblem === null) return [t('bannerClosed', { why: end?.reason || closeMeaning(end?.code) }), t('connect')];
-  if (state === 'open' && problem) return [t('bannerRoom', { why: problem }), ''];
+  if (state === 'closed' && session.tokenProblem === null) {
+    return [t(session.isKicked ? 'bannerKicked' : 'bannerClosed', { why: said(end?.reason) || closeMeaning(end?.code) }), t('connect')];
+  }
+  if (state === 'open' && problem) return [t('bannerRoom', { why: said(problem) }), ''];
   return ['', ''];
 }
 
@@ -61,6 +66,6 @@ function paintToken() {
   const isNew = why !== null && answered !== session.end;
   answered = session.end;
   $('token-form').hidden = why === null;
-  if (why !== null) write($('token-reason'), session.token ? why : '');
+  if (why !== null) write($('token-reason'), session.token ? said(why) : '');
   if (isNew) $('token').focus();
 }

@@ -1,7 +1,7 @@
 // Owns the English words. Where a number decides the form, the one for several comes behind ` | `.
 
 export const english = {
-  you: 'Your name', youHint: 'your name', rooms: 'Rooms', people: 'People', direct: 'Direct messages', lab: 'Lab', echo: 'Echo',
+  space: ' ', you: 'Your name', youHint: 'your name', rooms: 'Rooms', people: 'People', direct: 'Direct messages', lab: 'Lab', echo: 'Echo',
   roomHint: 'join a room', join: 'Join the room', dmHint: 'write to someone', open: 'Open the conversation',
   menu: 'Conversations', close: 'Close', theme: 'Light or dark', language: '切换到中文', languageShort: '中',
   skip: 'Skip to the message field',
@@ -14,7 +14,8 @@ export const english = {
   badName: 'A name has 1 to 128 bytes, no control characters, and is not “.” or “..”.', taken: 'The server says that you are {name}.',
   connecting: 'connecting…', stateOpen: 'connected', waiting: 'not connected', closed: 'not connected',
   bannerWaiting: 'No connection to the server. Next try in {n} s.', bannerConnecting: 'Connecting again…', bannerKept: 'What you write is kept and sent then.',
-  bannerClosed: 'Not connected: {why}', bannerHangUp: 'You closed the connection.', bannerAway: 'The server is restarting.',
+  bannerClosed: 'Not connected: {why}', bannerHangUp: 'You closed the connection.',
+  bannerKicked: 'The server has disconnected you: {why}', bannerAway: 'The server was stopped. Trying again in {n} s.', bannerRestart: 'The server is restarting.',
   bannerRoom: 'You cannot read this room: {why}',
   notice: 'The server says: {text}', dismiss: 'Dismiss',
   retry: 'Try now', connect: 'Connect', hangUp: 'Close connection',
@@ -64,3 +65,6 @@ export const english = {
   adjectives: 'quiet brisk sunny gentle clever merry plucky bright mellow nimble',
   animals: 'otter heron badger finch lynx robin marten beaver falcon hedgehog', guest: '{adjective}-{animal}-{n}',
 };
+
+/** For what the server says, where other words fit the page better. */
+export const englishOfServer = new Map([['disconnected by the server', 'no reason was given']]);

@@ -1,7 +1,7 @@
 // Owns the Chinese words.
 
 export const chinese = {
-  you: '你的名字', youHint: '你的名字', rooms: '房间', people: '成员', direct: '私聊', lab: '实验室', echo: '回显',
+  space: '', you: '你的名字', youHint: '你的名字', rooms: '房间', people: '成员', direct: '私聊', lab: '实验室', echo: '回显',
   roomHint: '加入房间', join: '加入房间', dmHint: '写给某人', open: '打开对话',
   menu: '对话列表', close: '关闭', theme: '浅色或深色', language: 'Switch to English', languageShort: 'EN',
   skip: '跳到输入框',
@@ -14,7 +14,8 @@ export const chinese = {
   badName: '名字须为 1 到 128 字节，不含控制字符，也不能是“.”或“..”。', taken: '服务器认定你是 {name}。',
   connecting: '连接中…', stateOpen: '已连接', waiting: '未连接', closed: '未连接',
   bannerWaiting: '没有连接到服务器，{n} 秒后重试。', bannerConnecting: '正在重新连接…', bannerKept: '你写的内容会保留，连上后发出。',
-  bannerClosed: '未连接：{why}', bannerHangUp: '你关闭了连接。', bannerAway: '服务器正在重启。',
+  bannerClosed: '未连接：{why}', bannerHangUp: '你关闭了连接。',
+  bannerKicked: '服务器已断开你的连接：{why}', bannerAway: '服务器已停止，{n} 秒后重试。', bannerRestart: '服务器正在重启。',
   bannerRoom: '你不能读这个房间：{why}',
   notice: '服务器通知：{text}', dismiss: '关闭通知',
   retry: '立即重试', connect: '连接', hangUp: '关闭连接',
@@ -64,3 +65,18 @@ export const chinese = {
   adjectives: '安静的 轻快的 温和的 聪明的 快乐的 勇敢的 明亮的 机灵的',
   animals: '水獭 苍鹭 獾 燕雀 猞猁 知更鸟 河狸 刺猬', guest: '{adjective}{animal}{n}',
 };
+
+/** For what the server says. */
+export const chineseOfServer = new Map(Object.entries({
+  'a token is needed': '需要令牌',
+  'the token is not known': '没有这个令牌',
+  'the token is malformed': '令牌格式不对',
+  'the token is longer than 8 KiB': '令牌超过 8 KiB',
+  'the token has expired': '令牌已过期',
+  'the token is not valid yet': '令牌尚未生效',
+  'the token is from another issuer (iss)': '令牌来自别的签发者（iss）',
+  'the token is for another audience (aud)': '令牌是给别的受众的（aud）',
+  'the token names no user (sub)': '令牌没有写明用户（sub）',
+  'the token has no end (exp)': '令牌没有有效期（exp）',
+  'disconnected by the server': '没有说明原因',
+}));

@@ -223,6 +223,8 @@ fn people_write_to_each_other() {
         wait_messages(&ann, &[("ann", "hello?")]);
     }
     assert_eq!(ann.eval("document.querySelector('#messages .note').dataset.code"), "no_such_user");
+    // Beside the name of nobody nothing says "connected".
+    assert_eq!(ann.eval("document.querySelector('#subtitle').innerText.trim()"), "not in your rooms");
     let mut nobody = Speaker::open(&program, "nobody");
     ann.click("#messages .note button");
     wait_status(&ann, "done", 1);
@@ -236,6 +238,49 @@ fn people_write_to_each_other() {
     for tab in [&ann, &again, &bob] {
         check_reports(tab, &program);
     }
+}
+
+#[test]
+#[ignore = "needs chromium: run tests/run"]
+fn an_invitation_invites_as_nobody() {
+    let (program, browser) = (serve_binary(&[]), Browser::start());
+    let ann = chat_page(&browser, &program, "ann", "room/tea");
+    let who = "document.querySelector('#nick').value";
+    let address = format!("{}/#room/tea", program.url());
+    for reload in [false, true] {
+        if reload {
+            ann.reload();
+            wait_state(&ann, "open");
+        }
+        assert_eq!(ann.eval("location.href"), address);
+        assert_eq!(ann.eval(who), "ann");
+    }
+    // Who is sent the address is somebody else, and another window is too; each stays who they are.
+    let guest = browser.open(&address);
+    wait_state(&guest, "open");
+    let name = guest.eval(who);
+    assert_ne!(name, "ann");
+    guest.reload();
+    wait_state(&guest, "open");
+    assert_eq!(guest.eval(who), name);
+    // A name that was chosen here stays, and is this window's alone.
+    ann.fill("#nick", "anne");
+    ann.press_enter();
+    ann.wait("document.querySelector('#people-list .name')?.textContent === 'anne'");
+    ann.reload();
+    wait_value(&ann, who, &json!("anne"));
+    guest.reload();
+    wait_value(&guest, who, &name);
+    // One that is given anew wins over it, also in a window that has inherited what this one keeps.
+    ann.eval("window.open = (url) => { window.second = url; }");
+    ann.click("#second");
+    let second = ann.eval("window.second");
+    ann.eval(&format!("history.replaceState(null, '', {second})"));
+    ann.reload();
+    wait_state(&ann, "open");
+    assert_eq!(ann.eval("location.href"), address);
+    assert_ne!(ann.eval(who), "anne");
+    check_reports(&ann, &program);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::support::{Program, exchange, serve_binary, serve_binary_at};
 use crate::support_cdp::{Browser, Look};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::{env, fs};
+use std::{env, fs, net::TcpListener, process::Command};
 
 /// What a browser says by itself when nobody is there.
 const REFUSED: &str = "ERR_CONNECTION_REFUSED";
@@ -128,12 +128,70 @@ fn a_restart_is_announced_and_a_hang_up_is_final() {
 
     program.all_said(); // SIGTERM
     tab.wait("document.querySelector('#state').dataset.state === 'waiting'");
-    tab.wait("document.querySelector('#banner-text').textContent.startsWith('The server is restarting.')");
+    let banner =
+        |words: &str| format!("document.querySelector('#banner-text').textContent.startsWith('{words}')");
+    tab.wait(&banner("The server was stopped. Trying again in "));
     tab.wait("[...document.querySelectorAll('#frames .frame')].some((frame) => frame.dataset.opcode === '8' && frame.textContent.includes('1001'))");
+    // Nobody is there: it is as after any other loss.
+    tab.click("#retry");
+    tab.wait(&banner("No connection to the server. Next try in "));
+    let program = serve_binary_at(&address.to_string(), &["--restart"]);
+    tab.click("#retry");
+    wait_state(&tab, "open");
+    program.all_said();
+    tab.wait(&banner("The server is restarting."));
     let program = serve_binary_at(&address.to_string(), &[]);
     tab.click("#retry");
     wait_state(&tab, "open");
     check_reports_but(&tab, &program, REFUSED);
+}
+
+#[test]
+#[ignore = "needs chromium: run tests/run"]
+fn an_empty_room_says_how_to_begin_whatever_becomes_of_the_connection() {
+    let (program, browser) = (serve_binary(&["--token", "anns-token=ann"]), Browser::start());
+    let look = Look { phone: true, language: Some("zh-CN"), ..Look::default() };
+    let shown = |id: &str| format!("!document.querySelector('#{id}').hidden");
+    // A token is asked for.
+    let tab = browser.open_as(&format!("{}/#room/tea", program.url()), &look);
+    tab.wait(&format!("{} && {}", shown("token-form"), shown("empty")));
+    tab.fill("#token", "unknown");
+    tab.press_enter();
+    wait_text(&tab, "#token-form label", "连接本服务器需要令牌。没有这个令牌");
+    tab.wait(&shown("empty"));
+    tab.fill("#token", "anns-token");
+    tab.press_enter();
+    wait_state(&tab, "open");
+    tab.wait(&format!("document.querySelector('#token-form').hidden && {}", shown("empty")));
+
+    let address = program.address;
+    drop(program); // kill -9
+    tab.wait("/^没有连接到服务器，\\d+ 秒后重试。你写的内容/.test(document.querySelector('#banner-text').textContent)");
+    assert_eq!(tab.eval(&shown("empty")), true);
+    // While it tries again neither: somebody takes the call and says nothing, then is gone.
+    let silent = TcpListener::bind(address).unwrap();
+    tab.click("#retry");
+    wait_state(&tab, "connecting");
+    assert_eq!(tab.eval(&shown("empty")), true);
+    drop(silent);
+    wait_state(&tab, "waiting");
+    assert_eq!(tab.eval(&shown("empty")), true);
+}
+
+#[test]
+#[ignore = "needs chromium: run tests/run"]
+fn the_command_of_an_empty_room_works_in_a_shell() {
+    let (program, browser) = (serve_binary(&[]), Browser::start());
+    let tab = chat_page(&browser, &program, "ann", "room/o'clock");
+    let command = "document.querySelector('#empty-command').textContent";
+    tab.wait(&format!("{command}.includes('switchboard connect ws://')"));
+    let command = tab.eval(command);
+    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_switchboard")).parent().unwrap();
+    let path = format!("{}:{}", folder.display(), env::var("PATH").unwrap());
+    let done = Command::new("sh").args(["-c", command.as_str().unwrap()]).env("PATH", path).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    wait_text(&tab, "#messages .text", "hello");
+    check_reports(&tab, &program);
 }
 
 #[test]
@@ -183,7 +241,9 @@ fn the_server_speaks_too_and_may_show_the_door() {
     wait_text(&tab, "#notice-text", "The server says: psst");
     post(&program, "/api/disconnect", &json!({"user": "ann", "reason": "behave"}));
     wait_state(&tab, "closed");
-    tab.wait("document.querySelector('#banner-text').textContent.includes('behave')");
+    wait_text(&tab, "#banner-text", "The server has disconnected you: behave");
+    tab.click("#lang");
+    wait_text(&tab, "#banner-text", "服务器已断开你的连接：behave");
     say(&tab, "sorry");
     wait_status(&tab, "waiting", 1);
     tab.click("#retry");
