@@ -1,9 +1,13 @@
 //! A real-time WebSocket server and library without async.
 //!
-//! A telephone switchboard: every caller has a line, one operator knows who is on which line and in which
-//! room, and plugs messages through. Here every connection has a thread, one hub thread knows users and
-//! rooms, and messages go out through each connection's writer channel. There is no async runtime anywhere in
-//! the dependency tree.
+//! Where to begin: [`Server`] and [`Builder`] (routes, start), [`WebSocket`] (a connection, in its handler), [`Handle`]
+//! (rooms, users and everybody, from any thread), [`Client`], [`Session`](session/struct.Session.html) (a client of
+//! `switchboard.v1`), [`Limits`], [`Error`]; and the [`guide`].
+//!
+//! A telephone switchboard: every caller has a line, one operator knows who is on which line and in which room, and
+//! plugs messages through. Here every connection has a thread, and one hub thread knows users and rooms. What it has
+//! for a connection waits in that connection's outbox, and a few shared writers send it. There is no async runtime
+//! anywhere in the dependency tree.
 //!
 //! ```
 //! use switchboard::{Result, Server, WebSocket};

@@ -24,10 +24,18 @@ pub(crate) struct Certificate {
     /// Names and addresses the certificate is for
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "localhost,127.0.0.1,::1")]
     host: Vec<String>,
+    /// Write over what is there
+    #[arg(long)]
+    force: bool,
 }
 
 pub(crate) fn run(options: Certificate) -> Result<()> {
-    let Certificate { dir, host } = options;
+    let Certificate { dir, host, force } = options;
+    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+    if let (false, Some(there)) = (force, [&cert, &key].into_iter().find(|file| file.exists())) {
+        let what = "is there already; name another directory, or add --force to write over it";
+        return Err(Error::Config(format!("{} {what}", there.display())));
+    }
     let signing_key = rcgen::KeyPair::generate().map_err(Error::other)?;
     let mut params = rcgen::CertificateParams::new(host).map_err(Error::other)?;
     // A clock may be a little late.
@@ -35,7 +43,6 @@ pub(crate) fn run(options: Certificate) -> Result<()> {
     (params.not_before, params.not_after) = ((now - DAY).into(), (now + DAYS * DAY).into());
     let made = params.self_signed(&signing_key).map_err(Error::other)?;
     fs::create_dir_all(&dir)?;
-    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
     fs::write(&cert, made.pem())?;
     write_private(&key, &signing_key.serialize_pem())?;
     println!("switchboard serve --tls-cert {} --tls-key {}", cert.display(), key.display());

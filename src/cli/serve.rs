@@ -127,6 +127,10 @@ pub(crate) fn run(configured: Configured, settings: Vec<Setting>, args: Vec<OsSt
     }
     let server = listen(builder, socket, &options.bind)?.start()?;
     announce(&server, wanted, tls.is_some())?;
+    if guard.is_none() && !server.local_addr().ip().is_loopback() {
+        let address = server.local_addr();
+        say!(Warn, "warning: others can reach {address}, and nobody is asked for a token; see --token-file");
+    }
     let supervisor = Supervisor::start(server.handle());
     let handle = server.handle();
     let mut live = Live { server: handle, tls, guard, keys, schemas, settings, file: file.path, args };

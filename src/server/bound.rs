@@ -121,6 +121,7 @@ impl Bound {
             authenticate,
             refuse,
             refusals,
+            told: Mutex::default(),
             hub,
             slow_lane,
             metrics,

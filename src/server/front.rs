@@ -276,7 +276,8 @@ fn upgrade(
     if let Some(name) = route.subprotocol {
         Arc::make_mut(&mut policy).subprotocols.push(name.into());
     }
-    let accepted = handshake::accept(&request.head, &policy)?;
+    let accepted =
+        handshake::accept(&request.head, &policy).inspect_err(|refusal| shared.tell_refused_page(refusal))?;
     if let Some(admit) = &route.admit {
         let admitted = catch_unwind(AssertUnwindSafe(|| admit(request)));
         admitted.unwrap_or_else(|_| Err(failed(shared, request))).map_err(Stop::Answered)?;

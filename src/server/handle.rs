@@ -34,6 +34,7 @@ use tungstenite::Message;
 /// ```
 ///
 /// Everything it can do is [`Handle`]'s, which can be cloned and given to other threads.
+#[must_use = "dropping the server shuts it down: keep it in a variable"]
 pub struct Server {
     handle: Handle,
 }

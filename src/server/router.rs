@@ -198,17 +198,42 @@ impl Route {
 }
 
 fn parse(pattern: &str) -> Result<Vec<Segment>> {
-    let wrong = |what: &str| Error::Config(format!("the route `{pattern}` {what}, as `/chat/{{room}}`"));
-    let path = pattern.strip_prefix('/').ok_or_else(|| wrong("must start with `/`"))?;
+    let wrong = |what: &str| Error::Config(format!("the route `{pattern}` {what}"));
+    let path = pattern.strip_prefix('/').ok_or_else(|| wrong("must start with `/`, as `/chat/{room}`"))?;
+    let mut names = Vec::new();
     path.split('/')
         .map(|segment| match segment.strip_prefix('{').map(|rest| rest.strip_suffix('}')) {
+            Some(Some(name)) if names.contains(&name) => {
+                Err(wrong(&format!("has the parameter `{name}` twice")))
+            }
             Some(Some(name)) if !name.is_empty() && !name.contains(['{', '}']) => {
+                names.push(name);
                 Ok(Segment::Param(name.into()))
             }
-            None if !segment.contains(['{', '}', '?', '#', ' ']) => Ok(Segment::Literal(normalize(segment))),
-            _ => Err(wrong("must have whole segments as parameters")),
+            Some(_) => Err(wrong("must have whole segments as parameters, as `/chat/{room}`")),
+            None => check_literal(segment).map_err(wrong).map(|()| Segment::Literal(normalize(segment))),
         })
         .collect()
+}
+
+/// What others' routers take for a parameter would be a path that nobody asks for.
+fn check_literal(segment: &str) -> std::result::Result<(), &'static str> {
+    if segment.contains(['{', '}']) {
+        return Err("must have whole segments as parameters, as `/chat/{room}`");
+    }
+    if segment.contains(['?', '#']) {
+        return Err("is a path only: `?` and `#` end it");
+    }
+    if segment.contains(char::is_whitespace) {
+        return Err("has a space: write `%20`");
+    }
+    if segment.starts_with(':') {
+        return Err("has no parameter: one is written `{name}`, in place of `:name`");
+    }
+    if segment.contains('*') {
+        return Err("has a `*`, and there is no wildcard: `{name}` stands for any one segment");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -289,8 +314,21 @@ mod tests {
 
     #[test]
     fn wrong_patterns_are_refused() {
-        for pattern in ["chat", "", "/a{b}", "/{}", "/{a", "/a?b", "/{a}{b}"] {
-            assert!(Router::default().route(pattern).is_err(), "{pattern}");
+        for (pattern, why) in [
+            ("chat", "start with `/`"),
+            ("", "start with `/`"),
+            ("/a{b}", "whole segments"),
+            ("/{}", "whole segments"),
+            ("/{a", "whole segments"),
+            ("/{a}{b}", "whole segments"),
+            ("/a?b", "a path only"),
+            ("/a b", "`%20`"),
+            ("/room/:id", "`{name}`, in place"),
+            ("/room/*", "no wildcard"),
+            ("/{a}/{a}", "`a` twice"),
+        ] {
+            let error = Router::default().route(pattern).map(drop).unwrap_err().to_string();
+            assert!(error.contains(why), "{pattern}: {error}");
         }
     }
 

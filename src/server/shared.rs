@@ -18,6 +18,8 @@ use crate::net::pool::Pool;
 use crate::net::slow_lane::SlowLane;
 use crate::net::stream::Stream;
 use crate::wire::handshake::Policy;
+use crate::wire::http::Refusal;
+use http::StatusCode;
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::collections::HashMap;
 use std::net::Shutdown;
@@ -25,6 +27,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 use tungstenite::protocol::frame::coding::OpCode;
+
+/// Sites of refused pages that the log is told of.
+const TOLD: usize = 8;
 
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
@@ -56,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) authenticate: Option<Authenticator>,
     pub(crate) refuse: Refuse,
     pub(crate) refusals: Refusals,
+    /// Why pages of other sites were refused, as the log has been told.
+    pub(crate) told: Mutex<Vec<String>>,
     /// Connections that can be open at once.
     pub(crate) max_connections: usize,
     /// The socket lives on with others: whoever was accepted is served to the end, whoever was not is theirs.
@@ -67,6 +74,16 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn quotas(&self) -> Arc<Quotas> {
         self.quotas.lock().clone()
+    }
+
+    /// Tells whoever runs the server that pages from elsewhere want to connect: the browser does not show its user why they
+    /// cannot. Each site once, and a few only: an Origin costs nothing.
+    pub(crate) fn tell_refused_page(&self, refusal: &Refusal) {
+        let mut told = self.told.lock();
+        if refusal.status == StatusCode::FORBIDDEN && told.len() < TOLD && !told.contains(&refusal.reason) {
+            log::warn!("{}", refusal.reason);
+            told.push(refusal.reason.clone());
+        }
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -2,7 +2,7 @@
 /**
  * The client of `switchboard.v1` for browsers and Node >= 22: one file, no dependencies, served at `/client.js`.
  *
- *     import { connect } from '/client.js';
+ *     import { connect } from '/client.js'; // whole URLs in Node, and in a page that another server serves
  *     const line = connect('/ws', { user: 'ann' });
  *     const room = line.room('tea', { history: 50 });
  *     room.on('message', (m) => console.log(m.from, m.data));

@@ -44,7 +44,7 @@
 use crate::support::{
     BINARY, CLOSE, CONTINUATION, Client, PING, PONG, Program, TEXT, close_payload, connect, connect_from,
     connect_narrow, echo, eventually, frame, handshake, metric, raise_descriptor_limit, reset, serve,
-    serve_binary, text_frame,
+    switchboard, text_frame,
 };
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -92,7 +92,10 @@ struct Target {
 
 impl Target {
     fn new() -> Self {
-        let program = serve_binary(&[]);
+        // glibc gives each thread a cache and shares several heaps among them: what they keep would be a matter of chance.
+        let mut command = switchboard(&["serve", "--bind", "127.0.0.1:0"]);
+        let tunables = "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1";
+        let program = Program::start(command.env("GLIBC_TUNABLES", tunables));
         let mut witness = Witness::new(program.address, "/echo");
         witness.check("nothing");
         let memory = program.memory();

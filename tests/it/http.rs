@@ -435,3 +435,19 @@ fn a_head_torn_byte_by_byte_is_read() {
     client.expect("whole");
     client.leave();
 }
+
+#[test]
+fn whoever_runs_the_server_is_told_of_pages_that_may_not_connect() {
+    let program = serve_binary(&[]);
+    let knock = |site: usize| {
+        let request = handshake(program.address, "/ws", &format!("Origin: http://site{site}.example\r\n"));
+        assert_eq!(exchange(program.address, request).status, 403);
+    };
+    (0..3).for_each(|_| knock(0));
+    (1..20).for_each(knock);
+    let said = program.all_said();
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("may not connect here")).collect();
+    assert_eq!(lines.len(), 8, "{said}");
+    assert!(lines[0].contains("WARN") && lines[0].contains("--allow-origin http://site0.example"), "{said}");
+    assert!(lines[1].contains("http://site1.example"), "each once: {said}");
+}

@@ -645,7 +645,7 @@ fn a_program_without_a_certificate_goes_on_after_sighup() {
 pub(crate) fn development() -> Files {
     let files = Files::new(&(String::new(), String::new()));
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
-    let output = command.arg("certificate").arg(&files.0).output().unwrap();
+    let output = command.args(["certificate", "--force"]).arg(&files.0).output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     let (certificate, key) = (files.path("cert.pem"), files.path("key.pem"));
     assert_eq!(printed, format!("switchboard serve --tls-cert {certificate} --tls-key {key}\n"));
@@ -665,6 +665,24 @@ fn a_certificate_for_development_is_made_and_serves() {
         let url = format!("wss://{host}:{}/echo", program.address.port());
         check_echo(&mut builder.connect(&url).unwrap(), host);
     }
+}
+
+#[test]
+fn a_key_that_is_there_is_not_written_over() {
+    let files = Files::new(&("a certificate".into(), "somebody's key".into()));
+    let make =
+        || Command::new(env!("CARGO_BIN_EXE_switchboard")).arg("certificate").arg(&files.0).output().unwrap();
+    for there in ["cert.pem", "key.pem"] {
+        let output = make();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(there) && said.contains("--force"), "{said}");
+        // The next time only the key is there.
+        let _ = fs::remove_file(files.path("cert.pem"));
+    }
+    assert!(!fs::exists(files.path("cert.pem")).unwrap(), "neither is written");
+    assert_eq!(fs::read_to_string(files.path("key.pem")).unwrap(), "somebody's key");
+    fs::remove_file(files.path("key.pem")).unwrap();
+    assert!(make().status.success());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::super::access::Guard;
 use super::super::{environment, secrets};
 use super::Patient;
 use super::report::Check;
+use std::net::ToSocketAddrs;
 use std::time::{Duration, SystemTime};
 use switchboard::{Server, TlsFiles};
 
@@ -91,9 +92,18 @@ pub(super) fn tokens(patient: &Patient) -> Vec<Check> {
     }
     vec![match Guard::read(&patient.options.access) {
         Ok(Some(_)) => Check::ok(NAME, "every WebSocket needs a token, and they can be read"),
+        Ok(None) if is_open(&patient.options.bind) => {
+            Check::warn(NAME, "nobody is asked for one, and others can reach the server")
+                .next("--token-file FILE")
+        }
         Ok(None) => Check::ok(NAME, "nobody is asked for one"),
         Err(error) => Check::fail(NAME, error.to_string()),
     }]
+}
+
+/// Whether more than this machine can reach it.
+fn is_open(bind: &str) -> bool {
+    bind.to_socket_addrs().is_ok_and(|mut found| found.any(|address| !address.ip().is_loopback()))
 }
 
 pub(super) fn keys(patient: &Patient) -> Vec<Check> {
