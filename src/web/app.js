@@ -80,12 +80,13 @@ function hasNothing({ items, pending, loading, room, newest }) {
 }
 
 function paintEmpty() {
-  const { kind, name } = current;
+  const { kind, name, newest } = current;
   const isEmpty = hasNothing(current);
   $('empty').hidden = !isEmpty;
   if (!isEmpty) return;
   const isRoom = kind === 'room';
-  write($('empty-title'), t(isRoom ? 'emptyTitleRoom' : 'emptyTitleDirect', { name }));
+  // Of a room that we were never in nobody knows what was said there.
+  write($('empty-title'), isRoom && !newest ? name : t(isRoom ? 'emptyTitleRoom' : 'emptyTitleDirect', { name }));
   write($('empty-text'), t(isRoom ? 'emptyRoom' : 'emptyDirect', { name }));
   $('empty-buttons').hidden = $('tries').hidden = !isRoom;
   const request = isRoom ? { type: 'publish', room: name, data: 'hello' } : { type: 'direct', to: name, data: 'hello' };

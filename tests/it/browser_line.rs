@@ -159,9 +159,12 @@ fn an_empty_room_says_how_to_begin_whatever_becomes_of_the_connection() {
     tab.press_enter();
     wait_text(&tab, "#token-form label", "连接本服务器需要令牌。没有这个令牌");
     tab.wait(&shown("empty"));
+    // What was said there nobody knows yet.
+    wait_text(&tab, "#empty-title", "tea");
     tab.fill("#token", "anns-token");
     tab.press_enter();
     wait_state(&tab, "open");
+    wait_text(&tab, "#empty-title", "tea 里还没有人说话");
     tab.wait(&format!("document.querySelector('#token-form').hidden && {}", shown("empty")));
 
     let address = program.address;
