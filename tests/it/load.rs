@@ -259,21 +259,30 @@ fn broken_server() -> Server {
 #[test]
 fn broken_promises_are_found() {
     let server = broken_server();
-    for (path, args, broken, others) in [
-        ("/drop", "-m echo --patience 2s", "lost", 0),
-        ("/double", "-m echo", "duplicated", 0),
-        ("/swap", "-m echo", "reordered", 0),
-        ("/change", "-m echo --patience 2s", "damaged", 1),
-        ("/binary", "-m echo --patience 2s", "damaged", 1),
-        ("/close", "-m echo", "ended", 0),
-        ("/mixed/{room}", "--rooms 2", "misdelivered", 0),
-    ] {
+    let check = |(path, args, broken, others): (&str, &str, &str, usize)| {
         let url = format!("ws://{}{path}", server.local_addr());
         let (is_ok, result) = result(&url, &format!("{args} -c 2 --rate 200 -d 500ms --warmup 0 --size 200"));
         assert!(!is_ok && 0 < number(&result, &format!("/checks/{broken}")), "{path}: {result:#}");
         let found = result["checks"].as_object().unwrap().values().filter(|count| **count != 0).count();
         assert_eq!(found, 1 + others, "{path}: {result:#}");
-    }
+    };
+    // Each mostly waits for what does not come.
+    thread::scope(|scope| {
+        for case in [
+            ("/drop", "-m echo --patience 2s", "lost", 0),
+            ("/double", "-m echo", "duplicated", 0),
+            ("/swap", "-m echo", "reordered", 0),
+            ("/change", "-m echo --patience 2s", "damaged", 1),
+            ("/binary", "-m echo --patience 2s", "damaged", 1),
+            ("/close", "-m echo", "ended", 0),
+            ("/mixed/{room}", "--rooms 2", "misdelivered", 0),
+        ] {
+            scope.spawn({
+                let check = &check;
+                move || check(case)
+            });
+        }
+    });
     let sent = 2 * 50;
     let url = format!("ws://{}/drop", server.local_addr());
     let (_, dropped) = result(&url, "-m echo -c 2 --rate 200 -d 500ms --warmup 0 --patience 2s --size 200");
@@ -373,24 +382,33 @@ fn a_server_that_is_full_is_told_with_what_to_do() {
 fn wrong_usage_is_told_before_anything_is_done() {
     let server = serve_binary(&[]);
     let here = ws(&server, "/echo");
-    for (url, args, code, part) in [
-        ("ws://192.0.2.1/", "", 2, "--allow-remote"),
-        ("ws://[2001:db8::1]/", "", 2, "--allow-remote"),
-        (&here[..], "-c 0", 2, "1 or more"),
-        (&here, "-c 65536", 2, "65535 at most"),
-        (&here, "--rate 1 --window 2", 2, "cannot be used with"),
-        (&here, "--mode storm --rate 5", 2, "--rate says nothing in --mode storm"),
-        (&here, "-H x", 2, "NAME: VALUE"),
-        ("http//x", "", 2, "ws://HOST"),
-        ("ws://127.0.0.1:1/", "", 1, "is the server running"),
-        (&here, "-c 2 --ca /nowhere.pem", 2, "--ca /nowhere.pem"),
-        (&ws(&server, "/nowhere"), "", 1, "check the path"),
-        (&here, "-c 3 -d 100ms --warmup 0", 1, "does this path pass messages on to all"),
-    ] {
+    let nowhere = ws(&server, "/nowhere");
+    let check = |(url, args, code, part): (&str, &str, i32, &str)| {
         let (found, stdout, stderr) = finish(&mut load(url, args));
         assert_eq!(found, Some(code), "{url} {args}: {stdout} {stderr}");
         assert!(format!("{stdout}{stderr}").contains(part), "{url} {args}: {stdout} {stderr}");
-    }
+    };
+    thread::scope(|scope| {
+        for case in [
+            ("ws://192.0.2.1/", "", 2, "--allow-remote"),
+            ("ws://[2001:db8::1]/", "", 2, "--allow-remote"),
+            (&here[..], "-c 0", 2, "1 or more"),
+            (&here, "-c 65536", 2, "65535 at most"),
+            (&here, "--rate 1 --window 2", 2, "cannot be used with"),
+            (&here, "--mode storm --rate 5", 2, "--rate says nothing in --mode storm"),
+            (&here, "-H x", 2, "NAME: VALUE"),
+            ("http//x", "", 2, "ws://HOST"),
+            ("ws://127.0.0.1:1/", "", 1, "is the server running"),
+            (&here, "-c 2 --ca /nowhere.pem", 2, "--ca /nowhere.pem"),
+            (&nowhere[..], "", 1, "check the path"),
+            (&here, "-c 3 -d 100ms --warmup 0", 1, "does this path pass messages on to all"),
+        ] {
+            scope.spawn({
+                let check = &check;
+                move || check(case)
+            });
+        }
+    });
     assert_eq!(finish(&mut switchboard(&["load"])).0, Some(2));
 }
 

@@ -369,48 +369,55 @@ fn a_session_that_is_not_wanted_ends() {
 
 #[test]
 fn a_token_is_asked_for_at_each_connection_and_again_when_it_was_too_old() {
-    for refuse in ["close", "http"] {
-        let program = serve_binary(&["--token", "good=ann", "--refuse", refuse]);
-        let proxy = Proxy::start(Some(program.address));
-        let given = Mutex::new(VecDeque::from(["", "old", "two\nlines", "good", "good", "old", "good"]));
-        let (tell, told) = channel();
-        let session = Session::builder()
-            .token("never")
-            .token_from(move || {
-                let token = given.lock().unwrap().pop_front().expect("no more than needed");
-                let _ = tell.send(thread::current().name().map(String::from));
-                if token.is_empty() { Err(Error::other("nobody is there")) } else { Ok(token.into()) }
-            })
-            .patience(LONG)
-            .connect(&proxy.url())
-            .unwrap();
-        let whys = |session: &Session| {
-            let mut whys = Vec::new();
-            let user = next(session, |event| match event {
-                Event::Connected { user } => Some(user),
-                Event::Disconnected { why, retry_in } => {
-                    assert!(retry_in.is_some(), "{why}");
-                    whys.push(why);
-                    None
-                }
-                _ => None,
-            });
-            assert_eq!(user, "ann");
-            whys
-        };
-        let denied = if refuse == "close" { "1008" } else { "401" };
-        let check = |whys: Vec<String>, expected: &[&str]| {
-            assert_eq!(whys.len(), expected.len(), "{whys:?}");
-            assert!(whys.iter().zip(expected).all(|(why, what)| why.contains(what)), "{whys:?}");
-        };
-        check(whys(&session), &["nobody is there", denied, "control character"]);
-        for expected in [&["1006"][..], &["1006", denied]] {
-            proxy.cut();
-            check(whys(&session), expected);
+    // Both mostly wait before they come again.
+    thread::scope(|scope| {
+        for refuse in ["close", "http"] {
+            scope.spawn(move || tokens_in_turn(refuse));
         }
-        session.room("r").publish("here").unwrap();
-        assert_eq!(told.iter().take(7).flatten().collect::<HashSet<_>>(), HashSet::from(["session".into()]));
+    });
+}
+
+fn tokens_in_turn(refuse: &str) {
+    let program = serve_binary(&["--token", "good=ann", "--refuse", refuse]);
+    let proxy = Proxy::start(Some(program.address));
+    let given = Mutex::new(VecDeque::from(["", "old", "two\nlines", "good", "good", "old", "good"]));
+    let (tell, told) = channel();
+    let session = Session::builder()
+        .token("never")
+        .token_from(move || {
+            let token = given.lock().unwrap().pop_front().expect("no more than needed");
+            let _ = tell.send(thread::current().name().map(String::from));
+            if token.is_empty() { Err(Error::other("nobody is there")) } else { Ok(token.into()) }
+        })
+        .patience(LONG)
+        .connect(&proxy.url())
+        .unwrap();
+    let whys = |session: &Session| {
+        let mut whys = Vec::new();
+        let user = next(session, |event| match event {
+            Event::Connected { user } => Some(user),
+            Event::Disconnected { why, retry_in } => {
+                assert!(retry_in.is_some(), "{why}");
+                whys.push(why);
+                None
+            }
+            _ => None,
+        });
+        assert_eq!(user, "ann");
+        whys
+    };
+    let denied = if refuse == "close" { "1008" } else { "401" };
+    let check = |whys: Vec<String>, expected: &[&str]| {
+        assert_eq!(whys.len(), expected.len(), "{whys:?}");
+        assert!(whys.iter().zip(expected).all(|(why, what)| why.contains(what)), "{whys:?}");
+    };
+    check(whys(&session), &["nobody is there", denied, "control character"]);
+    for expected in [&["1006"][..], &["1006", denied]] {
+        proxy.cut();
+        check(whys(&session), expected);
     }
+    session.room("r").publish("here").unwrap();
+    assert_eq!(told.iter().take(7).flatten().collect::<HashSet<_>>(), HashSet::from(["session".into()]));
 }
 
 #[test]
