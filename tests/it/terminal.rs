@@ -27,7 +27,7 @@ impl Terminal {
             &format!("{PROGRAM} {arguments}"),
             "/dev/null",
         ]);
-        command.env_remove("NO_COLOR").env("TERM", "xterm").envs(environment.iter().copied());
+        unbiased(&mut command).envs(environment.iter().copied());
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script(1), of util-linux");
         let screen = BufReader::new(child.stdout.take().unwrap());
@@ -55,6 +55,14 @@ impl Terminal {
         self.shown.push_str(&String::from_utf8_lossy(&rest));
         (self.child.wait().unwrap().code(), self.shown)
     }
+}
+
+/// Without what the machine at hand thinks of colours: a CI, for one, shows them on any terminal.
+fn unbiased(command: &mut Command) -> &mut Command {
+    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+        command.env_remove(variable);
+    }
+    command.env("TERM", "xterm")
 }
 
 fn in_terminal(arguments: &str, environment: &[(&str, &str)]) -> (Option<i32>, String) {
@@ -94,7 +102,7 @@ fn nothing_is_coloured_where_it_is_not_wanted() {
         }
     }
     for arguments in [&["doctor", "--bind", "127.0.0.1:0"][..], &["serve", "--bnd"], &["token", "--help"]] {
-        let output = Command::new(PROGRAM).args(arguments).env("TERM", "xterm").output().unwrap();
+        let output = unbiased(Command::new(PROGRAM).args(arguments)).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         assert!(
             !said.is_empty() && !said.contains(&b'\x1b'),
