@@ -95,11 +95,15 @@ impl TlsFiles {
     }
 
     pub(crate) fn config(&self) -> Result<Arc<ServerConfig>> {
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::Config(error.to_string()))?
             .with_no_client_auth()
             .with_cert_resolver(self.current.clone());
+        // Tickets would arrive just when the client writes its request. Programs that read on one thread and write on
+        // another, Python's `websockets.sync` among them, share an OpenSSL object that bears no two at once: of a thousand
+        // connections two failed. Connections that live for hours gain nothing from resumption.
+        config.send_tls13_tickets = 0;
         Ok(Arc::new(config))
     }
 }

@@ -256,6 +256,15 @@ fn pages_are_served_over_https_by_both_versions_of_tls() {
     }
 }
 
+/// A ticket would reach the client just when it writes its request, on another thread than the one that reads.
+#[test]
+fn after_the_handshake_the_server_is_silent_until_it_is_asked() {
+    let secure = serve_tls(Limits::default());
+    let mut wire = wire(connect(secure.address()), &secure.authority, &TLS13);
+    upgrade(&mut wire, secure.address(), "/echo");
+    assert_eq!(wire.conn.tls13_tickets_received(), 0);
+}
+
 #[test]
 fn a_large_upload_that_is_refused_is_taken_until_the_client_has_read_why() {
     let secure = serve_tls(Limits { close_deadline: PATIENCE, ..Limits::default() });
