@@ -23,7 +23,11 @@ impl Outbox {
         loop {
             match self.stream.flush() {
                 Ok(true) => {}
-                Ok(false) => return Drained::Full { progress },
+                Ok(false) => {
+                    // What was written before is settled: whoever goes on does not know of it.
+                    self.put_back(batch);
+                    return Drained::Full { progress };
+                }
                 Err(_) => self.cut(),
             }
             if let Some(ended) = self.next_batch(batch) {
@@ -87,7 +91,7 @@ impl Outbox {
         Some(Drained::Empty)
     }
 
-    /// Takes back what did not leave.
+    /// Settles the batch but for what did not leave, which it takes back.
     fn put_back(&self, batch: &mut Batch) {
         let mut state = self.state.lock();
         state.settle(take(&mut batch.charged));

@@ -179,3 +179,51 @@ fn an_overflow_while_a_reply_is_written_forgets_what_was_charged_for_it() {
     let close = frame::encode_close(CloseCode::Again, "slow consumer: its outbox is full");
     assert_eq!(read_all(&outbox, client), [reply, close].concat());
 }
+
+/// What TLS takes it may still hold when the socket is full; whoever goes on has another batch.
+#[cfg(feature = "cli")] // for rcgen
+#[test]
+fn what_tls_has_taken_is_charged_no_longer() {
+    use crate::net::tls::Tls;
+    use crate::net::trust::Trust;
+    use rustls::ServerConfig;
+    use rustls::crypto::ring;
+
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+    let key = made.signing_key.serialize_der().try_into().unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let (outbox, client) = pair(64 << 20);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let address = client.peer_addr().unwrap();
+    let client = std::thread::spawn(move || {
+        let (stream, trust) = (Stream::new(client, address), Trust::Anybody.config().unwrap());
+        stream.secure(|socket| Tls::connect(socket, trust, "localhost", deadline)).unwrap();
+        stream
+    });
+    let accepted = outbox.stream().secure(|socket| Tls::accept(socket, Arc::new(config), deadline));
+    assert!(accepted.is_ok());
+    let client = client.join().unwrap();
+    let frame = frame::encode(frame::BINARY, &[7; 30_000]);
+    let (mut batch, mut pushed) = (Batch::default(), 0);
+    while {
+        pushed += frame.len();
+        assert_eq!(outbox.push(&frame), Pushed::NeedsWriter);
+        outbox.drain(&mut batch) == Drained::Empty
+    } {}
+    let reader = std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 * KIB];
+        while 0 < pushed {
+            pushed -= client.read(&mut buffer, Duration::from_secs(60)).unwrap();
+        }
+    });
+    while outbox.drain(&mut Batch::default()) != Drained::Empty {
+        std::thread::yield_now();
+    }
+    reader.join().unwrap();
+    assert_eq!((outbox.waiting(), batch.charged), (0, 0));
+}
