@@ -222,7 +222,10 @@ impl Link {
             Some(End::Session(Ending::Closed(_))) if self.session.role() == Role::Server => {
                 self.outbox.wait_written(deadline);
                 self.outbox.stream().shutdown(Shutdown::Write);
-                while matches!(self.outbox.stream().try_read(self.buffer.bytes()), Ok(1..)) {}
+                // What has come by now is read, but not for ever: a peer may send faster than that.
+                while Instant::now() < deadline
+                    && matches!(self.outbox.stream().try_read(self.buffer.bytes()), Ok(1..))
+                {}
                 self.outbox.retire();
             }
             Some(End::Session(_)) => {
