@@ -1,15 +1,15 @@
 //! The door: a listening socket whose `accept` can be ended from another thread, and that survives a lack of
 //! descriptors. Either our own, or one that others hold too and that must outlive us.
 
+use super::waker::Waker;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use parking_lot::Mutex;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::fs::File;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) struct Listener {
     /// A descriptor kept for the moment there are no others: given up to accept, and so be able to refuse, one more.
     spare: Mutex<Option<File>>,
     /// For a socket that was handed over: ends `accept` in place of a shutdown, which would end it for all who hold it.
-    waker: Option<OwnedFd>,
+    waker: Option<Waker>,
 }
 
 /// What came through the door.
@@ -62,8 +62,7 @@ impl Listener {
         options.set_tcp_nodelay(true)?;
         // Whoever else holds it may take the client that `poll` has announced.
         socket.set_nonblocking(true)?;
-        let waker = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(io::Error::from)?;
-        Ok(Self { socket, spare: spare(), waker: Some(waker) })
+        Ok(Self { socket, spare: spare(), waker: Some(Waker::new()?) })
     }
 
     /// Whether it goes on without us.
@@ -107,10 +106,10 @@ impl Listener {
 
     /// Ends [`Listener::accept`]. New clients are refused by the kernel; those of a shared socket wait for whoever holds it.
     pub(crate) fn close(&self) {
-        let _ = match &self.waker {
-            Some(waker) => rustix::io::write(waker, &1u64.to_ne_bytes()).map(drop).map_err(io::Error::from),
-            None => SockRef::from(&self.socket).shutdown(Shutdown::Both),
-        };
+        match &self.waker {
+            Some(waker) => waker.wake(),
+            None => drop(SockRef::from(&self.socket).shutdown(Shutdown::Both)),
+        }
     }
 
     fn accept_with_spare(&self) -> Option<TcpStream> {

@@ -1,6 +1,6 @@
 //! Sockets, threads and the queues between them. Knows what a frame is, but not what it says.
 //!
-//! In reading order: `socket`, `tls`, `stream`, `codecs`, `outbox`, `writers`, `slow_lane`, `meter`, `read_buffer`, `link`;
+//! In reading order: `socket`, `tls`, `stream`, `codecs`, `outbox`, `writers`, `waker`, `slow_lane`, `meter`, `read_buffer`, `link`;
 //! `pool` and `budget` are about threads, `listener` about the door, `proxy` about who was there before it, `certificate` and
 //! `acceptor` about who we are (`der` is how that is written); `sealed` is TLS for those who have no socket.
 
@@ -35,4 +35,5 @@ pub(crate) mod tls;
 pub(crate) mod tls;
 #[cfg(feature = "tls")]
 pub(crate) mod trust;
+pub(crate) mod waker;
 pub(crate) mod writers;

@@ -5,12 +5,12 @@
 //! in one `poll`, not a thread, and never a moment of anybody else's.
 
 use super::outbox::{Batch, Drained, Outbox};
+use super::waker::Waker;
 use crate::limits::{Limits, SHORTEST};
 use crate::metrics::Metrics;
 use parking_lot::Mutex;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::PollFlags;
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -25,8 +25,7 @@ pub(crate) trait Held: Send + Sync {
 
 pub(crate) struct SlowLane {
     inbox: Mutex<Inbox>,
-    /// Wakes the thread from `poll`.
-    waker: OwnedFd,
+    waker: Waker,
     metrics: Arc<Metrics>,
 }
 
@@ -46,8 +45,7 @@ impl SlowLane {
         metrics: Arc<Metrics>,
         stack: usize,
     ) -> io::Result<(Arc<Self>, JoinHandle<()>)> {
-        let waker = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        let slow_lane = Arc::new(Self { inbox: Mutex::default(), waker, metrics });
+        let slow_lane = Arc::new(Self { inbox: Mutex::default(), waker: Waker::new()?, metrics });
         let mut watch = Watch {
             write_deadline: limits.write_deadline,
             close_deadline: limits.close_deadline,
@@ -92,8 +90,7 @@ impl SlowLane {
 
     /// Makes the thread look at everything it has.
     pub(crate) fn nudge(&self) {
-        // It fails only when the counter is full, and then the thread wakes anyway.
-        let _ = rustix::io::write(&self.waker, &1u64.to_ne_bytes());
+        self.waker.wake();
     }
 
     /// Ends the thread; what it still has is left as it is.
@@ -204,23 +201,9 @@ impl Watch {
             self.closing.front().map(|(deadline, _)| *deadline),
             self.held.front().map(|(deadline, ..)| *deadline),
         ];
-        let timeout = deadlines.into_iter().flatten().min().map(|deadline| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) }
-        });
-        let writable: Vec<bool> = {
-            let sockets = self.full.iter().map(|full| PollFd::new(full.outbox.stream(), PollFlags::OUT));
-            let mut fds: Vec<PollFd<'_>> =
-                [PollFd::new(&shared.waker, PollFlags::IN)].into_iter().chain(sockets).collect();
-            if let Err(error) = poll(&mut fds, timeout.as_ref())
-                && error != rustix::io::Errno::INTR
-            {
-                log::error!("poll: {error}");
-            }
-            fds[1..].iter().map(|fd| !fd.revents().is_empty()).collect()
-        };
+        let sockets = self.full.iter().map(|full| (full.outbox.stream(), PollFlags::OUT));
+        let writable = shared.waker.wait(sockets, deadlines.into_iter().flatten().min());
         self.full.iter_mut().zip(writable).for_each(|(full, writable)| full.writable = writable);
-        let _ = rustix::io::read(&shared.waker, &mut [0; 8]);
     }
 }
 

@@ -70,10 +70,7 @@ impl Socket {
     }
 
     fn wait(&self, what: PollFlags, timeout: Duration) -> io::Result<bool> {
-        let mut fds = [PollFd::new(&self.tcp, what)];
-        let timeout =
-            Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
-        match poll(&mut fds, Some(&timeout)) {
+        match poll(&mut [PollFd::new(&self.tcp, what)], Some(&timespec(timeout))) {
             Ok(ready) => Ok(0 < ready),
             Err(rustix::io::Errno::INTR) => Ok(false),
             Err(error) => Err(error.into()),
@@ -115,6 +112,11 @@ impl Socket {
         // It may have ended before.
         let _ = self.tcp.shutdown(how);
     }
+}
+
+/// As `poll` takes it.
+pub(super) fn timespec(time: Duration) -> Timespec {
+    Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) }
 }
 
 impl AsFd for Socket {

@@ -10,13 +10,13 @@ use super::respond::encode_refusal;
 use crate::limits::{DISMISSAL, DISMISSALS, KIB, REFUSED_HEAD};
 use crate::metrics::Metrics;
 use crate::net::stream::Stream;
+use crate::net::waker::Waker;
 use crate::wire::http::Refusal;
 use http::{StatusCode, header};
 use parking_lot::Mutex;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::PollFlags;
 use std::collections::VecDeque;
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -30,8 +30,7 @@ pub(crate) struct Refusals {
 
 struct Inbox {
     arrived: Mutex<Arrived>,
-    /// Wakes the thread from `poll`.
-    waker: OwnedFd,
+    waker: Waker,
 }
 
 #[derive(Default)]
@@ -95,8 +94,7 @@ impl Refusals {
         metrics: Arc<Metrics>,
         probes: Option<Probes>,
     ) -> io::Result<(Self, JoinHandle<()>)> {
-        let waker = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        let inbox = Arc::new(Inbox { arrived: Mutex::default(), waker });
+        let inbox = Arc::new(Inbox { arrived: Mutex::default(), waker: Waker::new()? });
         let mut desk = Desk { inbox: inbox.clone(), metrics: metrics.clone(), probes };
         let run = move || desk.see_off();
         let thread = thread::Builder::new().name("sb-refusals".into()).stack_size(stack).spawn(run)?;
@@ -116,7 +114,7 @@ impl Refusals {
         let oldest = if arrived.refused.len() < DISMISSALS { None } else { arrived.refused.pop_front() };
         arrived.refused.push_back(refused);
         drop(arrived);
-        self.inbox.wake();
+        self.inbox.waker.wake();
         if let Some(mut oldest) = oldest {
             oldest.give_up(&self.metrics);
         }
@@ -124,20 +122,13 @@ impl Refusals {
 
     pub(crate) fn stop(&self) {
         self.inbox.arrived.lock().stopped = true;
-        self.inbox.wake();
+        self.inbox.waker.wake();
     }
 }
 
 impl Drop for Refusals {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-impl Inbox {
-    fn wake(&self) {
-        // It fails only when the counter is full, and then the thread wakes anyway.
-        let _ = rustix::io::write(&self.waker, &1_u64.to_ne_bytes());
     }
 }
 
@@ -243,31 +234,17 @@ impl Desk {
         if !refused.ready {
             return true;
         }
-        let is_sent = match refused.stage {
+        let read = match refused.stage {
             Stage::Answering(_) => Ok(()),
             Stage::Asking { .. } | Stage::Leaving => refused.read(&self.metrics, self.probes.as_mut()),
         };
-        is_sent.and_then(|()| refused.write()).is_ok()
+        read.and_then(|()| refused.write()).is_ok()
     }
 }
 
 /// Until one of them has sent something or takes more, a deadline has come, or there is one more.
 fn wait(inbox: &Inbox, all: &mut [Refused]) {
-    let timeout = all.iter().map(|refused| refused.deadline).min().map(|deadline| {
-        let left = deadline.saturating_duration_since(Instant::now());
-        Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) }
-    });
-    let ready: Vec<bool> = {
-        let sockets = all.iter().map(|refused| PollFd::new(&*refused.stream, refused.waits_for()));
-        let mut fds: Vec<PollFd<'_>> =
-            [PollFd::new(&inbox.waker, PollFlags::IN)].into_iter().chain(sockets).collect();
-        if let Err(error) = poll(&mut fds, timeout.as_ref())
-            && error != rustix::io::Errno::INTR
-        {
-            log::error!("poll: {error}");
-        }
-        fds[1..].iter().map(|fd| !fd.revents().is_empty()).collect()
-    };
+    let sockets = all.iter().map(|refused| (&*refused.stream, refused.waits_for()));
+    let ready = inbox.waker.wait(sockets, all.iter().map(|refused| refused.deadline).min());
     all.iter_mut().zip(ready).for_each(|(refused, ready)| refused.ready = ready);
-    let _ = rustix::io::read(&inbox.waker, &mut [0; 8]);
 }
