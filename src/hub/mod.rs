@@ -280,12 +280,9 @@ impl<L: Clone> Hub<L> {
         out: &mut impl Deliver<L>,
     ) {
         let Some(room) = self.rooms.get_mut(name) else { return };
-        if !room.has_room_for(&frames) {
-            room.deliver(out);
-        } else if !room.has_unsent() {
+        if room.gather(frames, except, out) {
             self.unsent.push(name.clone());
         }
-        room.add(frames, except);
     }
 
     fn join(&mut self, id: ConnectionId, name: Name, view: Option<Box<View>>, out: &mut impl Deliver<L>) {

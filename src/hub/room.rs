@@ -116,30 +116,36 @@ impl<L> Room<L> {
         self.members.is_empty()
     }
 
-    pub(super) fn has_unsent(&self) -> bool {
+    fn has_unsent(&self) -> bool {
         0 < self.gathered.plain.pieces
     }
 
-    pub(super) fn has_room_for(&self, frames: &Frames) -> bool {
-        !self.has_unsent() || self.gathered.plain.len() + frames.plain.len() <= GATHER
-    }
-
-    pub(super) fn add(&mut self, frames: Frames, except: Option<ConnectionId>) {
+    /// Adds to what is delivered at the turn's end. `true`: it is the first of it.
+    pub(super) fn gather(
+        &mut self,
+        frames: Frames,
+        except: Option<ConnectionId>,
+        out: &mut impl Deliver<L>,
+    ) -> bool {
+        let is_first = !self.has_unsent();
+        if GATHER < self.gathered.plain.len() + frames.plain.len() {
+            self.deliver(out);
+        }
         let gathered = &mut self.gathered;
         if frames.compressed.is_some() && gathered.compressed.is_none() {
             gathered.compressed = Some(gathered.plain.clone());
         }
-        let compressed = match &mut gathered.compressed {
-            Some(track) => track.add(frames.compressed.unwrap_or_else(|| frames.plain.clone())),
-            None => 0..0,
-        };
+        let plain_too = || frames.plain.clone();
+        let compressed =
+            gathered.compressed.as_mut().map(|track| track.add(frames.compressed.unwrap_or_else(plain_too)));
         let plain = gathered.plain.add(frames.plain);
         // Nobody is kept from what a non-member sends.
         if let Some(from) = except.filter(|id| self.positions.contains_key(id)) {
             // Until something is compressed both tracks are the same.
-            let compressed = if gathered.compressed.is_some() { compressed } else { plain.clone() };
+            let compressed = compressed.unwrap_or_else(|| plain.clone());
             gathered.withheld.push(Withheld { from, plain, compressed });
         }
+        is_first
     }
 
     /// Gives each member what the turn has gathered: all of it as one piece, but for those who must not get some.

@@ -228,11 +228,7 @@ impl<L: Clone> Topics<L> {
         let Some(topic) = self.topics.get_mut(room) else { return };
         topic.room.leave(id, out);
         let change = topic.exit(user, until);
-        let connections = topic.connections(user);
-        if self.is_shared() {
-            let (room, user, left) = (room.clone(), user.clone(), until.is_none());
-            out.order(Order::Presence { room, user, connections, left });
-        }
+        self.tell_presence(room, user, until.is_none(), out);
         self.changed(room, user, change, (until, None), out);
         self.drop_if_void(room, out);
     }
@@ -279,13 +275,9 @@ impl<L: Clone> Topics<L> {
         if topic.room.is_empty() {
             return;
         }
-        let frames = out.encode(text);
-        if !topic.room.has_room_for(&frames) {
-            topic.room.deliver(out);
-        } else if !topic.room.has_unsent() {
+        if topic.room.gather(out.encode(text), except, out) {
             self.unsent.push(name.clone());
         }
-        topic.room.add(frames, except);
     }
 
     /// The room, which is made if it is not there; an engine has to be asked about a new one.
