@@ -32,6 +32,7 @@ enum Queued {
 }
 
 /// The way to the hub, for any number of threads.
+#[derive(Clone)]
 pub(crate) struct HubQueue {
     queue: Sender<Queued>,
     room: Arc<ByteBound>,
@@ -109,7 +110,7 @@ impl HubQueue {
 
     /// For an engine's notices: waits while the queue is full.
     pub(crate) fn inbox(&self) -> Inbox {
-        let queue = Self { queue: self.queue.clone(), room: self.room.clone(), deaf: self.deaf.clone() };
+        let queue = self.clone();
         Inbox::new(move |notices| queue.send(Command::Notices(notices)).is_ok())
     }
 
@@ -134,33 +135,15 @@ fn work(
 ) {
     let mut counted = Counts::default();
     loop {
-        let first = match next_command(queue, hub.next_deadline()) {
-            Ok(first) => first,
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
+        let mut next = wait(queue, hub.next_deadline());
         let now = crate::engine::now();
         hub.tick(now, &mut lines);
-        let (mut next, mut commands, mut bytes, mut stop, mut asked) = (first, 0, 0, false, None);
-        while let Some(command) = next {
+        let (mut commands, mut bytes) = (0, 0);
+        while let Some(Queued::Command(command)) = next {
             commands += 1;
             bytes += command.size();
             hub.apply(now, command, &mut lines);
-            if turn <= commands {
-                break;
-            }
-            next = match queue.try_recv() {
-                Ok(Queued::Command(command)) => Some(command),
-                Ok(Queued::Question(who)) => {
-                    asked = Some(who);
-                    None
-                }
-                Ok(Queued::Stop) => {
-                    stop = true;
-                    None
-                }
-                Err(_) => None,
-            };
+            next = if commands < turn { queue.try_recv().ok() } else { None };
         }
         while let Some(notices) = lines.ask_engine() {
             hub.apply(now, Command::Notices(notices), &mut lines);
@@ -171,10 +154,6 @@ fn work(
             *told.lock() = hub.deaf().map(String::from);
         }
         bound.free(bytes);
-        // Not before what stood in the queue before is done.
-        if let Some(who) = asked {
-            let _ = Sender::send(&who, ());
-        }
         let counts = hub.counts();
         if counts != counted {
             show(&counts, metrics);
@@ -182,8 +161,11 @@ fn work(
         }
         metrics.hub.turn_commands.observe(commands as u64);
         metrics.hub.turn_seconds.observe_time(now.instant.elapsed());
-        if stop {
-            return;
+        // What stood in the queue before is done.
+        match next {
+            Some(Queued::Question(who)) => drop(who.send(())),
+            Some(Queued::Stop) => return,
+            Some(Queued::Command(_)) | None => {}
         }
     }
 }
@@ -201,22 +183,16 @@ fn show(counts: &Counts, metrics: &Metrics) {
     metrics.acknowledged.set(counts.acknowledged);
 }
 
-/// The next command, or a turn without one; `Disconnected` also when the hub is to stop.
-fn next_command(
-    queue: &Receiver<Queued>,
-    deadline: Option<Instant>,
-) -> Result<Option<HubCommand>, RecvTimeoutError> {
-    let queued = match deadline {
-        Some(deadline) => queue.recv_deadline(deadline)?,
-        None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected)?,
+/// What comes next; nothing when that takes until `deadline`. When nobody is left who could send anything, it is to stop.
+fn wait(queue: &Receiver<Queued>, deadline: Option<Instant>) -> Option<Queued> {
+    let next = match deadline {
+        Some(deadline) => queue.recv_deadline(deadline),
+        None => queue.recv().map_err(RecvTimeoutError::from),
     };
-    match queued {
-        Queued::Command(command) => Ok(Some(command)),
-        Queued::Question(who) => {
-            let _ = who.send(());
-            Ok(None)
-        }
-        Queued::Stop => Err(RecvTimeoutError::Disconnected),
+    match next {
+        Ok(queued) => Some(queued),
+        Err(RecvTimeoutError::Timeout) => None,
+        Err(RecvTimeoutError::Disconnected) => Some(Queued::Stop),
     }
 }
 
