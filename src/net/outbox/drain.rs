@@ -53,11 +53,7 @@ impl Outbox {
     fn next_batch(self: &Arc<Self>, batch: &mut Batch) -> Option<Drained> {
         let mut state = self.state.lock();
         state.settle(take(&mut batch.charged));
-        if let Some((answer, _)) = state.greeting.take() {
-            drop(state);
-            self.write_greeting(&answer);
-            state = self.state.lock();
-        }
+        self.write_greeting(&mut state);
         if state.phase == Phase::Closed {
             let State { abandoned, close_code, cut_off, .. } = *state;
             // Whoever ended it could not know whether what we had in hand would still leave.
@@ -76,9 +72,7 @@ impl Outbox {
             return None;
         }
         state.taken = false;
-        let closed = state.phase == Phase::Closing;
-        let abandoned = state.abandoned;
-        let watch = closed && take(&mut state.watch_close);
+        let (abandoned, watch) = (state.abandoned, take(&mut state.watch_close));
         drop(state);
         self.changed.notify_all();
         if abandoned {
@@ -122,23 +116,17 @@ impl Outbox {
         }
         state.taken = true;
         state.cork_epoch = state.cork_epoch.wrapping_add(1);
-        if !state.has_pieces() && !state.corked.is_empty() {
-            let reply = take(&mut state.corked);
-            let messages = take(&mut state.uncounted);
+        self.write_greeting(&mut state);
+        let is_settled = if !state.has_pieces() && !state.corked.is_empty() {
+            let (reply, messages) = (take(&mut state.corked), take(&mut state.uncounted));
             drop(state);
-            if self.write_reply(reply, messages) {
-                return;
-            }
-        } else if let Some(answer) = state.only_greeting() {
-            drop(state);
-            self.write_greeting(&answer);
-            if self.is_settled(self.state.lock()) {
-                return;
-            }
+            self.write_reply(reply, messages)
         } else {
-            drop(state);
+            self.is_settled(state)
+        };
+        if !is_settled {
+            self.drain_here();
         }
-        self.drain_here();
     }
 
     /// Not inlined: a connection that only listens never needs the stack for it.
@@ -186,10 +174,13 @@ impl Outbox {
     }
 
     /// Does not block: nothing has been written to the socket before, and this fits into the kernel's buffer.
-    fn write_greeting(&self, answer: &[u8]) {
-        if self.stream.write_all(answer, Instant::now() + GREETING).is_err() {
-            self.cut();
-        }
+    fn write_greeting(&self, state: &mut MutexGuard<'_, State>) {
+        let Some((answer, _)) = state.greeting.take() else { return };
+        MutexGuard::unlocked(state, || {
+            if self.stream.write_all(&answer, Instant::now() + GREETING).is_err() {
+                self.cut();
+            }
+        });
     }
 
     /// Gives the right to drain back if nothing more is to be written.

@@ -135,28 +135,25 @@ impl Outbox {
         if state.phase != Phase::Open {
             return Pushed::Nothing;
         }
-        state.watch_close = true;
-        state.queue_close(frame.clone());
+        state.queue_close(frame.clone(), true);
         state.claim()
     }
 
     /// [`Outbox::close`] by the connection's own thread, which awaits the answer itself.
     pub(crate) fn close_own(self: &Arc<Self>, payload: &[u8]) {
-        let frame = self.encode(Outgoing::new(frame::CLOSE, payload));
-        let mut state = self.state.lock();
-        if state.phase == Phase::Open {
-            state.queue_close(frame);
-            self.drain_if_free(state);
-        }
+        self.close_here(payload, false);
     }
 
     /// [`Outbox::close_own`] by a thread that does not read: the slow lane sees to it that the peer answers.
     pub(crate) fn close_aside(self: &Arc<Self>, payload: &[u8]) {
+        self.close_here(payload, true);
+    }
+
+    fn close_here(self: &Arc<Self>, payload: &[u8], watch: bool) {
         let frame = self.encode(Outgoing::new(frame::CLOSE, payload));
         let mut state = self.state.lock();
         if state.phase == Phase::Open {
-            state.watch_close = true;
-            state.queue_close(frame);
+            state.queue_close(frame, watch);
             self.drain_if_free(state);
         }
     }
@@ -295,13 +292,12 @@ impl Outbox {
             taken: state.taken,
             greeting: state.greeting.take(),
             begun: state.begun.take().and_then(rest_of_begun_frame),
-            watch_close: true,
             abandoned: true,
             ..State::default()
         };
         state.charged = state.begun.as_ref().map_or(0, |(piece, _)| cost(piece));
         let payload = frame::close_payload(CloseCode::Again, reason);
-        state.queue_close(self.encode(Outgoing::new(frame::CLOSE, &payload)));
+        state.queue_close(self.encode(Outgoing::new(frame::CLOSE, &payload)), true);
         self.changed.notify_all();
         let pushed = state.claim();
         if pushed == Pushed::Nothing {

@@ -66,8 +66,9 @@ impl State {
         self.data.push_back(frames);
     }
 
-    pub(super) fn queue_close(&mut self, frame: Bytes) {
+    pub(super) fn queue_close(&mut self, frame: Bytes, watch: bool) {
         self.phase = Phase::Closing;
+        self.watch_close = watch;
         self.charged += cost(&frame);
         self.close_code = Some(frame::close_code(&frame));
         self.close = Some(frame);
@@ -120,26 +121,12 @@ impl State {
         has_time && self.corked.is_empty() && self.control.is_empty()
     }
 
-    /// The greeting, if nothing else waits.
-    pub(super) fn only_greeting(&mut self) -> Option<Vec<u8>> {
-        let (answer, until) = self.greeting.take()?;
-        if self.has_waiting() {
-            self.greeting = Some((answer, until));
-            return None;
-        }
-        Some(answer)
-    }
-
     pub(super) fn has_waiting(&self) -> bool {
         !self.corked.is_empty() || self.has_pieces()
     }
 
     pub(super) fn has_pieces(&self) -> bool {
-        self.greeting.is_some()
-            || self.begun.is_some()
-            || !self.control.is_empty()
-            || !self.data.is_empty()
-            || self.close.is_some()
+        self.begun.is_some() || !self.control.is_empty() || !self.data.is_empty() || self.close.is_some()
     }
 }
 
