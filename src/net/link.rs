@@ -342,7 +342,7 @@ impl Link {
         {
             // A Close that answers the peer's may be among what is dropped.
             self.events.truncate(before + allowed);
-            self.session.violate(violation, was_open, &mut self.events);
+            self.session.fail(violation, was_open, &mut self.events);
         }
     }
 

@@ -300,7 +300,7 @@ pub(crate) fn is_token(text: &str) -> bool {
 }
 
 /// Whether a token is in any line of a comma-separated field, in any case.
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     list_elements(headers, name).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
 }
 

@@ -1,7 +1,7 @@
 //! The client's opening handshake: the request, and what the answer must be. RFC 6455 §4.1.
 
 use super::deflate;
-use super::handshake::Agreed;
+use super::handshake::{Agreed, has_token};
 use super::http::split_authority;
 use super::percent::percent_encoded;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
@@ -150,11 +150,9 @@ pub(crate) fn read_answer(
         let text = size..size + length.unwrap_or(0).min(REASON_BYTES);
         return Err(Declined::Status { status: response.code.unwrap_or(0), retry_after, text });
     }
-    let has_token = |name: &HeaderName, token: &str| {
-        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
-    };
-    if !has_token(&header::UPGRADE, "websocket") || !has_token(&header::CONNECTION, "upgrade") {
+    if !has_token(&headers, &header::UPGRADE, "websocket")
+        || !has_token(&headers, &header::CONNECTION, "upgrade")
+    {
         return Err(Declined::Wrong("the answer is 101 but does not upgrade to a WebSocket".into()));
     }
     if text(&header::SEC_WEBSOCKET_ACCEPT) != Some(derive_accept_key(key.as_bytes()).as_str()) {

@@ -100,7 +100,7 @@ impl Session {
         while !bytes.is_empty() && self.phase != Phase::Over {
             bytes = match self.step(bytes, now, out) {
                 Ok(rest) => rest,
-                Err(violation) => return self.fail(violation, out),
+                Err(violation) => return self.fail(violation, self.is_open(), out),
             };
         }
     }
@@ -295,19 +295,10 @@ impl Session {
         Ok(())
     }
 
-    /// The peer did what its bytes alone do not show: the connection fails. `was_open`: no Close frame has gone out, whatever
-    /// came of those bytes.
-    pub(crate) fn violate(&mut self, violation: Violation, was_open: bool, out: &mut Vec<Event>) {
-        self.fail_as(violation, was_open, out);
-    }
-
-    /// "Fail the WebSocket Connection": a Close that says why, then nothing more is read. RFC 6455 §7.1.7.
-    fn fail(&mut self, violation: Violation, out: &mut Vec<Event>) {
-        self.fail_as(violation, self.is_open(), out);
-    }
-
-    fn fail_as(&mut self, violation: Violation, is_open: bool, out: &mut Vec<Event>) {
-        if is_open {
+    /// "Fail the WebSocket Connection": a Close that says why, then nothing more is read. RFC 6455 §7.1.7. `was_open`: no Close
+    /// frame has gone out; whoever drops events may have dropped one that this counts as sent.
+    pub(crate) fn fail(&mut self, violation: Violation, was_open: bool, out: &mut Vec<Event>) {
+        if was_open {
             out.push(close_event(violation.code, violation.reason));
         }
         self.end(Ending::Violated(violation), out);
