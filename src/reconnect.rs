@@ -2,7 +2,7 @@
 
 use crate::client::{Client, ClientBuilder};
 use crate::error::{Error, Result};
-use crate::net::masks::random;
+use crate::net::random::random;
 use crate::sender::Sender;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;

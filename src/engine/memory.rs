@@ -4,6 +4,7 @@ use super::shelf::{Put, Shelf};
 use super::{Address, Engine, Inbox, Listed, Member, Name, Notice, Order};
 use crate::error::Result;
 use crate::limits::Limits;
+use crate::net::random::random_name;
 use crossbeam_channel::{Sender, unbounded};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -70,10 +71,8 @@ const BACKLOG: usize = 65_536;
 impl Memory {
     /// One without rooms.
     pub fn new() -> Self {
-        let epoch = crate::net::masks::random();
-        let name: String = epoch.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let world = World {
-            shelf: Shelf::new(&name, Limits::default().history),
+            shelf: Shelf::new(&random_name(8), Limits::default().history),
             present: HashMap::new(),
             nodes: BTreeMap::new(),
             swept: Instant::now(),

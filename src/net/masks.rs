@@ -1,11 +1,9 @@
 //! Masking keys from the system's randomness: "The masking key needs to be unpredictable". RFC 6455 §5.3.
 
+use super::random::random;
 use parking_lot::Mutex;
-use rustix::rand::{GetRandomFlags, getrandom};
 
-/// Random bytes are fetched so many at a time: a system call for each frame would cost more than the frame.
-const FETCH: usize = 256;
-
+/// Bytes for keys to come: a system call for each frame would cost more than the frame.
 #[derive(Default)]
 pub(crate) struct Masks(Mutex<Vec<u8>>);
 
@@ -19,14 +17,6 @@ impl Masks {
         let key = unused.split_off(rest);
         key.try_into().unwrap_or_default()
     }
-}
-
-/// Unpredictable bytes.
-pub(crate) fn random() -> Vec<u8> {
-    let mut bytes = vec![0; FETCH];
-    // Up to 256 bytes come whole, and once the system has started nothing can fail. getrandom(2)
-    let _ = getrandom(&mut bytes[..], GetRandomFlags::empty());
-    bytes
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! In reading order: `socket`, `tls`, `stream`, `codecs`, `outbox`, `writers`, `waker`, `slow_lane`, `meter`, `read_buffer`, `link`;
 //! `pool` and `budget` are about threads, `listener` about the door, `proxy` about who was there before it, `certificate` and
-//! `acceptor` about who we are (`der` is how that is written); `sealed` is TLS for those who have no socket.
+//! `acceptor` about who we are (`der` is how that is written); `sealed` is TLS for those who have no socket, and `random` what nobody can predict.
 
 #[cfg(feature = "tls")]
 pub(crate) mod acceptor;
@@ -19,6 +19,7 @@ pub(crate) mod meter;
 pub(crate) mod outbox;
 pub(crate) mod pool;
 pub(crate) mod proxy;
+pub(crate) mod random;
 mod read_buffer;
 #[cfg(feature = "tls")]
 pub(crate) mod sealed;

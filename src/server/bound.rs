@@ -18,7 +18,7 @@ use crate::net::acceptor::Acceptor;
 use crate::net::budget::Budget;
 use crate::net::codecs::Codecs;
 use crate::net::listener::Listener;
-use crate::net::masks::random;
+use crate::net::random::random_name;
 use crate::net::slow_lane::SlowLane;
 use crate::net::writers::Writers;
 use parking_lot::{Mutex, RwLock};
@@ -66,7 +66,7 @@ impl Bound {
         let Self { builder, listener, address } = self;
         let Builder { rules, limits, quotas, policy, proxies, authenticate, refuse, router, state, .. } =
             builder;
-        let node: String = random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let node = random_name(8);
         // Clients take messages as large as they may send; the names of the members go into the same.
         let reply = limits.message - limits.message / 64;
         let rules = Rules { rooms: quotas.rooms, bytes: limits.history, reply, ..rules };

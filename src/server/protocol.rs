@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::hub::protocol::{Ask, Fault, Json, Since, Text};
 use crate::hub::{Command, Name};
 use crate::limits::{ANSWER, Limits};
-use crate::net::masks::random;
 use crate::net::meter::Meter;
+use crate::net::random::random_name;
 use crate::rate::{Bucket, Rate};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -99,8 +99,7 @@ fn has_large_reply(ask: &Ask) -> bool {
 
 /// A name for somebody who has none. Long enough: who has the same would be taken for the same user.
 fn guest() -> Name {
-    let digits: String = random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("guest-{digits}").into()
+    format!("guest-{}", random_name(8)).into()
 }
 
 /// The first message of a connection.

@@ -7,7 +7,7 @@ use super::token::{Token, with_token};
 use crate::client::{Client, ClientBuilder};
 use crate::error::Result;
 use crate::limits::{Limits, MIB};
-use crate::net::masks::random;
+use crate::net::random::random_name;
 use crate::reconnect::random_u32;
 use std::sync::Arc;
 use std::thread;
@@ -139,8 +139,7 @@ impl Builder {
             _ => self.client.check(&url)?,
         };
         let renews = self.token.as_ref().is_some_and(Token::is_asked);
-        let nonce = random().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let shared = Arc::new(Shared::new(Core::new(nonce, random_u32, renews)));
+        let shared = Arc::new(Shared::new(Core::new(random_name(16), random_u32, renews)));
         let thread = thread::Builder::new().name("session".into()).spawn({
             let (shared, client, token) = (shared.clone(), self.client.clone(), self.token.clone());
             move || shared.run(&client, token.as_ref(), &url)

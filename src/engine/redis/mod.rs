@@ -26,7 +26,7 @@ mod subscriber;
 use super::shelf::first;
 use super::{Engine, Inbox, Listed, Notice, Order};
 use crate::error::{Error, Result};
-use crate::net::masks::random;
+use crate::net::random::random_name;
 use ::redis::RedisError;
 use access::Access;
 use counts::Counts;
@@ -122,8 +122,7 @@ struct Epochs {
 
 impl Epochs {
     fn new() -> Self {
-        let base = random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Self { base, last: AtomicU64::new(0) }
+        Self { base: random_name(8), last: AtomicU64::new(0) }
     }
 
     fn next(&self) -> String {

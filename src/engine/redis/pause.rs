@@ -1,6 +1,6 @@
 //! How long to wait before Redis is tried again. "Full jitter": servers that were cut together do not come back together.
 
-use crate::net::masks::random;
+use crate::net::random::random;
 use ::redis::RedisError;
 use std::time::{Duration, Instant};
 

@@ -12,6 +12,7 @@ use super::{Engine, Inbox, Listed, Name, Notice, Order, Publish, RoomRules, Tick
 use crate::error::{Error, Result};
 use crate::hub::Now;
 use crate::limits::Limits;
+use crate::net::random::random_name;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use disk::{Batch, Disk};
 use metrics::StoreMetrics;
@@ -110,8 +111,7 @@ impl Store {
 }
 
 fn read(path: &Path, bytes: usize) -> Result<(Disk, Shelf), String> {
-    let name: String = crate::net::masks::random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let (mut disk, mut shelf) = (Disk::open(path)?, Shelf::new(&name, bytes));
+    let (mut disk, mut shelf) = (Disk::open(path)?, Shelf::new(&random_name(8), bytes));
     disk.load(super::now(), &mut shelf)?;
     Ok((disk, shelf))
 }
