@@ -9,7 +9,7 @@ use super::identity::{Denied, Identity, Refuse};
 use super::own::Serving;
 use super::quotas::Place;
 use super::request::{Request, Response};
-use super::respond::{dismiss, refuse};
+use super::respond::{dismiss, failed, refuse, run};
 use super::router::{Handler, Params, Route, Router, Subtree};
 use super::shared::{Registered, Shared, Sockets};
 use crate::limits::{KIB, LAST_REQUESTS};
@@ -280,7 +280,7 @@ fn upgrade(
         handshake::accept(&request.head, &policy).inspect_err(|refusal| shared.tell_refused_page(refusal))?;
     if let Some(admit) = &route.admit {
         let admitted = catch_unwind(AssertUnwindSafe(|| admit(request)));
-        admitted.unwrap_or_else(|_| Err(failed(shared, request))).map_err(Stop::Answered)?;
+        admitted.unwrap_or_else(|_| Err(failed(&shared.metrics, request))).map_err(Stop::Answered)?;
     }
     let welcome = arrival::welcome(shared, route, request, arrival);
     if let Err(denied) = &welcome {
@@ -310,7 +310,7 @@ fn answer(
     };
     let body = Body::new(&request.head, shared.limits.body, &shared.limits).map_err(Stop::Refused);
     match body.and_then(|body| read_body(stream, &mut request, body, input, deadline)) {
-        Ok(()) => Stop::Answered(run(shared, &request, |request| responder(request))),
+        Ok(()) => Stop::Answered(run(&shared.metrics, &request, responder)),
         Err(stop) => stop,
     }
 }
@@ -327,7 +327,7 @@ fn answer_tree(
 ) -> Stop {
     let body = (tree.gate)(&request).map_err(Stop::Answered);
     match body.and_then(|body| read_body(stream, &mut request, body, input, deadline)) {
-        Ok(()) => Stop::Answered(run(shared, &request, |request| (tree.responder)(request))),
+        Ok(()) => Stop::Answered(run(&shared.metrics, &request, &tree.responder)),
         Err(Stop::Refused(refusal)) => Stop::Answered((tree.refuse)(refusal)),
         Err(stop) => stop,
     }
@@ -359,19 +359,6 @@ fn read_body(
     }
     request.body = body.into_data();
     Ok(())
-}
-
-/// What a responder answers, also when it panics.
-pub(super) fn run(shared: &Shared, request: &Request, responder: impl Fn(&Request) -> Response) -> Response {
-    let response = catch_unwind(AssertUnwindSafe(|| responder(request)));
-    response.unwrap_or_else(|_| failed(shared, request))
-}
-
-/// The program's own code panicked.
-fn failed(shared: &Shared, request: &Request) -> Response {
-    shared.metrics.panics.add(1);
-    log::error!("{}: the handler of {} panicked", request.peer(), request.path());
-    Response::text("the handler failed\n").with_status(500)
 }
 
 /// What an upgrade is answered while the server is going away.

@@ -2,7 +2,7 @@
 //! else is refused.
 
 use super::request::{Request, Response};
-use super::respond::encode;
+use super::respond::{encode, run};
 use super::router::Router;
 use crate::limits::{Limits, PROBE_SHARE};
 use crate::metrics::Metrics;
@@ -11,7 +11,6 @@ use crate::wire::http::parse_head;
 use http::Method;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 use tungstenite::Bytes;
@@ -69,11 +68,7 @@ impl Probes {
         let kept = self.kept.get(&path).filter(|kept| began < kept.until).map(|kept| kept.response.clone());
         let response = kept.unwrap_or_else(|| {
             let request = Request { head, body: Bytes::new(), params: Vec::new(), peer };
-            let response = catch_unwind(AssertUnwindSafe(|| responder(&request))).unwrap_or_else(|_| {
-                self.metrics.panics.add(1);
-                log::error!("{peer}: the page {path} panicked");
-                Response::text("the page failed\n").with_status(500)
-            });
+            let response = run(&self.metrics, &request, responder);
             let now = Instant::now();
             let until = now + (now - began) * PROBE_SHARE;
             self.kept.insert(path, Kept { response: response.clone(), until });

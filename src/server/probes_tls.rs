@@ -5,7 +5,7 @@ use super::arrival::Arrival;
 use super::front::{self, Stop};
 use super::refusals::Cause;
 use super::request::{Request, Response};
-use super::respond::{dismiss, encode, see_off};
+use super::respond::{dismiss, encode, run, see_off};
 use super::router::Params;
 use super::shared::{Shared, Sockets};
 use crate::limits::{DISMISSAL, KIB, LAST_REQUESTS};
@@ -52,5 +52,5 @@ fn answer(shared: &Arc<Shared>, head: http::Request<()>, arrival: &Arrival) -> O
     let router = shared.router.lock().clone()?;
     let responder = router.probe(&head)?;
     let request = Request { head, body: Bytes::new(), params: Params::new(), peer: arrival.peer };
-    Some(front::run(shared, &request, |request| responder(request)))
+    Some(run(&shared.metrics, &request, responder))
 }

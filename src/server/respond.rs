@@ -2,14 +2,17 @@
 
 use super::front::Stop;
 use super::refusals::Cause;
-use super::request::Response;
+use super::request::{Request, Response};
+use super::router::Responder;
 use super::shared::Shared;
 use crate::limits::{KIB, LINGER_BYTES};
+use crate::metrics::Metrics;
 use crate::net::stream::Stream;
 use crate::wire::http::{Refusal, encode_response};
 use http::{HeaderValue, StatusCode, header};
 use httpdate::fmt_http_date;
 use std::net::Shutdown;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tungstenite::Bytes;
@@ -43,6 +46,19 @@ pub(super) fn refuse<T>(shared: &Shared, stream: &Stream, stop: Stop, head_only:
     };
     respond(shared, stream, response, head_only);
     None
+}
+
+/// What a responder answers, also when it panics.
+pub(super) fn run(metrics: &Metrics, request: &Request, responder: &Responder) -> Response {
+    let response = catch_unwind(AssertUnwindSafe(|| responder(request)));
+    response.unwrap_or_else(|_| failed(metrics, request))
+}
+
+/// The program's own code panicked.
+pub(super) fn failed(metrics: &Metrics, request: &Request) -> Response {
+    metrics.panics.add(1);
+    log::error!("{}: the handler of {} panicked", request.peer(), request.path());
+    Response::text("the handler failed\n").with_status(500)
 }
 
 /// Writes the answer and ends the connection in a way that lets the client read it.
