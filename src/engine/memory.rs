@@ -20,7 +20,8 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// An engine in memory: for several servers of one process, for tests, and as an example of how an engine is written. Each
 /// server takes a clone; all clones have the same rooms. [`Engine`] has another example.
 ///
-/// What a server is told waits in a queue for it. When its hub does not keep up, publishing is refused from 65536 notices on.
+/// What a server is told waits in a queue for it. When its hub does not keep up, from 65536 notices on publishing is refused,
+/// and what is said in plain rooms is lost to the other servers.
 ///
 /// ```
 /// use switchboard::Server;
@@ -65,7 +66,7 @@ struct Node {
     listens: HashMap<Address, usize>,
 }
 
-/// Notices that may wait for a server before publishing is refused.
+/// Notices that may wait for a server before nothing more is said.
 const BACKLOG: usize = 65_536;
 
 impl Memory {
@@ -148,12 +149,12 @@ impl Engine for Memory {
 
 impl World {
     fn take(&mut self, node: &Name, order: Order) -> Option<Notice> {
+        let is_said = matches!(order, Order::Publish { .. } | Order::Tell { .. });
+        if is_said && self.nodes.values().any(|node| BACKLOG <= node.inbox.len()) {
+            return order.refused("a server does not keep up with what is said".into());
+        }
         match order {
             Order::Publish { ticket, publish } => {
-                if self.nodes.values().any(|node| BACKLOG <= node.inbox.len()) {
-                    let why = "a server does not keep up with what is said".into();
-                    return Some(Notice::Published { ticket, result: Err(why) });
-                }
                 let result = match self.shelf.publish(super::now(), &publish) {
                     Put::New(receipt, message) => {
                         let (room, epoch) = (publish.room, receipt.epoch.clone());
@@ -267,4 +268,33 @@ fn members(present: Option<&BTreeMap<(Name, Name), usize>>, here: &Name) -> Vec<
             connections: *connections,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::bounded;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    #[test]
+    fn what_waits_for_a_server_that_does_not_keep_up_is_bounded() {
+        let east = Memory::new();
+        let west = east.clone();
+        let (free, stuck) = bounded::<()>(0);
+        let is_first = AtomicBool::new(true);
+        // Takes the first word, and is stuck at the second.
+        let deliver = move |_| is_first.swap(false, Relaxed) || stuck.recv().is_ok();
+        west.start("west", Inbox::new(deliver)).unwrap();
+        east.start("east", Inbox::new(|_| true)).unwrap();
+        let note = |ticket| Order::Tell { ticket, to: Address::Everyone, note: Bytes::new() };
+        for _ in 0..2 * BACKLOG {
+            assert_eq!(east.take(vec![note(None)]), []);
+        }
+        assert!(east.world.lock().nodes["west"].inbox.len() <= BACKLOG);
+        let refused = east.take(vec![note(Some(1))]);
+        assert!(matches!(refused[..], [Notice::Told { ticket: 1, result: Err(_) }]), "{refused:?}");
+        drop(free);
+        east.stop();
+        west.stop();
+    }
 }

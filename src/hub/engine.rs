@@ -291,6 +291,19 @@ impl Order {
     }
 }
 
+impl Order {
+    /// The answer when it is not carried out, if there is one.
+    pub(crate) fn refused(&self, why: String) -> Option<Notice> {
+        match self {
+            Self::Publish { ticket, .. } => Some(Notice::Published { ticket: *ticket, result: Err(why) }),
+            Self::Tell { ticket: Some(ticket), .. } => {
+                Some(Notice::Told { ticket: *ticket, result: Err(why) })
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Notice {
     /// Bytes of payload that this keeps in memory.
     pub fn size(&self) -> usize {

@@ -305,7 +305,7 @@ impl State {
                 return None;
             }
         };
-        refusal(&order, why)
+        order.refused(why)
     }
 
     /// Why nothing can be said.
@@ -330,7 +330,7 @@ impl State {
             let Some((since, order)) = self.orders.pop_front() else { break };
             self.bytes -= order.size();
             if PATIENCE < now.saturating_duration_since(since) {
-                work.news.extend(refusal(&order, "Redis does not keep up with what is said".into()));
+                work.news.extend(order.refused("Redis does not keep up with what is said".into()));
                 continue;
             }
             bytes += order.size();
@@ -361,7 +361,7 @@ impl State {
         let is_lost = self.publisher != Side::Up || matches!(self.subscriber, Side::Down(_));
         if let Some(why) = self.trouble().filter(|_| is_lost) {
             self.bytes = 0;
-            news.extend(take(&mut self.orders).iter().filter_map(|(_, order)| refusal(order, why.clone())));
+            news.extend(take(&mut self.orders).iter().filter_map(|(_, order)| order.refused(why.clone())));
         }
         match (&self.publisher, &self.subscriber) {
             (Side::Down(why), _) | (_, Side::Down(why)) => {
@@ -378,15 +378,6 @@ impl State {
             _ => {}
         }
         news
-    }
-}
-
-/// The answer to an order that is not carried out.
-pub(super) fn refusal(order: &Order, why: String) -> Option<Notice> {
-    match order {
-        Order::Publish { ticket, .. } => Some(Notice::Published { ticket: *ticket, result: Err(why) }),
-        Order::Tell { ticket: Some(ticket), .. } => Some(told(*ticket, Err(why))),
-        _ => None,
     }
 }
 

@@ -149,9 +149,8 @@ impl Engine for Store {
         let mut taken = Vec::with_capacity(orders.len());
         for order in orders {
             match order {
-                Order::Publish { ticket, .. } if !running.waiting.add(order.size()) => {
-                    let result = Err("the disk does not keep up with what is said".into());
-                    refused.push(Notice::Published { ticket, result });
+                Order::Publish { .. } if !running.waiting.add(order.size()) => {
+                    refused.extend(order.refused("the disk does not keep up with what is said".into()));
                 }
                 order => taken.push(order),
             }
@@ -344,9 +343,7 @@ impl Writer {
         let mut notices = Vec::new();
         for order in orders {
             match order {
-                Order::Publish { ticket, .. } => {
-                    notices.push(Notice::Published { ticket, result: Err(why.into()) });
-                }
+                Order::Publish { .. } => notices.extend(order.refused(why.into())),
                 Order::Open { room, rules } => drop(self.open.insert(room, rules)),
                 Order::Close { room } => drop(self.open.remove(&room)),
                 Order::Listen { .. } | Order::Tell { .. } | Order::Presence { .. } => {}
