@@ -16,6 +16,7 @@ mod logging;
 mod nearest;
 mod pages;
 mod quotas;
+mod reach;
 mod redis;
 mod reload;
 mod rooms;

@@ -6,16 +6,15 @@ mod pipe;
 mod terminal;
 
 use super::logging::say;
+use super::reach::{Reach, advice};
 use super::units;
 use clap::Args;
 use output::{close_line, escape};
-use std::io::{IsTerminal, stdin, stdout};
-use std::path::PathBuf;
+use std::io::{self, IsTerminal, stdin, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
-use std::{fs, io};
 use switchboard::{Client, ClientBuilder, Error, Limits, Message, Sender};
 
 const AFTER_HELP: &str = "\
@@ -43,18 +42,8 @@ Examples:
 pub(crate) struct Connect {
     /// Where to connect, as ws://127.0.0.1:9527/echo or wss://example.com/chat
     url: String,
-    /// A header field for the request, as 'Authorization: Bearer secret'; repeatable
-    #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = header)]
-    header: Vec<(String, String)>,
-    /// A subprotocol to offer; repeatable, the one wanted most first
-    #[arg(long, value_name = "NAME")]
-    subprotocol: Vec<String>,
-    /// Trust the certificates in this PEM file, in place of the usual authorities
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// Trust any certificate; for development only
-    #[arg(long, conflicts_with = "ca")]
-    insecure: bool,
+    #[command(flatten)]
+    reach: Reach,
     /// Do not offer compression
     #[arg(long)]
     no_compression: bool,
@@ -112,11 +101,6 @@ pub(crate) fn run(options: &Connect) -> ExitCode {
     }
 }
 
-pub(crate) fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("write NAME: VALUE, as 'Authorization: Bearer secret'")?;
-    Ok((name.trim().into(), value.trim().into()))
-}
-
 fn builder(options: &Connect) -> switchboard::Result<ClientBuilder> {
     let defaults = Limits::default();
     let limits = Limits {
@@ -125,46 +109,7 @@ fn builder(options: &Connect) -> switchboard::Result<ClientBuilder> {
         hub_queue: defaults.hub_queue.max(options.max_message),
         ..defaults
     };
-    let mut builder = Client::builder().limits(limits).compression(!options.no_compression);
-    for (name, value) in &options.header {
-        builder = builder.header(name, value);
-    }
-    for name in &options.subprotocol {
-        builder = builder.subprotocol(name);
-    }
-    if let Some(path) = &options.ca {
-        let pem = fs::read(path)
-            .map_err(|error| Error::Config(format!("cannot read --ca {}: {error}", path.display())))?;
-        builder = builder.roots(pem);
-    } else if options.insecure {
-        builder = builder.danger_accept_any_certificate();
-    }
-    Ok(builder)
-}
-
-/// What to do about a connection that did not come about.
-pub(crate) fn advice(error: &Error) -> String {
-    let what = match error {
-        Error::Io(_) => "check host and port of the URL, and the network",
-        Error::Refused { status: 401 | 403, .. } => {
-            "give what it wants with -H, as -H 'Authorization: Bearer …', -H 'Cookie: …' or -H 'Origin: …'"
-        }
-        Error::Refused { status: 404, .. } => "check the path of the URL",
-        Error::Refused { status: 300..=399, .. } => "redirects are not followed: connect to where it leads",
-        Error::Refused { retry_after: Some(after), .. } => {
-            return format!("; try again in {} s, as it asks", after.as_secs());
-        }
-        Error::Refused { status: 429 | 500.., .. } => "try again later, or look into the server's log",
-        // It says itself what to do.
-        Error::Refused { reason, .. } if !reason.is_empty() => return String::new(),
-        Error::Refused { .. } => "check whether the URL is that of a WebSocket",
-        Error::Handshake(what) if what.contains("certificate") => {
-            "name its authority with --ca FILE, or trust anybody with --insecure if it is your own"
-        }
-        Error::Handshake(_) => "check scheme and port of the URL (ws:// without TLS, wss:// with it)",
-        _ => return String::new(),
-    };
-    format!("; {what}")
+    options.reach.apply(Client::builder().limits(limits).compression(!options.no_compression))
 }
 
 /// Where we are connected, and what was agreed on.
@@ -174,7 +119,7 @@ fn describe(options: &Connect, client: &Client) -> String {
         // A token is nobody else's business.
         let name = if name.starts_with("bearer.") { "bearer" } else { name };
         agreed.push(format!("subprotocol {}", escape(name)));
-    } else if !options.subprotocol.is_empty() {
+    } else if options.reach.offers_subprotocol() {
         agreed.push("no subprotocol".into());
     }
     agreed.push(if client.is_compressed() { "compressed".into() } else { "not compressed".into() });

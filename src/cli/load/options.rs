@@ -1,6 +1,6 @@
 //! What can be said to `switchboard load`.
 
-use super::super::connect::header;
+use super::super::reach::Reach;
 use super::super::units;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -119,18 +119,8 @@ pub(crate) struct Load {
     /// Threads that drive the connections [default: half of the cores, 4 at most]
     #[arg(long, value_name = "N", value_parser = units::count)]
     pub(super) threads: Option<usize>,
-    /// A header field for each request, as 'Authorization: Bearer secret'; repeatable
-    #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = header)]
-    pub(super) header: Vec<(String, String)>,
-    /// A subprotocol to offer; repeatable, the one wanted most first
-    #[arg(long, value_name = "NAME")]
-    pub(super) subprotocol: Vec<String>,
-    /// Trust the certificates in this PEM file, in place of the usual authorities
-    #[arg(long, value_name = "FILE")]
-    pub(super) ca: Option<PathBuf>,
-    /// Trust any certificate; for development only
-    #[arg(long, conflicts_with = "ca")]
-    pub(super) insecure: bool,
+    #[command(flatten)]
+    pub(super) reach: Reach,
     /// Offer compression
     #[arg(long)]
     pub(super) compress: bool,

@@ -1,10 +1,9 @@
 //! Where the load goes: an address of this machine, unless told otherwise; and a first connection that tries it out.
 
-use super::super::connect::advice;
+use super::super::reach::advice;
 use super::idle::ping_interval;
 use super::options::{Load, Mode};
 use super::plan::{Plan, ROOM};
-use std::fs;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,22 +79,6 @@ fn builder(options: &Load, plan: &Plan) -> Result<ClientBuilder> {
         ping_timeout: plan.patience,
         ..defaults
     };
-    let mut builder = Client::builder().limits(limits).compression(options.compress);
-    for (name, value) in &options.header {
-        builder = builder.header(name, value);
-    }
-    for name in &options.subprotocol {
-        builder = builder.subprotocol(name);
-    }
-    if options.protocol {
-        builder = builder.subprotocol("switchboard.v1");
-    }
-    if let Some(path) = &options.ca {
-        let pem = fs::read(path)
-            .map_err(|error| Error::Config(format!("cannot read --ca {}: {error}", path.display())))?;
-        builder = builder.roots(pem);
-    } else if options.insecure {
-        builder = builder.danger_accept_any_certificate();
-    }
-    Ok(builder)
+    let builder = options.reach.apply(Client::builder().limits(limits).compression(options.compress))?;
+    Ok(if options.protocol { builder.subprotocol("switchboard.v1") } else { builder })
 }
