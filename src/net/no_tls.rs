@@ -1,6 +1,7 @@
 //! In place of `tls` in a build without it: a connection that is never there.
 
 use super::socket::Socket;
+use super::stream::Flushed;
 use std::io::{self, IoSlice};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ impl Tls {
         match *self {}
     }
 
-    pub(crate) fn flush(&self, _: &Socket) -> io::Result<bool> {
+    pub(crate) fn flush(&self, _: &Socket) -> io::Result<Flushed> {
         match *self {}
     }
 

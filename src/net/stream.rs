@@ -16,6 +16,17 @@ pub(crate) struct Stream {
     tls: OnceLock<Box<Tls>>,
 }
 
+/// How much of what TLS had taken has left.
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "nothing takes anything"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    All,
+    /// The socket is full now.
+    Part,
+    /// It was full before.
+    Nothing,
+}
+
 impl Stream {
     pub(crate) fn new(socket: TcpStream, peer: SocketAddr) -> Self {
         Self { socket: Socket::new(socket), peer, tls: OnceLock::new() }
@@ -79,9 +90,9 @@ impl Stream {
         }
     }
 
-    /// Writes what was taken; `false`: the socket is full.
-    pub(crate) fn flush(&self) -> io::Result<bool> {
-        self.tls.get().map_or(Ok(true), |tls| tls.flush(&self.socket))
+    /// Writes what was taken.
+    pub(crate) fn flush(&self) -> io::Result<Flushed> {
+        self.tls.get().map_or(Ok(Flushed::All), |tls| tls.flush(&self.socket))
     }
 
     /// Whether TLS has something to say that nobody asked it to, as the answer to a key update.
@@ -92,7 +103,7 @@ impl Stream {
     /// Writes everything, waiting for room until `deadline` (`TimedOut`). Only while no outbox has the stream.
     pub(crate) fn write_all(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
         let Some(tls) = self.tls.get() else { return self.socket.write_all(bytes, deadline) };
-        while !bytes.is_empty() || !tls.flush(&self.socket)? {
+        while !bytes.is_empty() || tls.flush(&self.socket)? != Flushed::All {
             match tls.try_write(&self.socket, &[IoSlice::new(bytes)]) {
                 Ok(written) => bytes = &bytes[written..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

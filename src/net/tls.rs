@@ -5,6 +5,7 @@
 //! is in this file and in `certificate`.
 
 use super::socket::Socket;
+use super::stream::Flushed;
 use crate::limits::KIB;
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
@@ -161,7 +162,7 @@ impl Tls {
 
     /// As [`Socket::try_write_vectored`]. What it says was written is sealed, and leaves by [`Tls::flush`] at the latest.
     pub(crate) fn try_write(&self, socket: &Socket, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        if !self.flush(socket)? {
+        if self.flush(socket)? != Flushed::All {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let written = self.connection.lock().writer().write_vectored(pieces)?;
@@ -169,9 +170,10 @@ impl Tls {
         Ok(written)
     }
 
-    /// Writes what is sealed; `false`: the socket is full.
-    pub(crate) fn flush(&self, socket: &Socket) -> io::Result<bool> {
+    /// Writes what is sealed.
+    pub(crate) fn flush(&self, socket: &Socket) -> io::Result<Flushed> {
         let mut sealed = self.sealed.lock();
+        let mut left = Flushed::Nothing;
         loop {
             if sealed.bytes.len() == sealed.written {
                 sealed.written = 0;
@@ -184,11 +186,14 @@ impl Tls {
             if sealed.bytes.is_empty() {
                 // A thousand idle connections need not keep room for their largest message.
                 sealed.bytes = Vec::new();
-                return Ok(true);
+                return Ok(Flushed::All);
             }
             match socket.try_write(&sealed.bytes[sealed.written..]) {
-                Ok(written) => sealed.written += written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Ok(written) => {
+                    sealed.written += written;
+                    left = Flushed::Part;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(left),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

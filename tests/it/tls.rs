@@ -734,3 +734,20 @@ fn who_comes_during_the_shutdown_and_asks_nothing_does_not_hold_it_up() {
     assert_eq!((report.open, report.cut, report.busy), (1, 0, 0), "{report:?}");
     expect_end(silent);
 }
+
+/// TLS takes all of the message at once; it leaves bit by bit.
+#[test]
+fn who_takes_a_message_slowly_is_not_taken_for_one_who_takes_nothing() {
+    let limits = Limits { send_buffer: 4 * KIB, write_deadline: 2 * SHORT, ..Limits::default() };
+    let secure = serve_tls(limits);
+    let mut wire = secure.wire(connect_narrow(secure.address()));
+    upgrade(&mut wire, secure.address(), "/echo");
+    let size = 62_000;
+    wire.write_all(&frame(2, &vec![7; size], true, true)).unwrap();
+    let (mut taken, mut some) = (0, [0; 1000]);
+    while taken < size {
+        taken += wire.sock.read(&mut some).unwrap();
+        thread::sleep(Duration::from_millis(25));
+    }
+    assert_eq!(metric(&secure.server.metrics(), "slow_consumers_total"), 0);
+}

@@ -5,6 +5,7 @@ use super::state::{PIECE_OVERHEAD, Phase, State, cost, rest_of_begun_frame};
 use super::{Drained, GREETING, Outbox};
 use crate::limits::KIB;
 use crate::metrics::Unclean;
+use crate::net::stream::Flushed;
 use parking_lot::MutexGuard;
 use std::io;
 use std::mem::take;
@@ -22,11 +23,11 @@ impl Outbox {
         let mut progress = false;
         loop {
             match self.stream.flush() {
-                Ok(true) => {}
-                Ok(false) => {
+                Ok(Flushed::All) => {}
+                Ok(flushed) => {
                     // What was written before is settled: whoever goes on does not know of it.
                     self.put_back(batch);
-                    return Drained::Full { progress };
+                    return Drained::Full { progress: progress || flushed == Flushed::Part };
                 }
                 Err(_) => self.cut(),
             }
