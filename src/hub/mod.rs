@@ -114,7 +114,7 @@ impl<L: Clone> Hub<L> {
             #[cfg(feature = "protocol")]
             Command::Call(call) => self.call(now, *call, out),
             Command::SendRoom { room, frames, except } => {
-                self.tell(Address::Room(room.clone()), &frames, out);
+                self.tell(|| Address::Room(room.clone()), &frames, out);
                 self.send_room(&room, frames, except, out);
             }
             Command::Notices(notices) => {
@@ -139,7 +139,7 @@ impl<L: Clone> Hub<L> {
             Command::Leave { id, room } => self.leave(id, &room, out),
             Command::SendUser { user, frames, otherwise } => self.send_user(user, &frames, otherwise, out),
             Command::Broadcast { frames } => {
-                self.tell(Address::Everyone, &frames, out);
+                self.tell(|| Address::Everyone, &frames, out);
                 self.broadcast(&frames, out);
             }
             Command::CloseRoom { room, frame } => {
@@ -228,9 +228,9 @@ impl<L: Clone> Hub<L> {
     }
 
     /// Tells other servers.
-    fn tell(&self, to: Address, frames: &Frames, out: &mut impl Deliver<L>) {
+    fn tell(&self, to: impl FnOnce() -> Address, frames: &Frames, out: &mut impl Deliver<L>) {
         if self.topics.is_shared() {
-            out.order(Order::Tell { ticket: None, to, note: notes::frames(&frames.plain) });
+            out.order(Order::Tell { ticket: None, to: to(), note: notes::frames(&frames.plain) });
         }
     }
 

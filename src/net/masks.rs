@@ -13,9 +13,10 @@ impl Masks {
         if unused.len() < 4 {
             *unused = random();
         }
-        let rest = unused.len().saturating_sub(4);
-        let key = unused.split_off(rest);
-        key.try_into().unwrap_or_default()
+        let key = unused.last_chunk().copied().unwrap_or_default();
+        let rest = unused.len().saturating_sub(key.len());
+        unused.truncate(rest);
+        key
     }
 }
 
