@@ -221,9 +221,9 @@ impl Ends {
     fn unclean(&self, shared: &Shared) -> [usize; 3] {
         let held = shared.sockets.outboxes(self.next);
         let held: Vec<_> = held.iter().filter_map(Weak::upgrade).map(|outbox| outbox.unclean()).collect();
-        let mut before = self.before.iter();
-        Self::UNCLEAN.map(|reason| {
-            let ended = shared.metrics.unclean.get(reason) - before.next().copied().unwrap_or(0);
+        std::array::from_fn(|n| {
+            let reason = Self::UNCLEAN[n];
+            let ended = shared.metrics.unclean.get(reason) - self.before[n];
             ended as usize + held.iter().filter(|unclean| **unclean == Some(reason)).count()
         })
     }

@@ -1,5 +1,6 @@
 //! What one member gets of a room: the program's filter or transform, applied to frames in the hub's turn.
 
+use super::connection::FAILED;
 use super::shared::Shared;
 use crate::hub::View;
 use crate::sender::data_of;
@@ -7,7 +8,7 @@ use crate::wire::frame::{self, Outgoing};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tungstenite::protocol::frame::Utf8Bytes;
-use tungstenite::protocol::frame::coding::{CloseCode, OpCode};
+use tungstenite::protocol::frame::coding::OpCode;
 use tungstenite::{Bytes, Message};
 
 /// A panic in `view` ends the member with 1011, not the hub.
@@ -20,7 +21,8 @@ pub(crate) fn view(
         catch_unwind(AssertUnwindSafe(|| through(frames, &mut view))).map_err(|_| {
             metrics.panics.add(1);
             log::error!("a member's view of a room panicked");
-            frame::encode_close(CloseCode::Error, "handler failed")
+            let (code, reason) = FAILED;
+            frame::encode_close(code, reason)
         })
     })))
 }

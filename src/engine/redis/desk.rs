@@ -141,7 +141,7 @@ impl Desk {
         self.bell.notify_all();
     }
 
-    /// The publisher is to wait, until `deadline` or the end (`true`); what the hub must be told meanwhile.
+    /// Waits until `deadline`, or the end (`true`).
     pub(super) fn pause(&self, deadline: Instant) -> bool {
         let mut state = self.state.lock();
         while !state.stop && !self.bell.wait_until(&mut state, deadline).timed_out() {}
