@@ -32,7 +32,7 @@ impl<L: Clone> Topics<L> {
         let until = (!left).then(|| now.instant + self.rules.of(room).grace);
         let Some(topic) = self.topics.get_mut(room) else { return };
         let change = topic.elsewhere(member, until);
-        self.changed(room, &member.user, change, (until, None), out);
+        self.changed(room, &member.user, change, None, out);
         self.drop_if_void(room, out);
     }
 

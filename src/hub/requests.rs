@@ -137,7 +137,7 @@ impl<L: Clone> Topics<L> {
             let change = topic.enter(&user);
             // What was said before is in the reply, if it was asked for.
             topic.room.join(joiner.id, line, compressed, None, out);
-            self.changed(room, &user, change, (None, Some(joiner.id)), out);
+            self.changed(room, &user, change, Some(joiner.id), out);
             self.tell_presence(room, &user, false, out);
         }
         let topic = self.topics.get(room)?;

@@ -57,8 +57,8 @@ impl Here {
 pub(super) enum Change {
     Came,
     Left,
-    /// Nothing yet: the grace period has begun.
-    Waits,
+    /// Nothing yet: the grace period has begun, and will end then.
+    Waits(Instant),
     /// Within the grace period, which would have ended then: nobody is told.
     CameBack(Instant),
     Nothing,
@@ -128,10 +128,9 @@ impl<L> Topic<L> {
                 self.version += 1;
                 Change::Came
             }
-            (_, 0) if until.is_none() => self.forget(user),
             (_, 0) => {
                 here.until = until;
-                Change::Waits
+                until.map_or_else(|| self.forget(user), Change::Waits)
             }
             _ => Change::Nothing,
         }

@@ -229,7 +229,7 @@ impl<L: Clone> Topics<L> {
         topic.room.leave(id, out);
         let change = topic.exit(user, until);
         self.tell_presence(room, user, until.is_none(), out);
-        self.changed(room, user, change, (until, None), out);
+        self.changed(room, user, change, None, out);
         self.drop_if_void(room, out);
     }
 
@@ -239,15 +239,15 @@ impl<L: Clone> Topics<L> {
         room: &Name,
         user: &Name,
         change: Change,
-        (until, except): (Option<Instant>, Option<ConnectionId>),
+        except: Option<ConnectionId>,
         out: &mut impl Deliver<L>,
     ) {
-        match (change, until) {
-            (Change::Came, _) => self.announce(room, user, "join", except, out),
-            (Change::Left, _) => self.announce(room, user, "leave", except, out),
-            (Change::Waits, Some(until)) => drop(self.leaving.insert((until, room.clone(), user.clone()))),
-            (Change::CameBack(until), _) => drop(self.leaving.remove(&(until, room.clone(), user.clone()))),
-            (Change::Waits | Change::Nothing, _) => {}
+        match change {
+            Change::Came => self.announce(room, user, "join", except, out),
+            Change::Left => self.announce(room, user, "leave", except, out),
+            Change::Waits(until) => drop(self.leaving.insert((until, room.clone(), user.clone()))),
+            Change::CameBack(until) => drop(self.leaving.remove(&(until, room.clone(), user.clone()))),
+            Change::Nothing => {}
         }
     }
 
