@@ -58,6 +58,8 @@ mod programs;
 mod protocol;
 /// `--redis`: several servers as one.
 mod redis;
+/// What a Redis is like that others write to, or that cannot be written to.
+mod redis_trouble;
 /// What the report of a shutdown says.
 mod report;
 /// Servers behind a proxy that are restarted one by one.
