@@ -87,6 +87,8 @@ mod soak;
 mod start;
 /// Rooms on disk, whatever happens to the server or to the disk.
 mod store;
+/// A store whose file is damaged while it is open.
+mod store_damage;
 /// Servers that share a Redis, and publishers, while something fails.
 mod storm;
 /// Service managers: sockets that are handed over, notifications, logs, health.
