@@ -101,6 +101,18 @@ fn a_key_that_is_overwritten_in_use_hurts_nobody_else_and_its_room_begins_anew()
     assert_eq!((&message["epoch"], &message["data"]), (&published["epoch"], &json!(3)));
 }
 
+#[test]
+#[ignore = "needs a Redis server: tests/run"]
+fn a_foreign_key_that_all_rooms_need_is_named() {
+    let redis = Redis::start(&[]);
+    let a = server(&redis.url(), &[]);
+    redis.ask("SET sb:servers foreign");
+    let advice = "something else has written to the key sb:servers; DEL sb:servers";
+    eventually("it says why it is not ready", || get(a.address, "/readyz").text().contains(advice));
+    redis.ask("DEL sb:servers");
+    eventually("it is ready again", || is_ready(&a));
+}
+
 /// Redis takes no writes, and then does again.
 fn takes_no_writes(redis: &Redis, [begin, end]: [&[&str]; 2], reason: &str) {
     let [a, b] = [(); 2].map(|()| server(&redis.url(), &["--grace", "1s"]));
