@@ -2,8 +2,10 @@
 
 use super::super::shelf::Shelf;
 use super::super::{Name, RoomRules, Stored};
+use super::survive::survive;
 use crate::hub::Now;
 use crate::hub::history::History;
+use crate::net::random::random_name;
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
 use std::collections::{HashMap, HashSet};
@@ -46,6 +48,15 @@ impl Batch {
     pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty() && self.changed.is_empty() && self.forgotten.is_empty()
     }
+}
+
+/// The file with all of its rooms.
+pub(super) fn read(path: &Path, bytes: usize) -> Result<(Disk, Shelf), String> {
+    survive(path, || {
+        let (mut disk, mut shelf) = (Disk::open(path)?, Shelf::new(&random_name(8), bytes));
+        disk.load(crate::engine::now(), &mut shelf)?;
+        Ok((disk, shelf))
+    })
 }
 
 impl Disk {
