@@ -234,6 +234,12 @@ pub enum Notice {
         /// Who is there, at other servers.
         members: Vec<Member>,
     },
+    /// What there is of this open room cannot be told, although the engine can be reached: who waits for it is answered
+    /// `unavailable`, who is in it stays. [`Notice::State`] comes once it can be told, if the room is still open then.
+    Unavailable {
+        /// The room.
+        room: Name,
+    },
     /// Something was said in an open room. That it comes twice does no harm.
     Message {
         /// The room.

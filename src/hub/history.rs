@@ -208,7 +208,7 @@ impl History {
             since.epoch == *self.epoch && since.offset <= self.offset && oldest <= since.offset + 1;
         let skip = is_whole.then(|| (since.offset + 1 - oldest) as usize)?;
         let elements: Vec<&str> = self.kept.iter().skip(skip).map(|kept| &*kept.message.element).collect();
-        (elements.iter().map(|element| element.len()).sum::<usize>() <= bytes).then_some(elements)
+        (elements.iter().map(|element| element.len() + 1).sum::<usize>() <= bytes).then_some(elements)
     }
 
     /// At most so many of the newest, in so many bytes, oldest first.
@@ -247,7 +247,8 @@ impl History {
 fn fitting<'a>(elements: impl Iterator<Item = &'a str>, bytes: usize) -> Vec<&'a str> {
     let mut sum = 0;
     let fits = |(at, element): &(usize, &str)| {
-        sum += element.len();
+        // With a comma.
+        sum += element.len() + 1;
         *at == 0 || sum <= bytes
     };
     elements.enumerate().take_while(fits).map(|(_, element)| element).collect()

@@ -11,11 +11,12 @@ use super::topics::Topics;
 use super::{ConnectionId, Deliver, notes};
 use std::collections::HashMap;
 use std::marker::PhantomData;
-use std::mem::take;
 use tungstenite::Bytes;
 
 /// What a message that is kept has besides its data and its sender's name.
 const FIELDS: usize = 80;
+
+const UNREACHABLE: &str = "what the server keeps cannot be reached for now; try again";
 
 pub(super) struct Outside {
     /// Other servers have the same rooms.
@@ -74,9 +75,7 @@ impl<L: Clone> Topics<L> {
     /// Whether what is said now would be kept. Why not is for operators: it may name what clients need not know.
     pub(super) fn is_reachable(&self) -> Result<(), Wrong> {
         match self.outside.as_ref().and_then(|outside| outside.deaf.as_ref()) {
-            Some(_) => {
-                Err((Fault::Unavailable, "what the server keeps cannot be reached for now; try again".into()))
-            }
+            Some(_) => Err((Fault::Unavailable, UNREACHABLE.into())),
             None => Ok(()),
         }
     }
@@ -195,6 +194,17 @@ impl<L: Clone> Topics<L> {
                 self.meet(now, &room, &members, out);
                 self.admit(now, &room, out);
                 self.go_on(now, &room, false, out);
+            }
+            Notice::Unavailable { room } => {
+                // What comes next, if anything does, is a reason to ask again.
+                self.topics.get_mut(&room).into_iter().for_each(|topic| topic.asked_again = false);
+                self.turn_away(
+                    now,
+                    &room,
+                    "what the server keeps of this room cannot be read for now; try again",
+                    out,
+                );
+                self.go_on(now, &room, true, out);
             }
             Notice::Told { ticket, result } => return self.told(now, ticket, result, out),
             Notice::Presence { room, member, left } => self.elsewhere(now, &room, &member, left, out),
@@ -338,21 +348,28 @@ impl<L: Clone> Topics<L> {
         let Some(outside) = &mut self.outside else { return };
         outside.deaf = Some(why.into());
         let rooms: Vec<Name> = self.topics.keys().cloned().collect();
-        for room in rooms {
-            self.go_on(now, &room, true, out);
-            let waiters = self.topics.get_mut(&room).and_then(|topic| topic.waiters.as_mut()).map(take);
-            for waiter in waiters.into_iter().flatten() {
-                let Err(wrong) = self.is_reachable() else { return };
-                match waiter {
-                    Waiter::Join(joiner) => {
-                        self.reply(joiner.id, joiner.tag.as_ref(), Err(wrong), out);
-                        self.answered(now, joiner.id, out);
-                    }
-                    #[cfg(feature = "protocol")]
-                    Waiter::Look(answer) => answer.give(Err(wrong)),
+        for room in &rooms {
+            self.go_on(now, room, true, out);
+            self.turn_away(now, room, UNREACHABLE, out);
+        }
+    }
+
+    /// Who waits for the room's state is told that it is not to be waited for. A room that is open here already stays.
+    fn turn_away(&mut self, now: Now, room: &Name, why: &str, out: &mut impl Deliver<L>) {
+        let Some(waiters) = self.topics.get_mut(room).and_then(|topic| topic.waiters.take()) else { return };
+        // Nobody is in it yet; whoever asks for it next asks the engine anew.
+        self.topics.remove(room);
+        out.order(Order::Close { room: room.clone() });
+        for waiter in waiters {
+            let wrong = (Fault::Unavailable, why.into());
+            match waiter {
+                Waiter::Join(joiner) => {
+                    self.reply(joiner.id, joiner.tag.as_ref(), Err(wrong), out);
+                    self.answered(now, joiner.id, out);
                 }
+                #[cfg(feature = "protocol")]
+                Waiter::Look(answer) => answer.give(Err(wrong)),
             }
-            self.drop_if_void(&room, out);
         }
     }
 }

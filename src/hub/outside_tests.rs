@@ -277,7 +277,7 @@ fn order_what_is_asked_behind_a_publish_finds_its_message_however_late_that_come
     assert_eq!(got.iter().map(|text| &text["type"]).collect::<Vec<_>>(), ["message", "history", "left"]);
     assert_eq!(got[1]["messages"][0]["offset"], 1);
     assert!(world.orders().contains(&Order::Close { room: "r".into() }));
-    // Nor for ever: the room's state tells it too, another epoch ends it, and who is deaf waits for nothing.
+    // Nor for ever: the room's state tells it too, another epoch ends it, and what cannot be read is not waited for.
     let mut world = acknowledged();
     world.notice(state("r", "e", 1, 1));
     assert_eq!(world.brief(1), ["message 1", "history 2", "left 3"]);
@@ -286,6 +286,9 @@ fn order_what_is_asked_behind_a_publish_finds_its_message_however_late_that_come
     assert_eq!(world.brief(1), ["gap 0", "history 2", "left 3"]);
     let mut world = acknowledged();
     world.notice(Notice::Deaf { why: "gone".into() });
+    assert_eq!(world.brief(1), ["history 2", "left 3"]);
+    let mut world = acknowledged();
+    world.notice(Notice::Unavailable { room: "r".into() });
     assert_eq!(world.brief(1), ["history 2", "left 3"]);
     // Who is no member finds it when it joins; the room stays until then.
     let mut world = World::new(true);
@@ -496,6 +499,35 @@ fn what_a_new_epoch_still_has_is_not_told_twice() {
     // One that has lost the newest of them.
     world.notice(state("r", "g", 4, 4));
     assert_eq!(places(&world.got(1)), [("gap", "g", 4)]);
+}
+
+#[test]
+fn a_room_that_cannot_be_told_turns_away_who_waits_and_keeps_who_is_in_it() {
+    let mut world = World::new(true);
+    world.joined(1, "ann", "milk");
+    world.enter(2, "bob");
+    // The second waits behind the first, and must not wait for an answer to an order that was never given.
+    world.ask(2, "1", join("tea"));
+    world.ask(2, "2", join("tea"));
+    for tag in [1, 2] {
+        let is_open = |order: &Order| matches!(order, Order::Open { room, .. } if &**room == "tea");
+        assert_eq!(world.orders().iter().filter(|order| is_open(order)).count(), 1, "{tag}");
+        // What others say of the room meanwhile makes no difference.
+        let member = Member { node: "west".into(), user: "eve".into(), connections: 1 };
+        world.notice(Notice::Presence { room: "tea".into(), member, left: false });
+        world.notice(Notice::Unavailable { room: "tea".into() });
+        assert_eq!(world.brief(2), [format!("error {tag} unavailable")]);
+    }
+    assert!(world.orders().iter().any(|order| matches!(order, Order::Close { .. })));
+    world.notice(Notice::Unavailable { room: "milk".into() });
+    world.ask(1, "3", Ask::Members { room: "milk".into() });
+    assert_eq!(world.brief(1), ["members 3"]);
+    // A message that does not follow: asked again, each time that it could not be told.
+    for offset in [5, 6] {
+        world.notice(Notice::Message { room: "milk".into(), epoch: "other".into(), message: stored(offset) });
+        assert!(matches!(&world.orders()[..], [Order::Open { .. }]));
+        world.notice(Notice::Unavailable { room: "milk".into() });
+    }
 }
 
 #[test]

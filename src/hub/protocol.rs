@@ -122,6 +122,11 @@ impl Text {
         }
     }
 
+    /// Bytes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// A field whose value is JSON already.
     pub(crate) fn raw(mut self, name: &str, json: &str) -> Self {
         // Writing to a String cannot fail.

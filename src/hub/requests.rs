@@ -46,7 +46,12 @@ impl<L: Clone> Topics<L> {
             Ask::Leave { room } => self.leave(id, tag, &room, out),
             Ask::Publish { room, data, key } => self.publish_from(now, id, tag, &room, (data, key), out),
             Ask::Direct { to, data } => self.direct(now, id, tag, &to, &data, out),
-            Ask::Members { room } => self.of_member(id, &room, out, |topic| topic.members(tag, &room)),
+            Ask::Members { room } => {
+                let (bytes, user) =
+                    (self.rules.reply, self.clients.get(&id).map(|client| client.user.clone()));
+                let user = user.unwrap_or_default();
+                self.of_member(id, &room, out, |topic| topic.members(tag, (&room, &user), bytes))
+            }
             Ask::History { room, before, after, limit } => {
                 let most = self.rules.of(&room).messages;
                 let limit = (limit.unwrap_or(most).min(most), self.rules.reply);
@@ -141,7 +146,7 @@ impl<L: Clone> Topics<L> {
             self.tell_presence(room, &user, false, out);
         }
         let topic = self.topics.get(room)?;
-        Some(topic.joined(joiner, room, self.rules.reply))
+        Some(topic.joined(joiner, (room, &user), self.rules.reply))
     }
 
     fn leave(

@@ -9,6 +9,15 @@ use std::collections::BTreeMap;
 use std::mem::take;
 use std::time::Instant;
 
+/// What an answer has, at most, besides what says which it is, and its lists: their names, `recovered`, `users`, `more`.
+const FIELDS: usize = 100;
+
+/// What a user has in a list besides the name, about: with a comma, and a few connections.
+const ENTRY: usize = 28;
+
+/// The part of an answer to a `join` that is left to the users, if they need it, is one in so many.
+const USERS_PART: usize = 4;
+
 pub(super) struct Topic<L> {
     /// Its connections.
     pub(super) room: Room<L>,
@@ -198,28 +207,46 @@ impl<L> Topic<L> {
         self.history.trim(now, rules);
     }
 
-    /// The answer to a `join`: everything after `since` if it is all there, otherwise the newest; in so many bytes.
-    pub(super) fn joined(&self, joiner: &Joiner, room: &str, bytes: usize) -> String {
-        let recovered = joiner.since.as_ref().and_then(|since| self.history.after(since, bytes));
-        let count = joiner.history.unwrap_or(if joiner.since.is_some() { usize::MAX } else { 0 });
-        let is_recovered = recovered.is_some();
-        let messages = recovered.unwrap_or_else(|| self.history.newest(count, bytes));
+    /// The answer to a `join`, in so many bytes: everything after `since` if it is all there, otherwise the newest. Of more
+    /// users than then fit, some: the messages leave them a part of the answer.
+    pub(super) fn joined(&self, joiner: &Joiner, (room, user): (&str, &str), bytes: usize) -> String {
         let text = Text::new("joined", joiner.tag.as_ref()).string("room", room);
         let text = text.string("epoch", self.history.epoch()).number("offset", self.history.offset());
-        let text = text.bool("recovered", is_recovered);
-        self.with_members(text.list("messages", messages.into_iter())).end()
+        let left = bytes.saturating_sub(text.len() + FIELDS);
+        let for_users = self.users.keys().map(|user| user.len() + ENTRY).sum();
+        let for_messages = left - (left / USERS_PART).min(for_users);
+        let recovered = joiner.since.as_ref().and_then(|since| self.history.after(since, for_messages));
+        let count = joiner.history.unwrap_or(if joiner.since.is_some() { usize::MAX } else { 0 });
+        let is_recovered = recovered.is_some();
+        let messages = recovered.unwrap_or_else(|| self.history.newest(count, for_messages));
+        let text = text.bool("recovered", is_recovered).list("messages", messages.into_iter());
+        self.with_members(text, user, bytes).end()
     }
 
-    pub(super) fn members(&self, id: Option<&Json>, room: &str) -> String {
-        self.with_members(Text::new("members", id).string("room", room)).end()
+    /// Of more users than fit into so many bytes, some.
+    pub(super) fn members(&self, id: Option<&Json>, (room, user): (&str, &str), bytes: usize) -> String {
+        self.with_members(Text::new("members", id).string("room", room), user, bytes).end()
     }
 
-    fn with_members(&self, text: Text) -> Text {
-        let members: Vec<String> = self
-            .users
-            .iter()
-            .map(|(user, here)| format!("{{\"user\":{},\"connections\":{}}}", quote(user), here.all()))
-            .collect();
+    /// How many users there are, and as many of them as fit; among them, always, the one who asks.
+    fn with_members(&self, text: Text, asker: &str, bytes: usize) -> Text {
+        let text = text.number("users", self.users.len() as u64);
+        let own = self.users.get(asker).map_or(0, |here| entry(asker, here).len() + 1);
+        let mut left = bytes.saturating_sub(text.len() + FIELDS + own);
+        let mut members = Vec::new();
+        for (user, here) in &self.users {
+            let is_asker = **user == *asker;
+            if !is_asker && left < user.len() + ENTRY {
+                continue;
+            }
+            let entry = entry(user, here);
+            if is_asker {
+                members.push(entry);
+            } else if entry.len() < left {
+                left -= entry.len() + 1;
+                members.push(entry);
+            }
+        }
         text.list("members", members.iter().map(String::as_str))
     }
 
@@ -230,8 +257,8 @@ impl<L> Topic<L> {
         (before, after): (Option<u64>, Option<u64>),
         (limit, bytes): (usize, usize),
     ) -> String {
-        let page = self.history.page(before, after, limit, bytes);
         let text = Text::new("history", id).string("room", room).string("epoch", self.history.epoch());
+        let page = self.history.page(before, after, limit, bytes.saturating_sub(text.len() + FIELDS));
         text.list("messages", page.elements.into_iter()).bool("more", page.more).end()
     }
 
@@ -258,6 +285,11 @@ impl<L> Topic<L> {
     pub(super) fn users(&self) -> impl ExactSizeIterator<Item = (&Name, usize)> {
         self.users.iter().map(|(user, here)| (user, here.all()))
     }
+}
+
+/// A user in a list of them.
+fn entry(user: &str, here: &Here) -> String {
+    format!("{{\"user\":{},\"connections\":{}}}", quote(user), here.all())
 }
 
 /// The answer to a `publish`.

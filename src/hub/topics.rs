@@ -24,7 +24,7 @@ const RECONNECT_SPREAD: u64 = 4000;
 pub(crate) struct Rules {
     /// Rooms that one connection is in at once.
     pub(crate) rooms: usize,
-    /// Bytes of messages in one reply.
+    /// Bytes of one reply.
     pub(crate) reply: usize,
     /// Bytes in all histories together.
     pub(crate) bytes: usize,

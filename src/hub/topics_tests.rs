@@ -340,7 +340,7 @@ fn direct_messages_reach_every_connection_and_the_sender_too() {
 
 #[test]
 fn replies_are_bounded_in_bytes_and_say_so() {
-    let mut world = World::with(Rules { reply: 250, rooms: 3, bytes: 1 << 20, ..Rules::default() });
+    let mut world = World::with(Rules { reply: 425, rooms: 3, bytes: 1 << 20, ..Rules::default() });
     world.enter(1, "ann");
     world.join(1, "r");
     let epoch = world.got(1)[0]["epoch"].as_str().unwrap().to_string();
@@ -365,6 +365,51 @@ fn replies_are_bounded_in_bytes_and_say_so() {
     world.ask(1, publish("r", &format!("\"{}\"", "x".repeat(500)), None));
     world.got(1);
     assert_eq!(offsets(&world.ask(1, page(None, None)).only(1)), [6]);
+}
+
+#[test]
+fn no_reply_is_larger_than_it_may_be_however_many_are_there() {
+    let most = 20_000;
+    let mut world = World::with(Rules { reply: most, rooms: 3, bytes: 1 << 20, ..Rules::default() });
+    for number in 1..=300 {
+        // Quotes have two bytes in JSON. The last by name comes first.
+        world.enter(number, &format!("{}{:03}", "\"".repeat(60), 999 - number));
+        world.ask(number, join("r"));
+        world.lines.0.clear();
+    }
+    let epoch = world.ask(1, since("r", "", 0)).only(1)["epoch"].as_str().unwrap().to_string();
+    for number in 1..=15 {
+        world.ask(1, publish("r", &format!("\"{}\"", "x".repeat(1000 + number)), None));
+    }
+    world.got(1);
+    let members = |reply: &Value| reply["members"].as_array().unwrap().len();
+    let has =
+        |reply: &Value, user: &str| reply["members"].as_array().unwrap().iter().any(|m| m["user"] == user);
+    let me = format!("{}998", "\"".repeat(60));
+    let all = Ask::Members { room: "r".into() };
+    let page = Ask::History { room: "r".into(), before: None, after: None, limit: None };
+    for (ask, messages, users) in [
+        // A quarter is left to the users, all that the messages do not need.
+        (since("r", &epoch, 1), 12, 20..60),
+        (since("r", &epoch, 13), 2, 90..130),
+        (join("r"), 0, 100..140),
+        (all, 0, 100..140),
+    ] {
+        let reply = world.ask(1, ask.clone()).only(1);
+        assert!(most * 9 / 10 < reply.to_string().len() && reply.to_string().len() <= most, "{ask:?}");
+        assert!(has(&reply, &me) && users.contains(&members(&reply)), "{ask:?}: {}", members(&reply));
+        let said = reply["messages"].as_array().map_or(0, Vec::len);
+        assert_eq!((&reply["users"], said), (&json!(300), messages), "{ask:?}");
+    }
+    let reply = world.ask(1, page).only(1);
+    assert!(reply.to_string().len() <= most && offsets(&reply).len() == 15 && reply["more"] == false);
+    // When they have gone, those who are left fit.
+    for number in 101..=300 {
+        world.ask(number, Ask::Leave { room: "r".into() });
+    }
+    world.lines.0.clear();
+    let reply = world.ask(1, Ask::Members { room: "r".into() }).only(1);
+    assert_eq!((members(&reply), &reply["users"]), (100, &json!(100)));
 }
 
 #[test]

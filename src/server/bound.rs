@@ -67,8 +67,8 @@ impl Bound {
         let Builder { rules, limits, quotas, policy, proxies, authenticate, refuse, router, state, .. } =
             builder;
         let node: String = random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        // Clients take messages as large as they may send; the names of the members go into the same.
-        let reply = limits.message - limits.message / 64;
+        // Clients take messages as large as they may send.
+        let reply = limits.message;
         let rules = Rules { rooms: quotas.rooms, bytes: limits.history, reply, ..rules };
         #[cfg(feature = "protocol")]
         let room = rules.room.clone();

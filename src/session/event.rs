@@ -50,8 +50,10 @@ pub enum Event {
         /// What the server says: that all messages since the last one follow at once. If not, they are fetched as far as there
         /// are any, and an [`Event::Gap`] tells of those that are not.
         recovered: bool,
-        /// Who is in the room; we are among them.
+        /// Who is in the room; we are among them. Of very many, as many as the server's answer holds.
         members: Vec<Member>,
+        /// How many users are in the room.
+        users: u64,
     },
     /// Somebody published in a room that we are in: each message once, in the room's order.
     Message(RoomMessage),

@@ -172,7 +172,7 @@ impl Room {
         Ok(Pending { ticket: self.shared.ask(ask, self.patience)?, shared: self.shared.clone() })
     }
 
-    /// Who is in the room. Blocks as [`Room::publish`] does.
+    /// Who is in the room; of very many users, as many as the server's answer holds. Blocks as [`Room::publish`] does.
     ///
     /// # Errors
     /// As for [`Room::publish`].

@@ -49,7 +49,7 @@ function draw() {
   const { room, name, awayUntil } = current ?? {};
   const hasPeople = Boolean(room) && session.state !== 'closed';
   allowPeople(hasPeople);
-  if (hasPeople) paintPeople(name, room.members, session.line.user, Date.now() < awayUntil);
+  if (hasPeople) paintPeople(name, room.members, room.users, session.line.user, Date.now() < awayUntil);
   refreshInspector();
 }
 

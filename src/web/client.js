@@ -69,7 +69,8 @@ const utf8 = new TextEncoder();
 /** @typedef {{since: Since, epoch: string, offset: number, missed: number | null}} Gap what may be missing is after `since`;
  *   `missed`: how many messages, if that is known */
 /** @typedef {{epoch: string, offset: number}} Since */
-/** @typedef {{recovered: boolean, epoch: string, offset: number, members: Map<string, number>}} Joined */
+/** @typedef {{recovered: boolean, epoch: string, offset: number, members: Map<string, number>,
+ *   users: number}} Joined `users`: how many there are, though `members` may not have them all */
 /** @typedef {Error & {code: string, path?: string}} Failure */
 /** @typedef {{reply: (m: any) => void, fail: (error: Failure) => void, lost: () => void}} Outcome exactly one is called */
 
@@ -709,6 +710,8 @@ export class Room extends Emitter {
   state = 'left';
   /** Users, and how many connections each had when we joined; at least 1 for who came later. @type {Map<string, number>} */
   members = new Map();
+  /** How many users are in it. Of very many, `members` has as many as the server's answer holds, and who came since. */
+  users = 0;
   /** @type {string | null} */
   epoch = null;
   /** Of the newest message that was emitted or, at the first join, skipped. @type {number | null} */
@@ -719,6 +722,8 @@ export class Room extends Emitter {
   #queue;
   #isAsked = false;
   #isRefreshing = false;
+  /** How many users the server's answer held, if that was not all. @type {number | null} */
+  #listed = null;
   #holes = 0;
   /** Whether the program wants to be in it; it may take a while until it is so. */
   #isWanted = false;
@@ -836,6 +841,7 @@ export class Room extends Emitter {
   #left() {
     this.state = this.#isWanted ? 'joining' : 'left';
     this.members = new Map();
+    this.users = 0;
     this.#endLeaving();
     this._pump();
   }
@@ -881,7 +887,7 @@ export class Room extends Emitter {
   #joined(m, since) {
     this.state = 'joined';
     if (!this.#isWanted) return;
-    this.#setMembers(m.members);
+    this.#setMembers(m);
     const isKnown = since !== null && m.epoch === since.epoch;
     const next = m.messages.length ? m.messages[0].offset : m.offset + 1;
     const isWhole = isKnown && m.recovered && next === since.offset + 1 && m.messages.length === m.offset - since.offset;
@@ -900,7 +906,7 @@ export class Room extends Emitter {
     }
     if (this.state !== 'joined' || !this.#isWanted) return;
     this.offset = m.offset;
-    this.emit('joined', { recovered: m.recovered, epoch: m.epoch, offset: m.offset, members: this.members });
+    this.emit('joined', { recovered: m.recovered, epoch: m.epoch, offset: m.offset, members: this.members, users: this.users });
   }
 
   /** @param {any} m */
@@ -927,26 +933,30 @@ export class Room extends Emitter {
   #presence(m) {
     if (m.change === 'leave') this.members.delete(m.user);
     else this.members.set(m.user, Math.max(1, this.members.get(m.user) ?? 0));
-    if (m.users !== this.members.size) this.#refresh();
+    this.users = m.users;
+    const isSo = this.#listed === null ? m.users === this.members.size : Math.max(this.#listed + 1, this.members.size) <= m.users;
+    if (!isSo) this.#refresh();
     this.emit('presence', m);
     this.emit('members', this.members);
   }
 
-  /** The server counts others than we do: one change must have passed us by. */
+  /** The server counts others than we do: one change must have passed us by. Or so many have gone that all fit an answer. */
   #refresh() {
     if (this.#isRefreshing || this.state !== 'joined' || !this.#line._turn()) return;
     this.#isRefreshing = true;
     const done = () => (this.#isRefreshing = false);
     const reply = (/** @type {any} */ m) => {
       done();
-      if (this.state !== 'left' && this.#isWanted) this.#setMembers(m.members);
+      if (this.state !== 'left' && this.#isWanted) this.#setMembers(m);
     };
     this.#line._ask('members', this.#field(), { reply, fail: done, lost: done });
   }
 
-  /** @param {{user: string, connections: number}[]} members */
-  #setMembers(members) {
+  /** @param {{members: {user: string, connections: number}[], users?: number}} m */
+  #setMembers({ members, users = members.length }) {
     this.members = new Map(members.map(({ user, connections }) => [user, connections]));
+    this.users = users;
+    this.#listed = members.length < users ? members.length : null;
     this.emit('members', this.members);
   }
 }

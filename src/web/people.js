@@ -20,15 +20,15 @@ export function resetPeople() {
 }
 
 /**
- * Shows the members of a room, a Map of users and their numbers of connections. Who has none is on the way back, unless that
- * is long ago (`isRecent` false): the server does not tell of everybody who has come back.
+ * Shows the members of a room, a Map of users and their numbers of connections, of `all` that there are. Who has none is on
+ * the way back, unless that is long ago (`isRecent` false): the server does not tell of everybody who has come back.
  */
-export function paintPeople(room, members, me, isRecent) {
+export function paintPeople(room, members, all, me, isRecent) {
   // Ourselves first, then those who are on their way back last, by name.
   const isAway = (user) => isRecent && members.get(user) === 0;
   const order = (user) => (user === me ? 0 : isAway(user) ? 2 : 1);
   const users = [...members.keys()].sort((a, b) => order(a) - order(b) || (a < b ? -1 : 1));
-  paintFaces(users, members);
+  paintFaces(users, all);
   if ($('people').hidden) return;
   write($('people-title'), t('peopleIn', { name: room }));
   const listed = users.slice(0, LISTED);
@@ -38,19 +38,19 @@ export function paintPeople(room, members, me, isRecent) {
     paintLine(lines.get(user), user, user === me, isAway(user));
   }
   arrange($('people-list'), listed.map((user) => lines.get(user)));
-  $('people-others').hidden = users.length <= LISTED;
-  write($('people-others'), t('others', { n: users.length - LISTED }));
+  $('people-others').hidden = all <= listed.length;
+  write($('people-others'), t('others', { n: all - listed.length }));
 }
 
-function paintFaces(users, members) {
+function paintFaces(users, all) {
   const faces = users.slice(0, FACES);
   const key = JSON.stringify(faces);
   if ($('faces').dataset.key !== key) {
     $('faces').dataset.key = key;
     $('faces').replaceChildren(...faces.map(avatar));
   }
-  write($('people-count'), String(members.size || ''));
-  label($('people-toggle'), count('presentLabel', members.size));
+  write($('people-count'), String(all || ''));
+  label($('people-toggle'), count('presentLabel', all));
 }
 
 function lineOf(user) {

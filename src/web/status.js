@@ -35,7 +35,7 @@ function presence(conversation) {
   if (!conversation) return session.state === 'open' ? '/echo' : '';
   if (session.state !== 'open') return '';
   if (conversation.kind === 'direct') return t(isPresent(conversation.name) ? 'here' : 'unseen');
-  return conversation.room?.state === 'joined' ? count('presentLabel', conversation.room.members.size) : '';
+  return conversation.room?.state === 'joined' ? count('presentLabel', conversation.room.users) : '';
 }
 
 /** What is wrong, in words, and what the button beside it does; both empty when nothing is. */

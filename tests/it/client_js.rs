@@ -412,6 +412,7 @@ scenes! {
     a_failed_handshake_is_noticed_at_once
     a_lost_connection_leaves_what_is_being_left
     members_are_counted
+    members_that_no_answer_holds_are_counted
     a_listener_that_throws_hinders_nobody
     what_cannot_be_connected_to_is_told_at_once
 }

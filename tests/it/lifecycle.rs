@@ -205,6 +205,22 @@ fn a_shutdown_sends_what_waits_and_then_1001() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_does_not_hold_a_shutdown_up_until_its_deadline() {
+    let limits = Limits { write_deadline: Duration::from_millis(300), ..Limits::default() };
+    let server = serve(limits, echo_and_rooms);
+    let address = server.local_addr();
+    let mut stalled = Client::over(connect_narrow(address), handshake(address, "/room/r", "")).unwrap();
+    stalled.settle();
+    for _ in 0..4 {
+        assert!(server.room("r").send("x".repeat(200 * KIB)));
+    }
+    let report = server.shutdown(Drain::within(Duration::from_secs(600)));
+    assert_eq!((report.open, report.stalled, report.busy), (1, 1, 0));
+    assert!(report.took < PATIENCE, "{report}");
+    drop(stalled);
+}
+
+#[test]
 fn a_shutdown_says_what_it_was_told_to_say() {
     let server = serve(Limits::default(), echo_and_rooms);
     let clients: Vec<Client> = (0..5).map(|_| Client::settled(server.local_addr(), "/echo")).collect();

@@ -60,6 +60,8 @@ mod programs;
 mod protocol;
 /// `--redis`: several servers as one.
 mod redis;
+/// What a Redis is like that others write to, or that cannot be written to.
+mod redis_trouble;
 /// What the report of a shutdown says.
 mod report;
 /// Servers behind a proxy that are restarted one by one.
@@ -87,6 +89,8 @@ mod soak;
 mod start;
 /// Rooms on disk, whatever happens to the server or to the disk.
 mod store;
+/// A store whose file is damaged while it is open.
+mod store_damage;
 /// Servers that share a Redis, and publishers, while something fails.
 mod storm;
 /// Service managers: sockets that are handed over, notifications, logs, health.

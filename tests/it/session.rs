@@ -2,6 +2,7 @@
 
 use crate::session_proxy::Proxy;
 use crate::support::{PATIENCE, Program, eventually, get, metric, serve, serve_binary};
+use crate::support_v1::Speaker;
 use serde_json::json;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
-use switchboard::session::{Event, History, Pending, Room};
+use switchboard::session::{Event, History, JoinOptions, Member, Pending, Room};
 use switchboard::{Error, Limits, Server, Session};
 
 /// No request of a test that passes takes that long.
@@ -275,6 +276,50 @@ fn a_dead_connection_is_found_and_replaced() {
     proxy.freeze(false);
     assert_eq!(pending.wait().unwrap().offset, 1);
     assert_eq!(next_message(&ann), (1, "\"into the dark\"".into()));
+}
+
+#[test]
+fn a_room_of_more_users_than_an_answer_holds_is_no_obstacle() {
+    let program = serve_binary(&["--max-message", "2K", "--history-bytes", "2K"]);
+    let mut crowd: Vec<Speaker> = (0..60)
+        .map(|n| {
+            let mut one = Speaker::open(&program, &format!("{n:02}-{}", "x".repeat(100)));
+            assert_eq!(one.ask(json!({"type": "join", "room": "r"}))["users"], n + 1);
+            one
+        })
+        .collect();
+    for n in 1..=20 {
+        assert_eq!(
+            crowd[0].ask(json!({"type": "publish", "room": "r", "data": "x".repeat(60)}))["offset"],
+            n
+        );
+    }
+    // It takes no more at once than it may send, as many clients do.
+    let limits = Limits { message: 2048, ..Limits::default() };
+    let zoe = Session::builder().user("zoe").patience(LONG).client(|client| client.limits(limits));
+    let zoe = zoe.connect(&url(&program)).unwrap();
+    let room = zoe.join_with("r", JoinOptions { history: 100, ..JoinOptions::default() }).unwrap();
+    let mut offsets = 0;
+    let (members, users) = next(&zoe, |event| match event {
+        Event::Joined { members, users, .. } => Some((members, users)),
+        Event::Disconnected { why, .. } => panic!("{why}"),
+        _ => None,
+    });
+    let has_zoe = |members: &[Member]| members.iter().any(|member| member.user == "zoe");
+    assert!(users == 61 && members.len() < 60 && has_zoe(&members), "{members:?}");
+    let members = room.members().unwrap();
+    assert!(10 < members.len() && members.len() < 60 && has_zoe(&members), "{members:?}");
+    crowd.truncate(30);
+    let gone = next(&zoe, |event| match event {
+        Event::Disconnected { why, .. } => panic!("{why}"),
+        Event::Message(_) => {
+            offsets += 1;
+            None
+        }
+        Event::Presence { users, present: false, .. } => (users == 31).then_some(users),
+        _ => None,
+    });
+    assert!(gone == 31 && 0 < offsets);
 }
 
 #[test]

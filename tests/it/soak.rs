@@ -1,8 +1,9 @@
 //! `switchboard soak`: a short one that goes well, and servers that lose, repeat, or do not end.
 
-use crate::support::{serve, switchboard};
+use crate::support::{eventually, get, serve, serve_binary, serve_binary_at, switchboard};
 use serde_json::Value;
 use std::process::Stdio;
+use std::thread;
 use switchboard::{Limits, Result, WebSocket};
 
 /// Exit code, and the result.
@@ -71,6 +72,44 @@ fn what_a_server_loses_or_repeats_is_found() {
         assert_eq!(number(&result, &format!("/counts/{count}")), 0, "{count}: {result:#}");
     }
     assert_eq!(result["under_load"], Value::Array(Vec::new()), "nobody's process: {result:#}");
+}
+
+/// What comes of a soak of a server that is restarted in the middle of it, in order.
+fn restarted(args: &[&str]) -> Value {
+    let server = serve_binary(&[&["--restart", "--drain", "1s"], args].concat());
+    let (address, url) = (server.address, format!("ws://{}", server.address));
+    let soaking = thread::spawn(move || soak(&[&url, "--for", "20s", "-c", "60", "--rate", "60"]));
+    let is_busy = |least: u64| {
+        let metrics = get(address, "/metrics").text().to_string();
+        let number =
+            |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        50 < number("switchboard_connections{state=\"websocket\"} ").unwrap_or(0)
+            && least < number("switchboard_protocol_acknowledged_total ").unwrap_or(0)
+    };
+    eventually("all are there", || is_busy(30));
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0));
+    let _again = serve_binary_at(&address.to_string(), args);
+    eventually("all are there again", || is_busy(0));
+    let (code, result) = soaking.join().unwrap();
+    assert_eq!((code, &result["ok"]), (Some(0), &true.into()), "{result:#}");
+    assert!(50 < number(&result, "/counts/cut"), "{result:#}");
+    result
+}
+
+#[test]
+fn a_server_that_restarts_in_order_breaks_nothing() {
+    let file = std::env::temp_dir().join(format!("switchboard-soak-{}.redb", std::process::id()));
+    let result = restarted(&["--store", file.to_str().unwrap()]);
+    std::fs::remove_file(&file).unwrap();
+    assert!(30 <= number(&result, "/counts/resumed"), "{result:#}");
+    assert_eq!(number(&result, "/counts/new_epochs"), 0, "{result:#}");
+}
+
+#[test]
+fn a_server_that_keeps_nothing_begins_new_epochs_with_a_restart() {
+    let result = restarted(&[]);
+    assert!(30 <= number(&result, "/counts/new_epochs"), "{result:#}");
 }
 
 fn relay_nothing(mut ws: WebSocket) -> Result<()> {

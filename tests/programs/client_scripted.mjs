@@ -582,6 +582,34 @@ const scenes = {
     assert.equal(room.members.get('carl'), 2);
   },
 
+  async members_that_no_answer_holds_are_counted() {
+    const { room, peer } = await inTea();
+    const presence = async (user, change, users) => {
+      peer.say({ type: 'presence', room: 'tea', user, change, users, version: 1 });
+      while ((await next(room, 'presence')).user !== user);
+    };
+    const answer = async (users, all) => {
+      const { id } = await peer.next('members');
+      peer.say({ type: 'members', id, room: 'tea', users: all, members: users.map((user) => ({ user, connections: 1 })) });
+      await next(room, 'members');
+    };
+    await presence('bob', 'join', 5);
+    await answer(['ann', 'bob', 'carl'], 5);
+    assert.deepEqual([room.users, room.members.size], [5, 3]);
+    // That some are not listed is no reason to ask again, whoever comes or goes.
+    await presence('dan', 'join', 6);
+    await presence('unseen', 'leave', 5);
+    await presence('unheard', 'leave', 4);
+    assert.deepEqual([room.users, [...room.members.keys()]], [4, ['ann', 'bob', 'carl', 'dan']]);
+    assert.equal(peer.asked.size, 0);
+    // Now they fit.
+    await presence('bob', 'leave', 3);
+    await answer(['ann', 'carl', 'dan'], 3);
+    await presence('eve', 'join', 4);
+    assert.equal(peer.asked.size, 0);
+    assert.deepEqual([room.users, room.members.size], [4, 4]);
+  },
+
   async a_listener_that_throws_hinders_nobody() {
     const { room, peer } = await inTea();
     const thrown = once(process, 'uncaughtException');

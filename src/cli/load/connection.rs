@@ -183,6 +183,15 @@ impl Connection {
 }
 
 impl End {
+    /// The server goes away in order, as for a restart: who was there may come back.
+    pub(super) fn is_going_away(&self) -> bool {
+        match self {
+            Self::Closed(code, _) => [1001, 1012].contains(code),
+            Self::Refused(503, body) => body.contains("going away"),
+            _ => false,
+        }
+    }
+
     /// For a person, as the reason of a failure.
     pub(super) fn text(&self) -> String {
         let with = |what: String, reason: &str| {

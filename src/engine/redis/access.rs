@@ -94,6 +94,11 @@ impl Access {
             (_, Some("OOM")) => {
                 format!("Redis at {at} has no more memory; raise its maxmemory, or keep less of the rooms")
             }
+            (_, Some("MISCONF")) => {
+                format!(
+                    "Redis at {at} cannot save, so it takes no writes; see in its log what its disk lacks"
+                )
+            }
             (_, Some("LOADING")) => format!("Redis at {at} is reading its data; wait"),
             (_, Some(_)) => format!("Redis at {at} cannot serve ({}); see its log", text(error)),
             (ErrorKind::Parse | ErrorKind::UnexpectedReturnType, _) => {

@@ -2,6 +2,7 @@
 
 use super::commands::Then;
 use super::desk::{Channel, told};
+use super::foreign::is_of_room;
 use super::{Line, replies};
 use crate::engine::{Name, Notice};
 use ::redis::{RedisError, RedisResult, Value};
@@ -16,6 +17,8 @@ pub(super) struct Answers<'a> {
     /// Of these, it is not known who is there at this server.
     pub(super) lost_users: BTreeSet<Name>,
     pub(super) has_lost_listeners: bool,
+    /// In these, something else was found than belongs there.
+    pub(super) foreign: Vec<(Name, RedisError)>,
     /// Nothing more will come of the connection.
     pub(super) fatal: Option<RedisError>,
 }
@@ -28,6 +31,7 @@ impl<'a> Answers<'a> {
             lost_rooms: Vec::new(),
             lost_users: BTreeSet::new(),
             has_lost_listeners: false,
+            foreign: Vec::new(),
             fatal: None,
         }
     }
@@ -40,8 +44,11 @@ impl<'a> Answers<'a> {
         }
         let is_lost = matches!(result, Ok(Value::Int(0)));
         match then {
-            Then::Publish(ticket) => {
-                let result = self.explained(result.and_then(replies::receipt));
+            Then::Publish(ticket, room) => {
+                let result = result.and_then(replies::receipt);
+                let error = result.as_ref().err().filter(|error| is_of_room(error));
+                self.foreign.extend(error.map(|error| (room, error.clone())));
+                let result = self.explained(result);
                 self.notices.push(Notice::Published { ticket, result });
             }
             Then::Tell(Some(ticket)) => {
@@ -53,7 +60,10 @@ impl<'a> Answers<'a> {
                 let others = |heard: u64| (heard as usize).saturating_sub(usize::from(hears_itself));
                 self.notices.push(told(ticket, result.map(others)));
             }
-            Then::Presence(room) if is_lost => drop(self.lost_users.insert(room)),
+            // Also when something else is there now: who is here is this server's own to say.
+            Then::Presence(room) if is_lost || result.as_ref().is_err_and(is_of_room) => {
+                self.lost_users.insert(room);
+            }
             Then::Beat | Then::Listen if is_lost => self.has_lost_listeners = true,
             Then::Refresh(room) => match result.and_then(replies::list) {
                 Ok(kept) => self.refreshed(room, &kept),

@@ -19,7 +19,7 @@ const ENTRIES: usize = 1000;
 
 /// What an answer is for.
 pub(super) enum Then {
-    Publish(Ticket),
+    Publish(Ticket, Name),
     Tell(Option<Ticket>),
     /// To those of a channel, which this server may hear itself.
     TellOthers {
@@ -51,7 +51,7 @@ impl Writer<'_> {
         history(&mut command, self.line, &self.life, rules);
         command.arg(names.live(room)).arg(publish.scoped_key().as_deref().unwrap_or_default());
         command.arg(publish.time).arg(publish.after_offset());
-        to.add(&command, Then::Publish(ticket));
+        to.add(&command, Then::Publish(ticket, room.clone()));
     }
 
     pub(super) fn tell(&self, ticket: Option<Ticket>, address: &Address, note: &[u8], to: &mut Commands) {

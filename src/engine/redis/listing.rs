@@ -6,6 +6,7 @@
 use super::Line;
 use super::access::{ask, misplaced, silence};
 use super::batch::{Batch, Script, Scripts};
+use super::foreign::is_of_room;
 use super::replies::{list, listed, name, number};
 use crate::engine::{Listed, Name};
 use ::redis::{Connection, RedisResult, Value, cmd};
@@ -52,6 +53,8 @@ fn look(
     }
     batch.run(connection, |room, answer| match answer.and_then(|value| listed(room, value)) {
         Ok(listed) => rooms.extend(listed),
+        // Something else is there; whoever uses the room is told.
+        Err(error) if is_of_room(&error) => log::debug!("the room {room} is not listed: {error}"),
         Err(error) => failed = Err(error),
     })?;
     failed

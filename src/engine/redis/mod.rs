@@ -12,6 +12,7 @@ mod batch;
 mod commands;
 mod counts;
 mod desk;
+mod foreign;
 mod heard;
 mod listing;
 mod names;
@@ -31,6 +32,7 @@ use ::redis::RedisError;
 use access::Access;
 use counts::Counts;
 use desk::Desk;
+use foreign::Foreign;
 use names::Names;
 use parking_lot::Mutex;
 use pause::Pause;
@@ -88,6 +90,7 @@ struct Line {
     inbox: Inbox,
     epochs: Epochs,
     counts: Counts,
+    foreign: Foreign,
 }
 
 impl Line {
@@ -106,7 +109,11 @@ impl Line {
     /// A connection is lost, or could not be made: why, and how long to wait before the next try.
     fn lost(&self, error: &RedisError, pause: &mut Pause) -> (String, Duration) {
         self.counts.lost.add(1);
-        let why = self.access.why(error);
+        let why = match error.code() {
+            // The only key that is not a room's.
+            Some("WRONGTYPE") => foreign::servers(self),
+            _ => self.access.why(error),
+        };
         if pause.is_new(&why) {
             log::warn!("{why}");
         }
@@ -182,9 +189,9 @@ impl Redis {
 
     fn begin(&self, access: &Access, node: &str, inbox: Inbox) -> Result<Running> {
         let names = Names::new(&self.prefix, access.database, node);
-        let (access, desk, epochs, counts) =
-            (access.clone(), Desk::default(), Epochs::new(), Counts::default());
-        let line = Arc::new(Line { access, names, desk, inbox, epochs, counts });
+        let (access, desk, epochs) = (access.clone(), Desk::default(), Epochs::new());
+        let (counts, foreign) = (Counts::default(), Foreign::default());
+        let line = Arc::new(Line { access, names, desk, inbox, epochs, counts, foreign });
         let spawn = |name: &str, run: fn(&Line)| {
             let line = line.clone();
             thread::Builder::new().name(name.into()).spawn(move || run(&line))

@@ -185,6 +185,9 @@ impl<'a> Session<'a> {
         if let Some(error) = answers.fatal {
             return Err(error);
         }
+        for (room, error) in &answers.foreign {
+            self.line.foreign.complain(self.line, &mut self.connection, room, error);
+        }
         self.line.desk.ask(answers.lost_rooms);
         let mut lost = Batch::default();
         if answers.has_lost_listeners {

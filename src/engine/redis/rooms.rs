@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// missing are not believed to be away.
 const DOUBT: Duration = Duration::from_secs(12);
 
+/// A room whose state could not be told is asked for again after that time.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// A place in a history.
 pub(super) type Place = (Name, u64);
 
@@ -46,6 +49,8 @@ struct Room {
     awaits: Option<Awaited>,
     /// When to ask again for servers of which nothing was there.
     doubt: Option<Instant>,
+    /// When to ask again as there was no answer.
+    again: Option<Instant>,
 }
 
 struct Awaited {
@@ -59,6 +64,7 @@ impl Rooms {
         self.last_mark += 1;
         let mark = self.last_mark;
         let room = self.open.entry(name.clone()).or_default();
+        room.again = None;
         if let Some(before) = room.awaits.replace(Awaited { mark, state: None }) {
             self.marks.remove(&before.mark);
         }
@@ -93,6 +99,14 @@ impl Rooms {
         if let Some(awaited) = room.and_then(|room| room.awaits.as_mut()) {
             awaited.state = Some(state);
         }
+    }
+
+    /// There is no answer; which room it is about.
+    pub(super) fn no_answer(&mut self, mark: u64, now: Instant) -> Option<Name> {
+        let name = self.marks.remove(&mark)?;
+        let room = self.open.get_mut(&name)?;
+        (room.awaits, room.again) = (None, Some(now + AGAIN));
+        Some(name)
     }
 
     pub(super) fn mark(
@@ -169,7 +183,8 @@ impl Rooms {
 
     /// Rooms that should be asked for again.
     pub(super) fn doubtful(&self, now: Instant) -> Vec<Name> {
-        let is_due = |room: &Room| room.awaits.is_none() && room.doubt.is_some_and(|at| at <= now);
+        let is_past = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let is_due = |room: &Room| room.awaits.is_none() && (is_past(room.doubt) || is_past(room.again));
         self.open.iter().filter(|(_, room)| is_due(room)).map(|(name, _)| name.clone()).collect()
     }
 }

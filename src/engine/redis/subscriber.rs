@@ -13,13 +13,14 @@ use super::access::{ANSWER, ask, life, misplaced, silence};
 use super::batch::{Batch, Script, Scripts};
 use super::commands::history;
 use super::desk::{Channel, Side};
+use super::foreign::is_of_room;
 use super::heard::{Heard, read};
 use super::pause::Pause;
 use super::peers::{Peers, SILENCE};
 use super::replies;
 use super::rooms::{Outcome, Rooms};
 use crate::engine::{Address, Name, Notice};
-use ::redis::{Connection, RedisResult, Value, cmd};
+use ::redis::{Connection, RedisError, RedisResult, Value, cmd};
 use std::collections::HashMap;
 use std::mem::take;
 use std::time::{Duration, Instant};
@@ -222,12 +223,17 @@ impl<'a> Session<'a> {
                 batch.add(&command, mark);
             }
             let mut failed = None;
+            let mut refused = Vec::new();
             batch.run(&mut self.asking, |mark, result| match result.and_then(replies::state) {
                 Ok(state) => self.ears.rooms.answer(mark, state),
+                Err(error) if is_of_room(&error) => refused.push((mark, error)),
                 Err(error) => failed = Some(error),
             })?;
             if let Some(error) = failed {
                 return Err(error);
+            }
+            for (mark, error) in refused {
+                self.refuse(mark, &error);
             }
             // An answer is told when its mark is heard. No more of them are held than that.
             let began = Instant::now();
@@ -239,6 +245,14 @@ impl<'a> Session<'a> {
             }
         }
         Ok(())
+    }
+
+    /// This room cannot be told of.
+    fn refuse(&mut self, mark: u64, error: &RedisError) {
+        if let Some(room) = self.ears.rooms.no_answer(mark, Instant::now()) {
+            self.line.foreign.complain(self.line, &mut self.asking, &room, error);
+            self.line.inbox.tell(vec![Notice::Unavailable { room }]);
+        }
     }
 
     fn hear_next(&mut self) -> RedisResult<()> {
@@ -272,6 +286,7 @@ impl<'a> Session<'a> {
                 let notice = rooms.mark(mark, |node| peers.is_alive(node), Instant::now());
                 if let Some(Notice::State { room, .. }) = &notice {
                     self.line.desk.know(room);
+                    self.line.foreign.is_good(room);
                 }
                 self.line.inbox.tell(notice.into_iter().collect());
             }

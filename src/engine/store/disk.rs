@@ -2,6 +2,7 @@
 
 use super::super::shelf::Shelf;
 use super::super::{Name, RoomRules, Stored};
+use super::survive::survive;
 use crate::hub::Now;
 use crate::hub::history::History;
 use redb::backends::FileBackend;
@@ -46,6 +47,16 @@ impl Batch {
     pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty() && self.changed.is_empty() && self.forgotten.is_empty()
     }
+}
+
+/// The file with all of its rooms.
+pub(super) fn read(path: &Path, bytes: usize) -> Result<(Disk, Shelf), String> {
+    let name: String = crate::net::masks::random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    survive(path, || {
+        let (mut disk, mut shelf) = (Disk::open(path)?, Shelf::new(&name, bytes));
+        disk.load(crate::engine::now(), &mut shelf)?;
+        Ok((disk, shelf))
+    })
 }
 
 impl Disk {

@@ -5,6 +5,7 @@
 
 mod disk;
 mod metrics;
+mod survive;
 mod waiting;
 
 use super::shelf::{Put, Shelf, first};
@@ -13,15 +14,16 @@ use crate::error::{Error, Result};
 use crate::hub::Now;
 use crate::limits::Limits;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
-use disk::{Batch, Disk};
+use disk::{Batch, Disk, read};
 use metrics::StoreMetrics;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::mem::take;
+use std::mem::{replace, take};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use survive::survive;
 use waiting::Waiting;
 
 /// How often what is too old is looked for.
@@ -36,8 +38,8 @@ const TRANSACTION: usize = 4096;
 /// An engine that keeps rooms in a file: their histories, epochs, offsets and keys outlive the process, whatever ends it. A
 /// message is acknowledged, and told to the members, once it is on the disk. For one server; the file is locked.
 ///
-/// When the disk is full or fails, publishing and joining are answered `unavailable`, and the file is tried again every two
-/// seconds; what was acknowledged stays. Above 65536 messages or 64 MiB that wait for the disk, more are refused. The file
+/// When the disk is full or fails, or something has damaged the file, publishing and joining are answered `unavailable`, and the
+/// file is tried again every two seconds; what was acknowledged stays. Above 65536 messages or 64 MiB that wait for the disk, more are refused. The file
 /// holds what people say: it is made readable by its owner only.
 ///
 /// ```
@@ -107,13 +109,6 @@ impl Store {
             metrics: Arc::default(),
         })
     }
-}
-
-fn read(path: &Path, bytes: usize) -> Result<(Disk, Shelf), String> {
-    let name: String = crate::net::masks::random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let (mut disk, mut shelf) = (Disk::open(path)?, Shelf::new(&name, bytes));
-    disk.load(super::now(), &mut shelf)?;
-    Ok((disk, shelf))
 }
 
 impl Engine for Store {
@@ -240,7 +235,7 @@ impl Writer {
                 }
             }
             match &self.disk {
-                Ok(_) => self.turn(orders),
+                Ok(_) => self.turn_or_fail(orders),
                 Err((why, since)) => {
                     let (why, is_due) = (why.clone(), RETRY <= since.elapsed());
                     self.refuse(orders, &why);
@@ -259,6 +254,23 @@ impl Writer {
     fn list(&self, after: &str, tell: &Sender<Result<Vec<Listed>, String>>) {
         let rooms = self.disk.as_ref().map(|_| self.shelf.list(after)).map_err(|(why, _)| why.clone());
         let _ = tell.try_send(rooms);
+    }
+
+    /// A panic, as of a database that meets what it never wrote, ends no more than the turn: everybody is answered.
+    fn turn_or_fail(&mut self, orders: Vec<Order>) {
+        let ticket = |order: &Order| match order {
+            Order::Publish { ticket, .. } => Some(*ticket),
+            _ => None,
+        };
+        let tickets: Vec<Ticket> = orders.iter().filter_map(ticket).collect();
+        let path = self.path.clone();
+        if let Err(why) = survive(&path, || {
+            self.turn(orders);
+            Ok(())
+        }) {
+            self.metrics.failures.add(1);
+            self.fail(why, &tickets);
+        }
     }
 
     /// Carries out what is asked, and tells of it when it is on the disk.
@@ -337,7 +349,12 @@ impl Writer {
         let mut notices: Vec<Notice> = tickets.iter().map(refused).collect();
         notices.push(Notice::Deaf { why: why.clone() });
         self.inbox.tell(notices);
-        self.disk = Err((why, Instant::now()));
+        let disk = replace(&mut self.disk, Err((why, Instant::now())));
+        // What it says while it lets go of the file does not matter any more.
+        let _ = survive(&self.path, || {
+            drop(disk);
+            Ok(())
+        });
     }
 
     fn refuse(&mut self, orders: Vec<Order>, why: &str) {
@@ -357,10 +374,8 @@ impl Writer {
 
     /// Reads the file again; the hub is told what there is, if it can also be written.
     fn try_again(&mut self) {
-        // The old one lets go of the lock first.
-        self.disk = Err((String::new(), Instant::now()));
         let opened = read(&self.path, self.bytes).and_then(|(mut disk, shelf)| {
-            disk.write(&Batch::default(), &shelf)?;
+            survive(&self.path, || disk.write(&Batch::default(), &shelf))?;
             Ok((disk, shelf))
         });
         match opened {

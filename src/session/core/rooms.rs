@@ -85,7 +85,7 @@ impl Rooms {
 
     /// We are in. `since`: what the request carried.
     pub(super) fn joined(&mut self, joined: Joined, since: Option<Position>, events: &mut Events) {
-        let Joined { room, at: end, recovered, messages, members } = joined;
+        let Joined { room, at: end, recovered, messages, members, users } = joined;
         self.out.remove(&room);
         self.behind.remove(&room);
         let first = messages.first().map_or(end.offset + 1, |message| message.at.offset);
@@ -99,7 +99,7 @@ impl Rooms {
             self.behind.insert(room);
             return;
         }
-        events.push(Event::Joined { room: room.clone(), at: end, recovered, members });
+        events.push(Event::Joined { room: room.clone(), at: end, recovered, members, users });
         let missed = start.offset.checked_sub(place.offset).filter(|_| same);
         if !is_whole && missed.is_some() && !messages.is_empty() {
             // Perhaps it was more than an answer holds.

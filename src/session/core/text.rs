@@ -117,6 +117,8 @@ pub(in crate::session) struct Joined {
     pub(super) recovered: bool,
     pub(super) messages: Vec<RoomMessage>,
     pub(super) members: Vec<Member>,
+    /// How many users there are.
+    pub(super) users: u64,
 }
 
 /// The answer to another request.
@@ -266,7 +268,9 @@ impl<'a> Reader<'_, 'a> {
     fn joined(&self) -> Option<Joined> {
         let (room, at): (String, Position) = (self.get("room")?, self.position()?);
         let messages = self.messages(&room, &at.epoch)?;
-        Some(Joined { room, at, recovered: self.get("recovered")?, messages, members: self.members()? })
+        let members = self.members()?;
+        let users = self.get("users").unwrap_or(members.len() as u64);
+        Some(Joined { room, at, recovered: self.get("recovered")?, messages, members, users })
     }
 
     fn page(&self) -> Option<Page> {

@@ -33,7 +33,7 @@ pub(super) trait Client {
     /// The connection is gone, and we have not cut it. What is not ours to end is a fault, unless the client knows better. Not
     /// told when all is closed.
     fn ended(&mut self, line: &mut Line<'_>, end: &End) {
-        line.ledger.broke(Count::Ended, 1, &format!("who was idle: {}", end.text()));
+        line.ended("who was idle", end);
         line.wake_in(AGAIN);
     }
     /// How many messages it still waits for.
@@ -55,6 +55,15 @@ pub(super) struct Line<'a> {
 impl<'a> Line<'a> {
     pub(super) fn new(ledger: &'a Ledger, random: &'a mut Random, now: Instant) -> Self {
         Self { ledger, now, random, acts: Vec::new(), wake: None }
+    }
+
+    /// The connection is gone, and we have not cut it: a fault, unless a server restarts in order.
+    pub(super) fn ended(&self, who: &str, end: &End) {
+        if self.ledger.is_restart(end, self.now) {
+            self.ledger.add(Count::Cut, 1);
+        } else {
+            self.ledger.broke(Count::Ended, 1, &format!("{who}: {}", end.text()));
+        }
     }
 
     pub(super) fn act(&mut self, act: Act) {

@@ -134,7 +134,11 @@ impl<'a> Crew<'a> {
 
     fn unopened(&mut self, place: usize, end: &End, now: Instant) {
         if self.ledger.phase() < Phase::Closing {
-            self.ledger.broke(Count::Unopened, 1, &end.text());
+            if self.ledger.is_restart(end, now) || self.ledger.is_restarting(now) {
+                self.ledger.add(Count::Unavailable, 1);
+            } else {
+                self.ledger.broke(Count::Unopened, 1, &end.text());
+            }
             self.wake_at(place, now + AGAIN);
         }
     }

@@ -1,5 +1,6 @@
 //! What all threads of a soak write down: what was done, what was promised, what was broken.
 
+use super::super::connection::End;
 use super::super::tally::{Counts, Times};
 use super::plan::Plan;
 use parking_lot::Mutex;
@@ -23,9 +24,10 @@ pub(super) enum Count {
     Churned,
     StalledCut,
     Unavailable,
-    /// Plain messages that did not come while there was no Redis to carry them: nobody has promised them.
+    /// Messages outside of rooms with a history that did not come while there was no Redis to carry them, or while a server
+    /// restarted: nobody has promised them.
     PlainMissed,
-    /// Members that found their room in a new epoch, as after each restart of Redis.
+    /// Members that found their room in a new epoch, as after each restart of Redis, or of a server that keeps nothing.
     NewEpochs,
     // From here on: broken promises.
     Lost,
@@ -87,6 +89,8 @@ pub(super) struct Ledger {
     delivery: Mutex<Times>,
     phase: AtomicU8,
     interrupted: AtomicBool,
+    /// When a server ended connections in order last, since `base`; 0: never.
+    away: AtomicU64,
     /// By room: messages that were acknowledged.
     acknowledged: Vec<AtomicU64>,
     /// By plain room: messages sent. By pair: messages that were told to be sent.
@@ -107,6 +111,7 @@ impl Ledger {
             delivery: Mutex::default(),
             phase: AtomicU8::new(Phase::Running as u8),
             interrupted: AtomicBool::new(false),
+            away: AtomicU64::new(0),
             acknowledged: zeros(plan.rooms),
             plain: zeros(plan.plain_rooms),
             direct: zeros(plan.pairs),
@@ -172,6 +177,27 @@ impl Ledger {
 
     pub(super) fn is_interrupted(&self) -> bool {
         self.interrupted.load(Acquire)
+    }
+
+    /// Whether a connection has ended as by a restart that is not ours: then servers may be away for a while.
+    pub(super) fn is_restart(&self, end: &End, now: Instant) -> bool {
+        let is_restart = self.plan.is_foreign && end.is_going_away();
+        if is_restart {
+            self.away.fetch_max(self.nanos(now).max(1), Relaxed);
+        }
+        is_restart
+    }
+
+    /// Whether a server restarts, or did so lately.
+    pub(super) fn is_restarting(&self, now: Instant) -> bool {
+        let away = self.away.load(Relaxed);
+        let patience = self.plan.patience.as_nanos() as u64;
+        0 < away && self.nanos(now).saturating_sub(away) < patience
+    }
+
+    /// Messages outside of rooms with a history may be missing now: nobody has promised them.
+    pub(super) fn may_miss(&self, now: Instant) -> bool {
+        self.plan.has_redis || self.is_restarting(now)
     }
 
     pub(super) fn acknowledge(&self, room: usize) {

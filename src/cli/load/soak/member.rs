@@ -83,6 +83,12 @@ impl Member {
                 line.ledger.add(Count::NewEpochs, 1);
                 self.catch_up(line, said);
             }
+            Some(false) if line.ledger.is_restarting(line.now) && said.recovered == Some(false) => {
+                // The server keeps nothing: as at the first join. What was said was not promised to outlive it.
+                line.ledger.add(Count::NewEpochs, 1);
+                (self.expected, self.reached) = (None, line.ledger.acknowledged(self.room));
+                self.catch_up(line, said);
+            }
             Some(same) => {
                 let what = if same { "a resume was not recovered" } else { "a resume found another epoch" };
                 line.ledger.broke(Count::Unrecovered, 1, what);
@@ -272,7 +278,7 @@ impl Client for Member {
 
     fn ended(&mut self, line: &mut Line<'_>, end: &End) {
         self.joined = false;
-        line.ledger.broke(Count::Ended, 1, &format!("a member of a room: {}", end.text()));
+        line.ended("a member of a room", end);
         let away = line.below(AWAY);
         line.wake_in(away);
     }

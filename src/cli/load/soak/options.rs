@@ -15,7 +15,8 @@ Once a minute it tells what each server uses, and what was sent and broken. At t
   - memory, threads and descriptors are what they were at minute two (or at half of a shorter run), with tolerances that it tells
   - when all have gone, threads and descriptors are what they were before anybody came
   - no server has logged an error or a panic, and SIGTERM ends each with exit status 0
-With URLs in place of its own servers it checks the messages only. Its own servers run without glibc's caches of freed memory for \
+With URLs in place of its own servers it checks the messages only; they may restart in order (close codes 1001 and 1012), and be \
+back within --patience. Its own servers run without glibc's caches of freed memory for \
 each thread, which fill for hours and would hide a leak; a GLIBC_TUNABLES in the environment holds in place of that.
 
 Exit status:
@@ -50,7 +51,7 @@ pub(crate) struct Soak {
     /// The program of a Redis to start, that makes the servers one; it is killed and started again now and then
     #[arg(long, value_name = "PATH")]
     pub(super) redis_server: Option<PathBuf>,
-    /// How long missing messages are waited for at the end
+    /// How long missing messages are waited for at the end, and servers at URLs that restart
     #[arg(long, value_name = "T", default_value = "30s", value_parser = units::time)]
     pub(super) patience: Duration,
     /// Soak servers that are not on this machine. Only with their owner's leave

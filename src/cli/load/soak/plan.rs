@@ -26,6 +26,8 @@ pub(super) struct Plan {
     /// Servers, and threads that drive: one for each of them.
     pub(super) servers: usize,
     pub(super) has_redis: bool,
+    /// The servers are somebody else's, who may restart them.
+    pub(super) is_foreign: bool,
 }
 
 /// A connection's part.
@@ -72,6 +74,7 @@ impl Plan {
             rate: options.rate.unwrap_or((connections / FOR_A_MESSAGE).max(1)),
             servers: if options.urls.is_empty() { own } else { options.urls.len() },
             has_redis: has_redis || 1 < options.urls.len(),
+            is_foreign: !options.urls.is_empty(),
         })
     }
 
