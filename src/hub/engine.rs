@@ -214,7 +214,7 @@ pub enum Order {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
-    /// The answer to [`Order::Publish`]: exactly one for each, in their order.
+    /// The answer to [`Order::Publish`]: exactly one for each, in their order. The message itself may be told before or after.
     Published {
         /// The order's.
         ticket: Ticket,

@@ -185,11 +185,15 @@ impl<L: Clone> Topics<L> {
     ) -> Option<(ConnectionId, Bytes)> {
         match notice {
             Notice::Published { ticket, result } => self.published(now, ticket, result, out),
-            Notice::Message { room, epoch, message } => self.heard(now, &room, &epoch, message, out),
+            Notice::Message { room, epoch, message } => {
+                self.heard(now, &room, &epoch, message, out);
+                self.go_on(now, &room, false, out);
+            }
             Notice::State { room, epoch, offset, messages, members } => {
                 self.state(now, &room, (&epoch, offset), messages, out);
                 self.meet(now, &room, &members, out);
                 self.admit(now, &room, out);
+                self.go_on(now, &room, false, out);
             }
             Notice::Unavailable { room } => {
                 // What comes next, if anything does, is a reason to ask again.
@@ -200,6 +204,7 @@ impl<L: Clone> Topics<L> {
                     "what the server keeps of this room cannot be read for now; try again",
                     out,
                 );
+                self.go_on(now, &room, true, out);
             }
             Notice::Told { ticket, result } => return self.told(now, ticket, result, out),
             Notice::Presence { room, member, left } => self.elsewhere(now, &room, &member, left, out),
@@ -223,6 +228,9 @@ impl<L: Clone> Topics<L> {
         let awaited = self.outside.as_mut().and_then(|outside| outside.awaited.remove(&ticket));
         if let Some(Awaited::Publish { asker, room }) = awaited {
             self.acknowledged += u64::from(result.is_ok());
+            if let (Asker::Client { id, .. }, Ok(at)) = (&asker, &result) {
+                self.await_message(*id, &room, at);
+            }
             let text = |tag: Option<&Json>, at: Receipt| Ok(published(tag, &room, &at.epoch, at.offset));
             self.resolve(now, asker, result, text, out);
         }
@@ -339,9 +347,11 @@ impl<L: Clone> Topics<L> {
     fn deaf(&mut self, now: Now, why: &str, out: &mut impl Deliver<L>) {
         let Some(outside) = &mut self.outside else { return };
         outside.deaf = Some(why.into());
-        let waiting = self.topics.iter().filter(|(_, topic)| topic.waiters.is_some());
-        let rooms: Vec<Name> = waiting.map(|(room, _)| room.clone()).collect();
-        rooms.iter().for_each(|room| self.turn_away(now, room, UNREACHABLE, out));
+        let rooms: Vec<Name> = self.topics.keys().cloned().collect();
+        for room in &rooms {
+            self.go_on(now, room, true, out);
+            self.turn_away(now, room, UNREACHABLE, out);
+        }
     }
 
     /// Who waits for the room's state is told that it is not to be waited for. A room that is open here already stays.

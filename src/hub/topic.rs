@@ -1,11 +1,12 @@
 //! One room of `switchboard.v1`: who is present, what was said lately, and the texts that tell it.
 
-use super::engine::{Member, Publish, Stored};
+use super::engine::{Member, Publish, Receipt, Stored};
 use super::history::{History, Now, Published};
 use super::protocol::{Json, Since, Text, quote};
 use super::rules::RoomRules;
 use super::{ConnectionId, Name, Room};
 use std::collections::BTreeMap;
+use std::mem::take;
 use std::time::Instant;
 
 /// What an answer has, at most, besides what says which it is, and its lists: their names, `recovered`, `users`, `more`.
@@ -28,6 +29,8 @@ pub(super) struct Topic<L> {
     pub(super) waiters: Option<Vec<Waiter>>,
     /// Something was missed, and the engine has been asked for it.
     pub(super) asked_again: bool,
+    /// Who was told that a message is kept before it came in here.
+    unheard: Vec<(Receipt, ConnectionId)>,
 }
 
 /// Who waits for what an engine tells of a room.
@@ -82,12 +85,35 @@ impl<L> Topic<L> {
             version: 0,
             waiters,
             asked_again: false,
+            unheard: Vec::new(),
         }
     }
 
-    /// Nobody is here, nor waits to be.
+    /// Nobody is here, nor waits to be, nor for what is said.
     pub(super) fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.room.is_empty() && self.waiters.as_ref().is_none_or(Vec::is_empty)
+        let waits = self.waiters.as_ref().is_some_and(|waiters| !waiters.is_empty());
+        self.users.is_empty() && self.room.is_empty() && !waits && self.unheard.is_empty()
+    }
+
+    /// `true`: the message is yet to come in; [`heard`](Self::heard) tells when it has.
+    pub(super) fn await_message(&mut self, at: &Receipt, id: ConnectionId) -> bool {
+        let is_yet_to_come = self.is_yet_to_come(at);
+        if is_yet_to_come {
+            self.unheard.push((at.clone(), id));
+        }
+        is_yet_to_come
+    }
+
+    /// Who need not wait any longer; `at_all`: for whatever it is.
+    pub(super) fn heard(&mut self, at_all: bool) -> Vec<ConnectionId> {
+        let (waits, heard) =
+            take(&mut self.unheard).into_iter().partition(|(at, _)| !at_all && self.is_yet_to_come(at));
+        self.unheard = waits;
+        heard.into_iter().map(|(_, id): (Receipt, ConnectionId)| id).collect()
+    }
+
+    fn is_yet_to_come(&self, at: &Receipt) -> bool {
+        self.history.epoch() == &*at.epoch && self.history.offset() < at.offset
     }
 
     pub(super) fn has(&self, id: ConnectionId) -> bool {

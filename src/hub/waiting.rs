@@ -1,9 +1,9 @@
 //! Requests of one connection that stand in line while an engine owes it an answer, so that they are carried out in order.
-//! Only publishing goes on behind publishing.
+//! Only publishing goes on behind publishing. All else also waits until what was published has come in.
 
 #[cfg(feature = "protocol")]
 use super::calls::Answer;
-use super::engine::Publish;
+use super::engine::{Name, Publish, Receipt};
 use super::history::Now;
 use super::outside::Asker;
 use super::protocol::{Ask, Fault, Json};
@@ -67,6 +67,24 @@ impl<L: Clone> Topics<L> {
         #[cfg(feature = "protocol")]
         if let Some(answer) = self.clients.get_mut(&id).and_then(|client| client.settled.take()) {
             self.settle(id, answer, out);
+        }
+    }
+
+    /// The room's copy here may come after the answer: what is asked next stands until what was published is in it, so that
+    /// `history` has it, and who leaves has got it.
+    pub(super) fn await_message(&mut self, id: ConnectionId, room: &Name, at: &Receipt) {
+        let is_here = self.clients.contains_key(&id);
+        if is_here && self.topics.get_mut(room).is_some_and(|topic| topic.await_message(at, id)) {
+            self.await_answer(id, false);
+        }
+    }
+
+    /// Who waited for messages of the room that are here now goes on; `at_all`: for whatever it was.
+    pub(super) fn go_on(&mut self, now: Now, room: &Name, at_all: bool, out: &mut impl Deliver<L>) {
+        let heard = self.topics.get_mut(room).map(|topic| topic.heard(at_all)).unwrap_or_default();
+        if !heard.is_empty() {
+            heard.into_iter().for_each(|id| self.answered(now, id, out));
+            self.drop_if_void(room, out);
         }
     }
 

@@ -42,6 +42,8 @@ mod hostile;
 mod hostile_quotas;
 /// Requests that do and do not become WebSockets.
 mod http;
+/// Engines whose messages come in after their acknowledgement.
+mod late;
 /// Beginning, budget and end of a server; what its handlers may do with a connection.
 mod lifecycle;
 /// `switchboard load`: each mode, and broken servers that it finds out.
