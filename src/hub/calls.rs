@@ -7,7 +7,7 @@ use super::engine::{Address, Order, Publish, Receipt};
 use super::history::Now;
 use super::outside::Asker;
 use super::protocol::{Json, Text};
-use super::requests::{Wrong, direct};
+use super::requests::Wrong;
 use super::topic::{Topic, Waiter};
 use super::topics::Topics;
 use super::{ConnectionId, Deliver, Frames, Hub, Name, notes};
@@ -136,7 +136,10 @@ impl<L: Clone> Hub<L> {
                 answer.give(Ok(self.broadcast_by_kind(&protocol, &plain, out)));
             }
             Call::Direct { to, data, answer } => {
-                let text = direct(now, None, &data);
+                let text = match self.topics.direct_text(now, None, &data) {
+                    Ok(text) => text,
+                    Err(wrong) => return answer.give(Err(wrong)),
+                };
                 if self.topics.is_shared() {
                     self.topics.direct_outside(&to, &text, Asker::Call(answer), out);
                 } else {

@@ -91,7 +91,7 @@ impl<L: Clone> Topics<L> {
         let size = publish.data.len() + from + FIELDS;
         let possible = self.is_reachable().and_then(|()| match publish.rules.bytes < size {
             true => Err(too_large(publish.rules.bytes)),
-            false => Ok(()),
+            false => self.check_told(&publish),
         });
         if let Err(wrong) = possible {
             return self.refuse(asker, wrong, out);

@@ -11,6 +11,12 @@ use super::{ConnectionId, Deliver};
 /// A text; nothing when the connection is gone or the answer comes later; or why not.
 type Reply = Result<Option<String>, Wrong>;
 
+/// What clients take at once, if nobody has told them otherwise: a common default, and ours.
+const TAKEN: usize = 1024 * 1024;
+/// What the answer to a `join` has, at most, besides its room, its one message, and the data and sender of that: a tag, an
+/// epoch, a user, the names of fields.
+const AROUND: usize = 480;
+
 pub(super) type Wrong = (Fault, String);
 
 impl<L: Clone> Topics<L> {
@@ -190,6 +196,30 @@ impl<L: Clone> Topics<L> {
         Ok(Some(published(tag, room, &at.epoch, at.offset)))
     }
 
+    /// Whether members take what they are told of it, in the answer to a `join` too. Those who do not would leave, come back, and
+    /// be told it again.
+    pub(super) fn check_told(&self, publish: &Publish) -> Result<(), Wrong> {
+        let from = publish.from.as_ref().map_or(0, |from| from.len());
+        self.check_size(publish.data.len() + publish.room.len() + from + AROUND)
+    }
+
+    fn check_size(&self, told: usize) -> Result<(), Wrong> {
+        let most = self.rules.reply.max(TAKEN);
+        if told <= most {
+            return Ok(());
+        }
+        let reason = format!(
+            "what others would be told is more than {most} bytes, which many do not take; send less at once"
+        );
+        Err((Fault::TooLarge, reason))
+    }
+
+    /// What the connections of a user are told, unless it is more than a message may be.
+    pub(super) fn direct_text(&self, now: Now, from: Option<&str>, data: &str) -> Result<String, Wrong> {
+        let text = direct(now, from, data);
+        self.check_size(text.len()).map(|()| text)
+    }
+
     /// Where the message is, once it is in the hub's own history.
     pub(super) fn publish_here(
         &mut self,
@@ -198,6 +228,7 @@ impl<L: Clone> Topics<L> {
         out: &mut impl Deliver<L>,
     ) -> Result<Receipt, Wrong> {
         self.publishes += 1;
+        self.check_told(publish)?;
         let room = publish.room.clone();
         let topic = self.topic(&room, now.instant, out);
         let before = topic.history.kept();
@@ -234,7 +265,7 @@ impl<L: Clone> Topics<L> {
         out: &mut impl Deliver<L>,
     ) -> Reply {
         let from = self.clients.get(&id).map(|client| client.user.clone());
-        let text = direct(now, from.as_deref(), data);
+        let text = self.direct_text(now, from.as_deref(), data)?;
         if self.is_shared() {
             let asker = Asker::Client { id, tag: tag.cloned() };
             self.direct_outside(to, &text, asker, out);
@@ -280,7 +311,7 @@ pub(super) fn too_large(bytes: usize) -> Wrong {
 }
 
 /// What the connections of a user get.
-pub(super) fn direct(now: Now, from: Option<&str>, data: &str) -> String {
+fn direct(now: Now, from: Option<&str>, data: &str) -> String {
     let from = from.map_or("null".into(), quote);
     Text::new("direct", None).raw("from", &from).raw("data", data).number("time", now.unix_ms).end()
 }

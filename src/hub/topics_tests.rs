@@ -1,5 +1,7 @@
 //! Tables for `switchboard.v1` with virtual time, and a comparison with a model over random requests.
 
+use super::engine::Publish;
+use super::history::History;
 use super::pattern::{ByPattern, Pattern};
 use super::protocol::{Ask, Json, Since};
 use super::rules::RoomRules;
@@ -340,13 +342,13 @@ fn direct_messages_reach_every_connection_and_the_sender_too() {
 
 #[test]
 fn replies_are_bounded_in_bytes_and_say_so() {
-    let mut world = World::with(Rules { reply: 425, rooms: 3, bytes: 1 << 20, ..Rules::default() });
+    let mut world = World::with(Rules { reply: 1000, rooms: 3, bytes: 1 << 20, ..Rules::default() });
     world.enter(1, "ann");
     world.join(1, "r");
     let epoch = world.got(1)[0]["epoch"].as_str().unwrap().to_string();
     for number in 1..=5 {
-        // Each message has about 100 bytes.
-        world.ask(1, publish("r", &format!("\"{}\"", "x".repeat(50 + number)), None));
+        // Each message has about 350 bytes.
+        world.ask(1, publish("r", &format!("\"{}\"", "x".repeat(300 + number)), None));
     }
     world.got(1);
     // What fits is whole; what does not is not said to be.
@@ -361,10 +363,54 @@ fn replies_are_bounded_in_bytes_and_say_so() {
         let reply = world.ask(1, page(before, after)).only(1);
         assert_eq!((offsets(&reply), &reply["more"]), (expected, &json!(true)));
     }
-    // A message that alone is more comes alone.
-    world.ask(1, publish("r", &format!("\"{}\"", "x".repeat(500)), None));
-    world.got(1);
-    assert_eq!(offsets(&world.ask(1, page(None, None)).only(1)), [6]);
+}
+
+/// What is larger would end clients that take 1 MiB, as many do; they would come back and be told it again.
+#[test]
+fn what_others_could_not_be_told_in_one_message_is_too_large() {
+    let most = 1 << 20;
+    let mut world = World::with(Rules { reply: most, rooms: 3, bytes: 8 << 20, ..Rules::default() });
+    let name = "n".repeat(128);
+    world.enter(1, &name);
+    world.join(1, &name);
+    let mut place = world.got(1)[0].clone();
+    let mut kept = 0;
+    for size in (most - 1000..most).step_by(7) {
+        let data = || format!("\"{}\"", "x".repeat(size - 2));
+        let direct = Ask::Direct { to: name.as_str().into(), data: data().into() };
+        for text in world.ask(1, direct).got(1) {
+            assert!(text.to_string().len() <= most, "{size}");
+        }
+        let told = world.ask(1, publish(&name, &data(), None)).got(1);
+        let [message, published] = &told[..] else {
+            assert_eq!(told[0]["code"], "too_large", "{size}");
+            continue;
+        };
+        let (epoch, offset) = (place["epoch"].as_str().unwrap(), place["offset"].as_u64().unwrap());
+        let joined = world.ask(1, since(&name, epoch, offset)).only(1);
+        assert_eq!(joined["recovered"], true, "{size}");
+        assert!(joined.to_string().len().max(message.to_string().len()) <= most, "{size}");
+        place = published.clone();
+        kept += 1;
+    }
+    assert!(kept != 0);
+}
+
+#[test]
+fn a_message_larger_than_a_reply_comes_alone() {
+    let mut history = History::new("e");
+    let publish = Publish {
+        room: "r".into(),
+        from: None,
+        data: "2".repeat(2000).into(),
+        key: None,
+        time: 0,
+        rules: RoomRules::default(),
+    };
+    let now = World::new().now();
+    history.publish(now, &publish);
+    history.publish(now, &publish);
+    assert_eq!(history.newest(9, 1000).len(), 1);
 }
 
 #[test]

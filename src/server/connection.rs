@@ -83,7 +83,9 @@ pub(crate) fn turn_away(shared: &Arc<Shared>, opening: Opening, reason: &str) {
     Connection::open(shared, opening).finish(CloseCode::Policy, reason);
 }
 
-/// Runs the handler for a connection that has just been upgraded, and then ends the connection.
+/// Runs the handler for a connection that has just been upgraded, and then ends the connection. Not inlined, whatever features
+/// there are: the caller's frame lies below the handler's for as long as the connection lives.
+#[inline(never)]
 pub(crate) fn run(shared: &Arc<Shared>, opening: Opening, handler: &Handler) {
     let mut connection = Box::new(Connection::open(shared, opening));
     connection.enter_hub();

@@ -51,7 +51,11 @@ fn answer<T: Send + 'static>() -> (Answer<T>, Given<T>) {
 impl World {
     /// Rooms that the test keeps, as an engine would; shared with others or not.
     fn outside(is_shared: bool) -> Self {
-        let hub = Hub::new("n", Rules { rooms: 9, bytes: 1 << 20, ..Rules::default() }, Some(is_shared));
+        let hub = Hub::new(
+            "n",
+            Rules { reply: 1 << 20, rooms: 9, bytes: 1 << 20, ..Rules::default() },
+            Some(is_shared),
+        );
         let mut world = Self { hub, lines: Lines::default(), start: Instant::now(), ms: 0 };
         world.notice(Notice::Hearing);
         world
