@@ -5,7 +5,7 @@ use super::refusals::Cause;
 use super::request::{Request, Response};
 use super::router::Responder;
 use super::shared::Shared;
-use crate::limits::{KIB, LINGER_BYTES};
+use crate::limits::{KIB, LAST_REQUESTS, LINGER_BYTES};
 use crate::metrics::Metrics;
 use crate::net::stream::Stream;
 use crate::wire::http::{Refusal, encode_response};
@@ -72,7 +72,12 @@ pub(super) fn respond(shared: &Shared, stream: &Stream, response: Response, head
     if stream.write_all(&encode(*response.inner, head_only), deadline).is_err() {
         return;
     }
-    see_off(stream, Instant::now() + shared.limits.close_deadline, LINGER_BYTES);
+    let mut patience = shared.limits.close_deadline;
+    if shared.is_draining() {
+        // Who stays cannot hold up the end.
+        patience = patience.min(LAST_REQUESTS);
+    }
+    see_off(stream, Instant::now() + patience, LINGER_BYTES);
 }
 
 /// Ends the connection once the client has: unread input would make the kernel reset it, and the answer could be lost.

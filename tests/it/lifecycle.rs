@@ -6,7 +6,7 @@ use crate::support::{
 };
 use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::panic::resume_unwind;
 use std::process::Command;
@@ -218,6 +218,28 @@ fn a_client_that_takes_nothing_does_not_hold_a_shutdown_up_until_its_deadline() 
     assert_eq!((report.open, report.stalled, report.busy), (1, 1, 0));
     assert!(report.took < PATIENCE, "{report}");
     drop(stalled);
+}
+
+#[test]
+fn a_client_that_is_refused_and_stays_does_not_hold_a_shutdown_up() {
+    let patient = Duration::from_secs(600);
+    let limits = Limits { close_deadline: patient, ..Limits::default() };
+    let server = serve(limits, echo_and_rooms);
+    let address = server.local_addr();
+    let mut client = Client::settled(address, "/echo");
+    let handle = server.handle();
+    let ending = thread::spawn(move || handle.shutdown(Drain::within(patient)));
+    client.expect_close(1001);
+    let mut refused = connect(address);
+    refused.write_all(handshake(address, "/echo", "").as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    refused.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 503");
+    client.send_close(1001);
+    client.expect_end();
+    let report = ending.join().unwrap();
+    assert!(report.took < PATIENCE, "{report}");
+    drop(refused);
 }
 
 #[test]
