@@ -149,10 +149,11 @@ fn work(
             hub.apply(now, Command::Notices(notices), &mut lines);
         }
         hub.end_turn(&mut lines);
-        lines.end_turn(metrics);
+        // Before the answers leave: who was told that something is unavailable and then looks finds it so.
         if hub.deaf() != told.lock().as_deref() {
             *told.lock() = hub.deaf().map(String::from);
         }
+        lines.end_turn(metrics);
         bound.free(bytes);
         let counts = hub.counts();
         if counts != counted {

@@ -22,8 +22,13 @@ fn damaged(name: &str, why: &str, damage: impl Fn(&fs::File)) {
     let mut ann = Speaker::open(&program, "ann");
     ann.ask(json!({"type": "join", "room": "r"}));
     let data = "x".repeat(20_000);
-    for n in 1..=1100 {
-        assert_eq!(ann.ask(publish(&data))["offset"], n);
+    let mut request = publish(&data);
+    request["id"] = "many".into();
+    let request = request.to_string();
+    for turn in 1..=22 {
+        (0..50).for_each(|_| ann.client.send(request.as_str()).unwrap());
+        let published = (0..50).map(|_| ann.next_of("published"));
+        assert_eq!(published.last().unwrap()["offset"], turn * 50);
     }
     damage(&OpenOptions::new().write(true).open(folder.file()).unwrap());
     let mut refused = Value::Null;
