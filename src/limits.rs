@@ -217,8 +217,9 @@ pub(crate) const PROBE_SHARE: u32 = 20;
 /// Clients that are heard at once over TLS while all connections are in use, so that probes are answered; each has a thread beyond
 /// those. 4: enough for a balancer and a Prometheus, and TLS handshakes in vain cost no more than that. More are refused unheard.
 pub(crate) const PROBES: usize = 4;
-/// How long a request may take to arrive while the server is going away, or while all connections are in use. 1 s, or what is left of `head_deadline`: a client that
-/// has connected just before is answered, one that says nothing holds the end up no longer.
+/// How long a request may take to arrive while the server is going away, or while all connections are in use, and how long its
+/// client may stay once it is answered. 1 s, or what is left of `head_deadline`: a client that has connected just before is
+/// answered, one that says nothing, or stays, holds the end up no longer.
 pub(crate) const LAST_REQUESTS: Duration = Duration::from_secs(1);
 /// Between two batches of clients that are told to go away. 50 ms: they come back as far apart.
 pub(crate) const BATCH_PAUSE: Duration = Duration::from_millis(50);

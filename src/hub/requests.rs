@@ -15,7 +15,7 @@ type Reply = Result<Option<String>, Wrong>;
 const TAKEN: usize = 1024 * 1024;
 /// What the answer to a `join` has, at most, besides its room, its one message, and the data and sender of that: a tag, an
 /// epoch, a user, the names of fields.
-const AROUND: usize = 480;
+const AROUND: usize = 640;
 
 pub(super) type Wrong = (Fault, String);
 
@@ -199,8 +199,9 @@ impl<L: Clone> Topics<L> {
     /// Whether members take what they are told of it, in the answer to a `join` too. Those who do not would leave, come back, and
     /// be told it again.
     pub(super) fn check_told(&self, publish: &Publish) -> Result<(), Wrong> {
-        let from = publish.from.as_ref().map_or(0, |from| from.len());
-        self.check_size(publish.data.len() + publish.room.len() + from + AROUND)
+        let names = publish.room.len() + publish.from.as_ref().map_or(0, |from| from.len());
+        // A name of quotes is twice as long in JSON.
+        self.check_size(publish.data.len() + 2 * names + AROUND)
     }
 
     fn check_size(&self, told: usize) -> Result<(), Wrong> {

@@ -370,12 +370,12 @@ fn replies_are_bounded_in_bytes_and_say_so() {
 fn what_others_could_not_be_told_in_one_message_is_too_large() {
     let most = 1 << 20;
     let mut world = World::with(Rules { reply: most, rooms: 3, bytes: 8 << 20, ..Rules::default() });
-    let name = "n".repeat(128);
+    let name = "\"".repeat(128);
     world.enter(1, &name);
     world.join(1, &name);
     let mut place = world.got(1)[0].clone();
     let mut kept = 0;
-    for size in (most - 1000..most).step_by(7) {
+    for size in (most - 1500..most).step_by(7) {
         let data = || format!("\"{}\"", "x".repeat(size - 2));
         let direct = Ask::Direct { to: name.as_str().into(), data: data().into() };
         for text in world.ask(1, direct).got(1) {
